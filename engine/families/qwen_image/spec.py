@@ -1,0 +1,156 @@
+"""Qwen-Image's torch-free facts."""
+
+from __future__ import annotations
+
+from engine.families.family import FamilySpec, ModelSlot, SampleDefaults, TaskSpec
+
+
+def _task(
+    name: str,
+    title: str,
+    cache_id: str,
+    architecture: str,
+    modelspec: str,
+    resolution: str,
+    *,
+    built: bool,
+    capabilities: frozenset[str] = frozenset(),
+) -> TaskSpec:
+    return TaskSpec(
+        name=name,
+        title=title,
+        cache_id=cache_id,
+        architecture=architecture,
+        modelspec_architecture=modelspec,
+        modelspec_resolution=resolution,
+        sample=SampleDefaults(steps=25, guidance_scale=4.0, flow_shift=None, width=1328, height=1328),
+        built=built,
+        capabilities=capabilities,
+    )
+
+
+_CONTROL = frozenset({"control_images"})
+# Edit caches say "qwen_image" in their header although their file id is "qie": Musubi Tuner writes it so.
+_TASKS = (
+    _task("t2i", "Qwen-Image, text to image", "qi", "qwen_image", "Qwen-Image/lora", "1328x1328", built=True),
+    _task(
+        "edit",
+        "Qwen-Image-Edit",
+        "qie",
+        "qwen_image_edit",
+        "Qwen-Image-Edit/lora",
+        "1024x1024",
+        built=False,
+        capabilities=_CONTROL,
+    ),
+    _task(
+        "edit-2509",
+        "Qwen-Image-Edit-2509",
+        "qie",
+        "qwen_image_edit",
+        "Qwen-Image-Edit-Plus/lora",
+        "1024x1024",
+        built=False,
+        capabilities=_CONTROL,
+    ),
+    _task(
+        "edit-2511",
+        "Qwen-Image-Edit-2511",
+        "qie",
+        "qwen_image_edit",
+        "Qwen-Image-Edit-2511/lora",
+        "1024x1024",
+        built=False,
+        capabilities=_CONTROL,
+    ),
+    _task(
+        "layered",
+        "Qwen-Image-Layered",
+        "qil",
+        "qwen_image_layered",
+        "Qwen-Image-Layered/lora",
+        "1024x1024",
+        built=False,
+        capabilities=frozenset({"layers"}),
+    ),
+)
+
+SPEC = FamilySpec(
+    name="qwen_image",
+    title="Qwen-Image",
+    tasks={task.name: task for task in _TASKS},
+    default_task="t2i",
+    slots=(
+        ModelSlot(
+            option="dit",
+            role="transformer",
+            title="Qwen-Image diffusion model",
+            repository="Comfy-Org/Qwen-Image_ComfyUI",
+            files=("qwen_image_bf16.safetensors",),
+            size_gb=40.9,
+            needed_for=frozenset({"train", "sample"}),
+        ),
+        ModelSlot(
+            option="vae",
+            role="vae",
+            title="Qwen-Image VAE",
+            repository="Comfy-Org/Qwen-Image_ComfyUI",
+            files=("qwen_image_vae.safetensors",),
+            size_gb=0.25,
+            needed_for=frozenset({"latents", "sample"}),
+        ),
+        ModelSlot(
+            option="text_encoder",
+            role="text_encoder",
+            title="Qwen2.5-VL 7B",
+            repository="Comfy-Org/Qwen-Image_ComfyUI",
+            files=("qwen_2.5_vl_7b.safetensors",),
+            size_gb=16.6,
+            needed_for=frozenset({"text", "sample"}),
+        ),
+        ModelSlot(
+            option="tokenizer",
+            role="tokenizer",
+            title="Qwen2.5-VL tokenizer",
+            repository="Qwen/Qwen-Image",
+            files=("tokenizer",),
+            size_gb=0.01,
+            needed_for=frozenset({"text", "sample"}),
+        ),
+    ),
+    capabilities=frozenset({"images", "cfg", "qwen_vl"}),
+    network_module="networks.lora_qwen_image",
+    modelspec_implementation="https://github.com/QwenLM/Qwen-Image",
+    model="engine.families.qwen_image.model:QwenImageModel",
+    fps=0.0,
+    pixel_step=16,
+    frame_stride=4,
+    spatial_stride=8,
+    temporal_stride=4,
+    latent_channels=16,
+    patch=(1, 2, 2),
+    token_limit=1024,
+    latents_dtype="float32",
+    cache_window=None,
+    defaults={
+        "timestep_sampling": "qwen_shift",
+        "learning_rate": 5e-5,
+        "optimizer_type": "adamw8bit",
+        "network_dim": 16,
+        "network_alpha": 16.0,
+        "mixed_precision": "bf16",
+        "gradient_checkpointing": True,
+        "vae_dtype": "float32",
+    },
+    musubi_keys=frozenset(
+        {
+            "model_version",
+            "edit",
+            "edit_plus",
+            "num_layers",
+            "fp8_vl",
+            "remove_first_image_from_target",
+            "text_encoder",
+        }
+    ),
+)
