@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class UserError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     @classmethod
-    def of(cls, code: str, message: str, fix: str = "", *, file: str | Path = "", key: str = "") -> UserError:
+    def of(cls, code: str, message: str, fix: str = "", *, file: str | Path = "", key: str = "") -> Self:
         """A single complaint without a line number."""
         return cls(Problem(code=code, message=message, fix=fix, file=str(file), key=key))
 

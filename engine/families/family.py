@@ -156,6 +156,7 @@ class FamilyModel(Protocol):
     spec: FamilySpec
     names: NameTable  # original transformer names <-> diffusers names
     lora: LoraTargets
+    keep_fp32: tuple[str, ...]  # parts of diffusers names whose weights and arithmetic stay fp32
 
     def detect(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         """Constructor arguments of the diffusers class, read from original tensor names and shapes.
