@@ -1,0 +1,106 @@
+"""Disk: what caches, states and LoRA files will take, and whether it is there, before the first paid minute.
+
+Every figure is an upper estimate in bytes: latents are counted exactly from their shape, text by the longest caption the
+encoder takes, an adapter by its parameters, a resume state by the adapter and the optimizer's two moments.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from engine.config.language import say
+from engine.config.problems import ConfigError, MissingRequirement
+from engine.families.family import FamilySpec
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_HEADER = 4096  # safetensors header, our provenance and the file system's rounding
+_TEXT_BYTES = 1 << 20  # a caption of 128 tokens in the widest encoder (4096 x bf16); most are shorter
+_RESERVE = 256 << 20  # never plan to fill a disk to its last byte
+
+
+def latent_cache_bytes(spec: FamilySpec, width: int, height: int, frames: int = 1) -> int:
+    """Size of one latent cache file of that many pixels and frames."""
+    channels, latent_frames, rows, columns = spec.latent_shape(width, height, frames)
+    return channels * latent_frames * rows * columns * _BYTES[spec.latents_dtype] + _HEADER
+
+
+def text_cache_bytes() -> int:
+    """Upper estimate of one text cache file."""
+    return _TEXT_BYTES + _HEADER
+
+
+def adapter_bytes(parameters: int, precision_bytes: int = 4) -> int:
+    """Size of one LoRA file with that many parameters."""
+    return parameters * precision_bytes + _HEADER
+
+
+def state_bytes(parameters: int) -> int:
+    """Size of one resume state: the adapter and both Adam moments in fp32."""
+    return 3 * parameters * 4 + _HEADER
+
+
+def check_space(needs: Iterable[tuple[Path, int]]) -> None:
+    """Raise ``MissingRequirement`` when a file system cannot take what will be written there.
+
+    ``needs`` are (folder, bytes); folders of the same file system are added up. Folders need not exist yet.
+    """
+    by_device: dict[int, tuple[Path, int]] = {}
+    for folder, size in needs:
+        existing = _existing(folder)
+        device = os.stat(existing).st_dev
+        first, total = by_device.get(device, (existing, 0))
+        by_device[device] = (first, total + size)
+    for folder, total in by_device.values():
+        free = shutil.disk_usage(folder).free
+        if total + _RESERVE > free:
+            raise MissingRequirement.of(
+                "no_disk_space",
+                say(
+                    f"The disk of {folder} has {gigabytes(free)} free, and this run will write about {gigabytes(total)}.",
+                    f"{folder} の空き容量は {gigabytes(free)} ですが、この学習は約 {gigabytes(total)} を書き込みます。",
+                ),
+                say(
+                    "Free some space, lower keep_states or save less often, or set output_dir and cache_directory to a larger disk.",
+                    "空きを作るか、keep_states や保存頻度を下げるか、output_dir と cache_directory を別のディスクにしてください。",
+                ),
+                file=folder,
+            )
+
+
+def check_writable(folders: Mapping[str, Path]) -> None:
+    """Make each folder and write a probe into it. Raises ``ConfigError`` naming the option whose folder cannot be written."""
+    for option, folder in folders.items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise ConfigError.of(
+                "cannot_write",
+                say(
+                    f"{option} = {folder} cannot be written: {error.strerror or error}.",
+                    f"{option} = {folder} に書き込めません: {error.strerror or error}。",
+                ),
+                say(
+                    "Choose another folder, or change its owner or permissions.",
+                    "別のフォルダーにするか、所有者・権限を変更してください。",
+                ),
+                file=folder,
+                key=option,
+            ) from error
+
+
+def gigabytes(size: int) -> str:
+    """``12.3 GB``, or MB below one (1 GB = 10^9 bytes, as disks are sold)."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder

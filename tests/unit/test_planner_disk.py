@@ -1,0 +1,42 @@
+"""Disk figures are true for the files that get written, and a full or read-only disk is said before training."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from engine.config.problems import ConfigError, MissingRequirement
+from engine.families import get_family
+from engine.planner import disk
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_latent_bytes_equal_the_recorded_cache_file():
+    # china_0640x0427_wan.safetensors of the reference: 16 x 1 x 26 x 38 bf16 and a header of under 4 kB
+    size = disk.latent_cache_bytes(get_family("wan"), 304, 208)
+    assert size - 4096 == 16 * 26 * 38 * 2
+    assert disk.latent_cache_bytes(get_family("wan"), 256, 96, 17) - 4096 == 16 * 5 * 12 * 32 * 2
+
+
+def test_folders_of_one_disk_are_added_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**10, 0, 10**9))
+    disk.check_space([(tmp_path / "a" / "b", 3 * 10**8), (tmp_path / "c", 3 * 10**8)])
+    with pytest.raises(MissingRequirement, match=r"1\.0 GB free, and this run will write about 1\.2 GB") as caught:
+        disk.check_space([(tmp_path / "a" / "b", 6 * 10**8), (tmp_path / "c", 6 * 10**8)])
+    assert caught.value.exit_code == 3
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_its_option(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match="output_dir = .*file/out cannot be written") as caught:
+        disk.check_writable({"output_dir": tmp_path / "file" / "out"})
+    assert caught.value.exit_code == 2
+
+
+def test_probe_leaves_nothing_behind(tmp_path: Path):
+    disk.check_writable({"output_dir": tmp_path / "out"})
+    assert list((tmp_path / "out").iterdir()) == []
