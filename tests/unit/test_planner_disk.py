@@ -32,7 +32,7 @@ def test_folders_of_one_disk_are_added_up(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_named_with_its_option(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigError, match="output_dir = .*file/out cannot be written") as caught:
+    with pytest.raises(ConfigError, match=r"output_dir = .*file/out cannot be written") as caught:
         disk.check_writable({"output_dir": tmp_path / "file" / "out"})
     assert caught.value.exit_code == 2
 
