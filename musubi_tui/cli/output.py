@@ -1,0 +1,74 @@
+"""How commands speak: data on stdout, narration and complaints on stderr, and one set of exit codes.
+
+A complaint is one paragraph: where, what, and what to do about it. Nothing here imports rich: most commands print a few
+lines and must start in a blink.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import IO, Any, Final
+
+from engine.config.language import say
+from engine.config.problems import Problem
+
+OK: Final = 0  # also a run that was asked to stop
+JOB_FAILED: Final = 1
+WRONG_INPUT: Final = 2  # a missing path too
+MISSING_REQUIREMENT: Final = 3  # a package, a GPU, disk space
+PREEMPTED: Final = 75  # saved, ready to be resumed
+INTERRUPTED: Final = 130  # before a run existed, or by the second Ctrl-C
+
+_RED, _YELLOW, _BOLD, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` on stdout as indented JSON; paths and other strangers as their text."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str, allow_nan=False) + "\n")
+
+
+def narrate(text: str = "") -> None:
+    """A sentence for the person at the terminal: stderr, so that stdout stays data."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def in_colour(stream: IO[str]) -> bool:
+    """Whether escape codes are welcome on ``stream``: a terminal, no NO_COLOR, not TERM=dumb."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def print_problems(problems: Iterable[Problem]) -> None:
+    """One paragraph per problem on stderr, ``error:`` or ``warning:`` in front (a word, never colour alone)."""
+    colour = in_colour(sys.stderr)
+    for problem in problems:
+        word = say("error:", "エラー:") if problem.severity == "error" else say("warning:", "警告:")
+        if colour:
+            word = f"{_BOLD}{_RED if problem.severity == 'error' else _YELLOW}{word}{_RESET}"
+        narrate(f"{word} {problem}")
+
+
+def display_width(text: str) -> int:
+    """Terminal cells of ``text``: East Asian wide characters take two, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Iterable[int] = ()) -> None:
+    """An aligned table on stdout; the columns whose index is in ``right`` are aligned to the right (numbers)."""
+    cells = [list(headers), *[[str(value) for value in row] for row in rows]]
+    widths = [max(display_width(row[column]) for row in cells) for column in range(len(headers))]
+    to_the_right = frozenset(right)
+    colour = in_colour(sys.stdout)
+    for index, row in enumerate(cells):
+        parts = []
+        for column, cell in enumerate(row):
+            blanks = " " * (widths[column] - display_width(cell))
+            parts.append(blanks + cell if column in to_the_right else cell + blanks)
+        line = "  ".join(parts).rstrip()
+        sys.stdout.write((f"{_BOLD}{line}{_RESET}" if colour and index == 0 else line) + "\n")

@@ -1,0 +1,174 @@
+"""``musubi-tui`` itself: the lazy table of commands, and the frame in which a command runs and fails.
+
+The overview and typing errors touch no command module. An exception that a person can act on becomes a paragraph and an
+exit code; a traceback means a bug of ours.
+"""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
+
+from engine.config.language import say
+from engine.config.problems import Problem, UserError
+from musubi_tui import __version__
+from musubi_tui.cli import COMMANDS
+from musubi_tui.cli.output import INTERRUPTED, JOB_FAILED, MISSING_REQUIREMENT, WRONG_INPUT, narrate, print_problems
+
+
+def load_command(name: str) -> TyperCommand | TyperGroup:
+    """Import the module of one command and build it. Raises ``KeyError`` for a name that is not in the table."""
+    entry = COMMANDS[name]
+    target = getattr(import_module(entry.module), entry.attribute)
+    if entry.kind == "group":
+        group = get_group(target)
+        group.no_args_is_help = True
+        command: Any = group
+    else:
+        single = typer.Typer(rich_markup_mode="rich", add_completion=False)
+        single.command(name)(target)
+        command = get_command(single)
+    command.name = name
+    if not command.help:
+        command.help = entry.help
+    return command  # type: ignore[no-any-return]
+
+
+class LazyGroup(TyperGroup):
+    """Shows every command of the table, imports the one that is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, entry in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=entry.help, rich_markup_mode="rich"), name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Swap the placeholder for the real command just before it runs (or completes its arguments)."""
+        name = args[0]
+        if name in COMMANDS:
+            self.commands[name] = load_command(name)
+        elif not name.startswith("-") and not ctx.resilient_parsing:
+            raise UserError(_unknown_command(name))
+        return super().resolve_command(ctx, args)
+
+
+def _unknown_command(name: str) -> Problem:
+    near = get_close_matches(name, COMMANDS, n=1)
+    fix = say(f"Did you mean {near[0]!r}?", f"{near[0]!r} のことですか？") if near else ""
+    overview = say("`musubi-tui --help` lists the commands.", "コマンドの一覧は `musubi-tui --help` にあります。")
+    return Problem(
+        code="unknown_command",
+        message=say(f"There is no command {name!r}.", f"{name!r} というコマンドはありません。"),
+        fix=f"{fix} {overview}".strip(),
+    )
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=say(
+        "Train LoRAs of diffusion models from a terminal: presets in, LoRA and pictures out.",
+        "ターミナルから拡散モデルの LoRA を学習します。プリセットを渡すと LoRA と画像ができます。",
+    ),
+    epilog=say(
+        "Start with [bold]musubi-tui demo[/bold]. Exit codes: 0 ok, 1 the job failed, 2 your input is wrong, "
+        "3 the machine lacks something, 75 preempted and saved, 130 interrupted.",
+        "まずは [bold]musubi-tui demo[/bold] からどうぞ。終了コード: 0 成功、1 ジョブの失敗、2 入力の誤り、"
+        "3 環境の不足、75 中断・保存済み、130 割り込み。",
+    ),
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"musubi-tui {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            "-V",
+            callback=_print_version,
+            is_eager=True,
+            help=say("Print the version and exit.", "バージョンを表示して終了します。"),
+        ),
+    ] = False,
+) -> None:
+    if ctx.invoked_subcommand is None:
+        ctx.get_help()  # prints by itself in rich mode
+        typer.echo(
+            say(
+                "The full-screen app is not built yet: this version is the command line. "
+                "`musubi-tui demo` shows the whole way in a minute or two.",
+                "全画面アプリはまだありません。このバージョンはコマンドラインのみです。"
+                "`musubi-tui demo` で全体の流れを 1〜2 分で見られます。",
+            )
+        )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Everything that can go wrong has been told on stderr by then."""
+    try:
+        result = app(list(arguments), prog_name="musubi-tui", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except UserError as error:
+        print_problems(error.problems)
+        return error.exit_code
+    except typer.TyperException as error:
+        return _usage_error(error)
+    except (KeyboardInterrupt, typer.Abort):
+        narrate(say("Interrupted.", "中断しました。"))
+        return INTERRUPTED
+    except OSError as error:
+        return _system_error(error)
+    except Exception:  # noqa: BLE001 - the outermost frame: a bug is shown whole, then explained
+        traceback.print_exc()
+        narrate(
+            say(
+                f"This is a bug in musubi-tui {__version__}, not your mistake: please open an issue with the lines above.",
+                f"これは musubi-tui {__version__} のバグで、あなたの間違いではありません。上の行を添えて issue で知らせてください。",
+            )
+        )
+        return JOB_FAILED
+
+
+def _usage_error(error: typer.TyperException) -> int:
+    """A wrong option or argument, as a paragraph with the command whose help explains it."""
+    text = error.format_message().strip()
+    if text:  # empty when a group without arguments has printed its help already
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "musubi-tui"
+        if text[-1] not in ".?!)。":
+            text += "."
+        print_problems(
+            [Problem("usage", text, say(f"`{path} --help` explains it.", f"説明は `{path} --help` にあります。"))]
+        )
+    return error.exit_code
+
+
+def _system_error(error: OSError) -> int:
+    """A file or disk refused: what, where and what to do, without a traceback."""
+    reason = error.strerror or str(error)
+    where = str(error.filename or "")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        fix = say("Free some space, or write elsewhere.", "空き容量を作るか、別の場所に書き出してください。")
+        print_problems([Problem("disk_full", f"{reason}.", fix, file=where)])
+        return MISSING_REQUIREMENT
+    fix = say("Check the path and its permissions.", "パスと権限を確認してください。")
+    print_problems([Problem("system_error", f"{reason}.", fix, file=where)])
+    return WRONG_INPUT
