@@ -42,6 +42,7 @@ class SampleDefaults:
     width: int
     height: int
     frames: int = 1
+    negative: str = ""  # the negative prompt real guidance uses when the user gives none
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class FamilySpec:
     """The torch-free facts of one family. Options name the capabilities they need; families list the ones they have.
 
     Capabilities in use: ``images``, ``clips``, ``control_images``, ``cfg`` (real guidance with a negative prompt),
-    ``embedded_guidance``, ``two_experts``, ``t5``, ``qwen_vl``.
+    ``cfg_norm`` (guided predictions get the length of the conditional one, token by token), ``embedded_guidance``,
+    ``two_experts``, ``t5``, ``qwen_vl``.
     """
 
     name: str
@@ -90,6 +92,8 @@ class FamilySpec:
     )  # extra number in Musubi Tuner's bucket keys of pictures (9 for wan), None where there is none
     defaults: Mapping[str, Any] = field(default_factory=dict)  # option name -> recommended value for our own presets
     musubi_keys: frozenset[str] = frozenset()  # option names that only this family's scripts have
+    solver: str = "euler"  # name in engine.sample.solvers that its pictures are usually made with
+    shift_terminal: float | None = None  # the last sigma before 0 that its schedules are stretched to, if they are
 
     def task(self, name: str | None) -> TaskSpec:
         """The task of that name, or the default one. Raises ``KeyError`` with the known names."""

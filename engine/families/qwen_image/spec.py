@@ -23,7 +23,7 @@ def _task(
         architecture=architecture,
         modelspec_architecture=modelspec,
         modelspec_resolution=resolution,
-        sample=SampleDefaults(steps=25, guidance_scale=4.0, flow_shift=None, width=1328, height=1328),
+        sample=SampleDefaults(steps=25, guidance_scale=4.0, flow_shift=None, width=1328, height=1328, negative=" "),
         built=built,
         capabilities=capabilities,
     )
@@ -118,7 +118,7 @@ SPEC = FamilySpec(
             needed_for=frozenset({"text", "sample"}),
         ),
     ),
-    capabilities=frozenset({"images", "cfg", "qwen_vl"}),
+    capabilities=frozenset({"images", "cfg", "cfg_norm", "qwen_vl"}),
     network_module="networks.lora_qwen_image",
     modelspec_implementation="https://github.com/QwenLM/Qwen-Image",
     model="engine.families.qwen_image.model:QwenImageModel",
@@ -153,4 +153,5 @@ SPEC = FamilySpec(
             "text_encoder",
         }
     ),
+    shift_terminal=0.02,
 )

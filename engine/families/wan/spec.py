@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from engine.families.family import FamilySpec, ModelSlot, SampleDefaults, TaskSpec
 
+# The negative prompt of the model's authors, with which it was tuned to be guided: over-saturated, over-exposed, static,
+# blurred, subtitles, painting, grey, worst quality, JPEG artefacts, ugly, deformed hands and faces, crowded background …
+_NEGATIVE = (
+    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，"
+    "丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，"
+    "静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
+)
+
 
 def _task(
     name: str,
@@ -24,7 +32,13 @@ def _task(
         modelspec_architecture="wan2.1/lora",  # also for 2.2: Musubi Tuner writes the same, and loaders go by it
         modelspec_resolution="1280x720",
         sample=SampleDefaults(
-            steps=steps, guidance_scale=guidance, flow_shift=shift, width=832, height=480, frames=frames
+            steps=steps,
+            guidance_scale=guidance,
+            flow_shift=shift,
+            width=832,
+            height=480,
+            frames=frames,
+            negative=_NEGATIVE,
         ),
         built=built,
         capabilities=capabilities,
@@ -150,4 +164,5 @@ SPEC = FamilySpec(
             "vae_cache_cpu",
         }
     ),
+    solver="unipc",
 )
