@@ -1,0 +1,125 @@
+"""The frame around every command: help, complaints, exit codes, languages."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from engine.config.problems import ConfigError, MissingRequirement, Problem
+from musubi_tui import __version__
+from musubi_tui.cli import COMMANDS, Entry, output
+from musubi_tui.cli.root import load_command, run
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Register a command ``fail`` that raises what the test hands over, and run it."""
+
+    def fail_with(error: BaseException) -> int:
+        def fail() -> None:
+            raise error
+
+        module = type(sys)("tests_failing_command")
+        module.fail = fail  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(COMMANDS, "fail", Entry(module.__name__, "fail", "command", "Fails."))
+        return run(["fail"])
+
+    return fail_with
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"musubi-tui {__version__}\n"
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f" {name} " in text for name in COMMANDS)
+
+
+def test_without_arguments_it_says_what_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "full-screen app is not built yet" in capsys.readouterr().out
+
+
+def test_an_unknown_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trian"]) == output.WRONG_INPUT
+    assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_one_paragraph(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--vresion"]) == output.WRONG_INPUT
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert told.startswith("error: No such option: --vresion")
+    assert "--help" in told
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_that_teaches(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = load_command(name)
+    assert command.help
+    assert run([name, "--help"]) == 0
+    assert f"Usage: musubi-tui {name}" in capsys.readouterr().out
+
+
+def test_each_problem_is_a_paragraph_with_its_place(failing, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    problems = [
+        Problem("unknown_key", "Unknown key 'lr'.", "Did you mean 'learning_rate'?", "a.toml", 3, 1),
+        Problem("wrong_type", "max_train_steps must be a whole number.", file="a.toml", line=4),
+    ]
+    assert failing(ConfigError(problems)) == output.WRONG_INPUT
+    assert capsys.readouterr().err.splitlines() == [
+        "error: a.toml:3:1: Unknown key 'lr'. Did you mean 'learning_rate'?",
+        "error: a.toml:4: max_train_steps must be a whole number.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (MissingRequirement.of("no_gpu", "This needs a GPU."), 3, "needs a GPU"),
+        (PermissionError(errno.EACCES, "Permission denied", "/somewhere"), 2, "/somewhere: Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device", "/full"), 3, "Free some space"),
+        (KeyboardInterrupt(), 130, ""),
+        (typer.Exit(75), 75, ""),
+    ],
+)
+def test_failures_have_their_exit_code_and_no_traceback(  # type: ignore[no-untyped-def]
+    failing, error: BaseException, code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failing(error) == code
+    told = capsys.readouterr().err
+    assert words in told
+    assert "Traceback" not in told
+
+
+def test_a_bug_of_ours_shows_its_traceback(failing, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert failing(ZeroDivisionError("oops")) == output.JOB_FAILED
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError: oops" in told
+    assert "not your mistake" in told
+
+
+def test_tables_align_japanese(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(["name", "n"], [["猫", 1], ["cat", 12]], right=[1])
+    assert capsys.readouterr().out.splitlines() == ["name   n", "猫     1", "cat   12"]
+
+
+def test_help_follows_the_language(repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "musubi_tui", "--help"],
+        cwd=repository,
+        env={"LANG": "ja_JP.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "学習" in done.stdout
