@@ -1,0 +1,67 @@
+"""What a run says and where it says it: typed events, the sink that writes them, the readers, the run directory and its truth.
+
+[no torch, no pydantic]: the engine writes here, ``musubi_tui`` reads, and nothing else passes between them.
+
+    sink = EventSink(run.events, run.steps_idx, attempt=1)
+    sink.emit(Step(step=1, loss=0.4))
+    for record in story(run.events): ...
+"""
+
+from engine.events.lines import Record
+from engine.events.reader import Follower, follow, read_events, story
+from engine.events.rundir import RunDirectory
+from engine.events.sink import EventSink
+from engine.events.status import Lease, Status, true_state
+from engine.events.steps_index import StepsIndex
+from engine.events.types import (
+    Block,
+    Checkpoint,
+    Control,
+    Event,
+    Failed,
+    Host,
+    Memory,
+    Phase,
+    Plan,
+    Progress,
+    RunEnd,
+    RunStart,
+    Sample,
+    Step,
+    Swap,
+    Unknown,
+    Validation,
+    Warned,
+)
+
+__all__ = [
+    "Block",
+    "Checkpoint",
+    "Control",
+    "Event",
+    "EventSink",
+    "Failed",
+    "Follower",
+    "Host",
+    "Lease",
+    "Memory",
+    "Phase",
+    "Plan",
+    "Progress",
+    "Record",
+    "RunDirectory",
+    "RunEnd",
+    "RunStart",
+    "Sample",
+    "Status",
+    "Step",
+    "StepsIndex",
+    "Swap",
+    "Unknown",
+    "Validation",
+    "Warned",
+    "follow",
+    "read_events",
+    "story",
+    "true_state",
+]

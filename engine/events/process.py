@@ -1,0 +1,87 @@
+"""Who a process is: pid alone is not enough, since pids are reused and machines restart."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """One process of one boot of one machine. ``started`` is its start time as the system counts it (only compared)."""
+
+    host: str
+    boot_id: str
+    pid: int
+    started: str
+    namespace: str = ""  # pid namespace: two containers of one machine share the boot id but not the pids
+
+    @classmethod
+    def of_this_process(cls) -> ProcessIdentity:
+        """Who we are."""
+        pid = os.getpid()
+        return cls(host_name(), boot_id(), pid, process_start(pid) or "", pid_namespace())
+
+    def here(self) -> bool:
+        """Whether its pid can be looked up from here: same host, same boot, same pid namespace."""
+        return self.same_host() and self.boot_id == boot_id() and self.namespace == pid_namespace()
+
+    def same_host(self) -> bool:
+        """Whether it ran on this host (perhaps before a restart)."""
+        return self.host == host_name()
+
+    def rebooted(self) -> bool:
+        """Whether it ran on this host before its last restart, so that it cannot be alive."""
+        return self.same_host() and self.boot_id != boot_id()
+
+    def runs_here(self) -> bool:
+        """Whether the very same process is alive on this machine (a zombie is not, nor is another process with its pid)."""
+        return self.here() and self.started != "" and process_start(self.pid) == self.started
+
+
+@cache
+def host_name() -> str:
+    """The name of this machine or container."""
+    return socket.gethostname()
+
+
+@cache
+def boot_id() -> str:
+    """Something that changes when the machine restarts."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        import psutil
+
+        return f"boot-{int(psutil.boot_time())}"
+
+
+@cache
+def pid_namespace() -> str:
+    """The pid namespace of this process (Linux), or nothing."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> str | None:
+    """When the process ``pid`` started, in the system's own count; None when there is no such living process."""
+    if sys.platform == "linux":
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+        except OSError:
+            return None
+        fields = stat.rpartition(")")[2].split()  # the command before it may contain anything
+        return None if fields[0] in "ZX" else fields[19]
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
+    except psutil.Error:
+        return None

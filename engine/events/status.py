@@ -1,0 +1,259 @@
+"""Whether a run lives: status.json, lease.json, and the truth behind both.
+
+A flag in a file proves nothing: the process may have been killed, its pid given to another, the machine restarted. On its own
+host a run is judged by its process; a run of another host (a shared volume) by its heartbeat alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from engine.events.atomic import write_text_atomically
+from engine.events.lines import iso_time
+from engine.events.process import ProcessIdentity
+from engine.events.rundir import RunDirectory
+
+STATES = (
+    "queued", "starting", "running", "paused", "stopping", "done", "stopped", "preempted", "failed", "orphaned",
+)  # fmt: skip
+ALIVE = frozenset({"starting", "running", "paused", "stopping"})  # states that need a living process
+RESUMABLE = frozenset({"stopped", "preempted", "failed", "orphaned"})
+HEARTBEAT_SECONDS = 5.0
+_Record = TypeVar("_Record", "Status", "Lease")
+STALE_SECONDS = 60.0  # a heartbeat of another host that is older than this has stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What status.json holds. Times are ISO-8601 UTC; ``process`` is the engine's (the launcher's before the engine runs)."""
+
+    state: str
+    process: ProcessIdentity | None = None
+    heartbeat: str = ""
+    phase: str = ""
+    attempt: int = 1
+    step: int = 0
+    max_steps: int = 0
+    exit_code: int | None = None
+    reason: str = ""
+    started: str = ""  # of the first attempt
+    ended: str = ""
+    name: str = ""
+    family: str = ""
+    kind: str = "train"
+
+    @classmethod
+    def read(cls, run: RunDirectory) -> Status | None:
+        """The status of a run, or None when there is none that can be read."""
+        values = _read_object(run.status)
+        if values is None or values.get("state") not in STATES:
+            return None
+        return _from_values(cls, values)
+
+    def write(self, run: RunDirectory, *, durable: bool = True) -> None:
+        """Replace status.json. Raises ``OSError``."""
+        write_text_atomically(run.status, _dump(_to_values(self)), durable=durable)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who may work in a run directory. Made with O_EXCL, renewed by a heartbeat, removed at the end."""
+
+    process: ProcessIdentity
+    heartbeat: str
+
+    @classmethod
+    def read(cls, run: RunDirectory) -> Lease | None:
+        """The lease of a run, or None when nobody holds one (or an unreadable one)."""
+        values = _read_object(run.lease)
+        lease = _from_values(cls, values) if values else None
+        return lease if lease and lease.process else None
+
+    @classmethod
+    def acquire(
+        cls,
+        run: RunDirectory,
+        *,
+        watch_seconds: float = 2.5 * HEARTBEAT_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Lease:
+        """Take the run for this process. Raises ``UserError`` (lease_alive) while another process works in it.
+
+        A dead holder of this host is replaced at once. Another host's lease is only replaced when its heartbeat is stale
+        by the clock and did not move while we watched: clocks of two machines may differ.
+        """
+        mine = cls(ProcessIdentity.of_this_process(), iso_time(time.time()))
+        for _ in range(5):
+            if mine._create(run):
+                return mine
+            held = cls.read(run)
+            if held is not None:
+                if held.alive():
+                    raise held.refusal(run)
+                if not held.process.same_host():
+                    sleep(watch_seconds)
+                    if cls.read(run) != held:
+                        raise held.refusal(run)
+            _remove_if_unchanged(run.lease, held)
+        raise UserError.of("lease_contended", say("Several processes want this run at once.", "複数のプロセスが同時にこの run を取ろうとしています。"),
+            say("Wait for the others to give up, then try again.", "他が終わってから、もう一度実行してください。"), file=run.path)  # fmt: skip
+
+    def renew(self, run: RunDirectory) -> Lease:
+        """The lease with a fresh heartbeat, written. Raises ``OSError``; raises ``UserError`` (lease_lost) when it was taken away."""
+        held = Lease.read(run)
+        if held is not None and held.process != self.process:
+            raise held.refusal(run)
+        fresh = replace(self, heartbeat=iso_time(time.time()))
+        write_text_atomically(run.lease, _dump(_to_values(fresh)), durable=False)
+        return fresh
+
+    def release(self, run: RunDirectory) -> None:
+        """Give the run back (only if it is still ours)."""
+        held = Lease.read(run)
+        if held is not None and held.process == self.process:
+            run.lease.unlink(missing_ok=True)
+
+    def alive(self, now: float | None = None) -> bool:
+        """Whether the holder still works."""
+        return is_alive(self.process, self.heartbeat, now)
+
+    def refusal(self, run: RunDirectory) -> UserError:
+        """The complaint that names the holder."""
+        who = f"pid {self.process.pid} on {self.process.host}"
+        return UserError.of(
+            "lease_alive",
+            say(
+                f"The run {run.id} is being worked on by {who} (last sign of life {self.heartbeat}).",
+                f"run {run.id} は {who} が実行中です（最後の応答 {self.heartbeat}）。",
+            ),
+            say(
+                f"Watch it with `musubi-tui runs watch {run.id}`, or stop it with `musubi-tui runs stop {run.id}`.",
+                f"`musubi-tui runs watch {run.id}` で監視、`musubi-tui runs stop {run.id}` で停止できます。",
+            ),
+            file=run.lease,
+        )
+
+    def _create(self, run: RunDirectory) -> bool:
+        """Make lease.json with all its content, or leave the one that is there."""
+        temporary = run.lease.with_name(f".lease.{self.process.pid}.tmp")
+        write_text_atomically(temporary, _dump(_to_values(self)))
+        try:
+            os.link(temporary, run.lease)  # as exclusive as O_EXCL, and never half-written
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            return _create_exclusively(run.lease, temporary.read_bytes())
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
+
+def true_state(run: RunDirectory, status: Status | None = None, now: float | None = None) -> str:
+    """The state of a run by the evidence: what status.json says, unless the process it needs is gone ("orphaned").
+
+    ``status`` spares reading it again. A directory without a status is "failed": nothing was ever started in it.
+    """
+    status = status or Status.read(run)
+    if status is None:
+        return "failed"
+    if status.state not in ALIVE:
+        return status.state
+    if status.process is not None and is_alive(status.process, status.heartbeat, now):
+        return status.state
+    return "orphaned"
+
+
+def is_alive(process: ProcessIdentity, heartbeat: str, now: float | None = None) -> bool:
+    """Whether ``process`` lives: looked up when it is of this machine, else judged by its heartbeat."""
+    if process.here():
+        return process.runs_here()
+    if process.rebooted():
+        return False
+    return heartbeat_age(heartbeat, now) < STALE_SECONDS
+
+
+def heartbeat_age(heartbeat: str, now: float | None = None) -> float:
+    """Seconds since ``heartbeat`` by this machine's clock; infinite when there is none. Negative when the other clock is ahead."""
+    try:
+        then = datetime.fromisoformat(heartbeat).timestamp()
+    except ValueError:
+        return float("inf")
+    return (time.time() if now is None else now) - then
+
+
+def _create_exclusively(path: Path, data: bytes) -> bool:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    return True
+
+
+def _remove_if_unchanged(path: Path, held: Lease | None) -> None:
+    """Move a dead lease out of the way; put it back when it turns out to be another's, made in between."""
+    aside = path.with_name(f".lease.{os.getpid()}.dead")
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return
+    values = _read_object(aside)
+    found = _from_values(Lease, values) if values else None
+    if found is not None and (held is None or found.process != held.process):
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    aside.unlink(missing_ok=True)
+
+
+def _dump(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+
+
+def _to_values(record: Status | Lease) -> dict[str, Any]:
+    values = asdict(record)
+    process = values.pop("process")
+    if process:
+        values |= {"host": process["host"], "boot_id": process["boot_id"], "pid": process["pid"],
+                   "pid_started": process["started"], "pid_namespace": process["namespace"]}  # fmt: skip
+    return values
+
+
+def _from_values(kind: type[_Record], values: dict[str, Any]) -> _Record | None:
+    """The record in a JSON object, or None when a field is of the wrong kind or a needed one is missing."""
+    process = None
+    if isinstance(values.get("pid"), int):
+        host, boot, started, namespace = (
+            str(values.get(key, "")) for key in ("host", "boot_id", "pid_started", "pid_namespace")
+        )
+        process = ProcessIdentity(host, boot, values["pid"], started, namespace)
+    arguments: dict[str, Any] = {"process": process}
+    for item in fields(kind):
+        if item.name != "process" and item.name in values:
+            value = values[item.name]
+            wanted = int if item.type in ("int", "int | None") else str
+            if value is not None and (isinstance(value, bool) or not isinstance(value, wanted)):
+                return None
+            arguments[item.name] = value
+    try:
+        return kind(**arguments)
+    except TypeError:
+        return None
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
