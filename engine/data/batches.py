@@ -1,0 +1,123 @@
+"""The order of training: which items stand in which batch of which epoch, as arithmetic on a seed.
+
+A batch holds items of one bucket of one dataset; the last one of a bucket may be short, nothing is dropped or mixed. Order
+comes from hashes of (seed, epoch, item id), not from a random generator's state: it does not depend on the file system, on
+workers or on the Python version, and step 100,000 is found without going through the steps before it.
+
+``numerics = "musubi"`` shuffles as Musubi Tuner does within a dataset (``golden/batch_order.json``). There, torch's data loader
+shuffles the batches once more; its generator's state at that moment is not reproducible, so here the batches of several
+datasets are mixed by a permutation of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+from engine.data.items import Bucket, Item
+
+Batch = tuple[int, ...]
+
+
+class BatchPlan:
+    """Batches of ``items`` for every epoch. Epochs count from 1, steps (batches) from 0."""
+
+    def __init__(self, items: Sequence[Item], *, seed: int, numerics: Literal["exact", "musubi"] = "exact") -> None:
+        if not items:
+            raise ValueError("a batch plan needs at least one item")
+        self.items = tuple(items)
+        self.seed = seed
+        self.numerics = numerics
+        self._buckets = _group(self.items)
+        self.batches_per_epoch = sum(
+            math.ceil(len(members) / self._batch_size(members)) for members in self._buckets.values()
+        )
+        self._last: tuple[int, list[Batch]] = (0, [])
+
+    def epoch(self, number: int) -> list[Batch]:
+        """The batches of one epoch in order, each a tuple of indices into ``items`` (repeated items stand repeatedly)."""
+        if number < 1:
+            raise ValueError(f"epochs count from 1, not {number}")
+        if self._last[0] != number:
+            order = self._musubi_order(number) if self.numerics == "musubi" else self._exact_order(number)
+            self._last = (number, order)
+        return self._last[1]
+
+    def at(self, step: int) -> tuple[int, int, Batch]:
+        """(epoch, position in it, batch) of the batch that is taken after ``step`` others."""
+        epoch, position = divmod(step, self.batches_per_epoch)
+        return epoch + 1, position, self.epoch(epoch + 1)[position]
+
+    def short_batches(self) -> int:
+        """How many batches of an epoch are smaller than their dataset's batch size."""
+        return sum(1 for members in self._buckets.values() if len(members) % self._batch_size(members))
+
+    def _batch_size(self, members: Sequence[int]) -> int:
+        return self.items[members[0]].batch_size
+
+    def _exact_order(self, epoch: int) -> list[Batch]:
+        batches: list[tuple[bytes, Batch]] = []
+        for (dataset, bucket), members in self._buckets.items():
+            counts: dict[int, int] = {}
+            keyed = []
+            for index in members:
+                counts[index] = counts.get(index, 0) + 1
+                keyed.append((self._hash(epoch, "item", self.items[index].id, counts[index]), index))
+            ordered = [index for _, index in sorted(keyed)]
+            size = self._batch_size(members)
+            for number, start in enumerate(range(0, len(ordered), size)):
+                key = self._hash(epoch, "batch", f"{dataset}:{'x'.join(map(str, bucket))}", number)
+                batches.append((key, tuple(ordered[start : start + size])))
+        return [batch for _, batch in sorted(batches)]
+
+    def _hash(self, epoch: int, what: str, name: str, number: int) -> bytes:
+        text = f"{self.seed}\0{epoch}\0{what}\0{number}\0{name}"
+        return hashlib.blake2b(text.encode("utf-8", errors="surrogatepass"), digest_size=12).digest()
+
+    # -- musubi
+
+    def _dataset_seed(self, epoch: int) -> int:
+        """Musubi Tuner draws one number after seeding, adds the epoch, and seeds every dataset with the sum."""
+        return random.Random(self.seed).randint(0, 2**31) + epoch
+
+    def _dataset_buckets(self, dataset: int) -> list[tuple[Bucket, list[int]]]:
+        return [(bucket, list(members)) for (owner, bucket), members in self._buckets.items() if owner == dataset]
+
+    def _musubi_order(self, epoch: int) -> list[Batch]:
+        datasets = sorted({key[0] for key in self._buckets})
+        batches: list[Batch] = []
+        for dataset in datasets:
+            groups = self._dataset_buckets(dataset)
+            size = self._batch_size(groups[0][1])
+            generator = random.Random(self._dataset_seed(epoch))
+            by_bucket = dict(groups)
+            for bucket, number in _shuffle_dataset(groups, size, generator):
+                batches.append(tuple(by_bucket[bucket][number * size : (number + 1) * size]))
+        if len(datasets) > 1:
+            random.Random(f"{self.seed} {epoch}").shuffle(batches)
+        return batches
+
+
+def _group(items: Sequence[Item]) -> dict[tuple[int, Bucket], list[int]]:
+    groups: dict[tuple[int, Bucket], list[int]] = {}
+    for index, item in enumerate(items):
+        groups.setdefault((item.dataset, item.bucket), []).extend([index] * item.repeats)
+    return groups
+
+
+def _shuffle_dataset(
+    groups: list[tuple[Bucket, list[int]]], batch_size: int, generator: random.Random
+) -> list[tuple[Bucket, int]]:
+    """Musubi Tuner's shuffle: the items of each bucket in place, then the list of (bucket, batch number)."""
+    indices = [
+        (bucket, number)
+        for bucket, members in sorted(groups, key=lambda group: group[0])
+        for number in range(math.ceil(len(members) / batch_size))
+    ]
+    for _, members in groups:
+        generator.shuffle(members)
+    generator.shuffle(indices)
+    return indices

@@ -1,0 +1,66 @@
+"""Which size a picture or clip is trained at: Musubi Tuner's bucket lists and choice, as ``golden/buckets.json`` records them.
+
+A list holds sizes of about one area A = width * height: widths climb in steps from half the square's side, each height is the
+largest multiple of the step that keeps the area, and every size also stands turned around. Chosen is the nearest aspect ratio
+(plain difference of width / height), the first of the ascending list where two are equally near.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import lru_cache
+
+
+def floor_to(value: int, step: int) -> int:
+    """The largest multiple of ``step`` that is at most ``value``."""
+    return value - value % step
+
+
+@lru_cache
+def bucket_list(width: int, height: int, step: int) -> tuple[tuple[int, int], ...]:
+    """All (width, height) of about the area ``width * height``, ascending."""
+    area = width * height
+    side = math.isqrt(area)
+    sizes = set()
+    for short in range(floor_to(side // 2, step), side + step, step):
+        if short:
+            long = floor_to(area // short, step)
+            sizes |= {(short, long), (long, short)}
+    return tuple(sorted(size for size in sizes if min(size)))
+
+
+@dataclass(frozen=True)
+class BucketRule:
+    """How one dataset chooses sizes."""
+
+    resolution: tuple[int, int]
+    step: int
+    enable_bucket: bool
+    no_upscale: bool
+
+    def choose(self, width: int, height: int) -> tuple[int, int]:
+        """The training size of a source of that size. A side can be 0 when ``no_upscale`` meets a source below the step."""
+        if not self.enable_bucket:
+            return self.resolution
+        if self.no_upscale and width * height <= self.resolution[0] * self.resolution[1]:
+            return floor_to(width, self.step), floor_to(height, self.step)
+        sizes, ratios = _by_ratio(*self.resolution, self.step)
+        wanted = width / height
+        right = bisect_left(ratios, wanted)
+        near = range(max(0, right - 1), min(len(ratios), right + 1))
+        nearest = min(near, key=lambda index: (abs(ratios[index] - wanted), index))
+        return sizes[bisect_left(ratios, ratios[nearest])]
+
+    def is_upscaled(self, width: int, height: int) -> bool:
+        """Whether the source is smaller than its bucket, so that its pixels are invented."""
+        chosen = self.choose(width, height)
+        return max(chosen[0] / width, chosen[1] / height) > 1
+
+
+@lru_cache
+def _by_ratio(width: int, height: int, step: int) -> tuple[tuple[tuple[int, int], ...], tuple[float, ...]]:
+    """The bucket list with its aspect ratios, ordered by ratio and then as in the list."""
+    ordered = sorted(bucket_list(width, height, step), key=lambda size: (size[0] / size[1], size))
+    return tuple(ordered), tuple(size[0] / size[1] for size in ordered)

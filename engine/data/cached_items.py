@@ -1,0 +1,107 @@
+"""Items from cache files alone, for a dataset whose pictures are gone: Musubi Tuner needs no sources to train, nor do we.
+
+Every ``*_{id}.safetensors`` with its ``*_{id}_te.safetensors`` is an item; its caption is the one in the text cache's header.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.config.language import say
+from engine.config.problems import Problem
+from engine.data.buckets import BucketRule
+from engine.data.cache_files import (
+    DamagedCache,
+    LatentName,
+    latents_shape,
+    list_latent_names,
+    parse_latent_name,
+    read_header,
+    text_name,
+)
+from engine.data.dataset_config import DatasetSpec
+from engine.data.items import Bucket, Item, Skipped
+from engine.families.family import FamilySpec
+
+
+@dataclass
+class CachedListing:
+    """What a cache folder holds."""
+
+    items: list[Item] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+
+def list_cached(dataset: DatasetSpec, spec: FamilySpec, cache_id: str, rule: BucketRule) -> CachedListing:
+    """The items that the cache folder can serve by itself. Files that do not fit the present resolution are left out."""
+    listing = CachedListing()
+    folder = dataset.cache_directory
+    if not folder.is_dir():
+        return listing
+    for name in list_latent_names((path.name for path in folder.iterdir()), cache_id):
+        parsed = parse_latent_name(name, cache_id, clip=dataset.kind == "clip")
+        if parsed is not None:
+            _add(listing, dataset, spec, cache_id, rule, name, parsed)
+    if listing.items:
+        source = dataset.directory or dataset.jsonl
+        message = say(
+            f"{source} holds nothing to read: {len(listing.items)} items are taken from the cache files in {folder}.",
+            f"{source} に元データがないため、{folder} のキャッシュから {len(listing.items)} 件を使います。",
+        )
+        listing.warnings.append(Problem("from_caches", message, file=str(source), severity="warning"))
+    return listing
+
+
+def _add(
+    listing: CachedListing,
+    dataset: DatasetSpec,
+    spec: FamilySpec,
+    cache_id: str,
+    rule: BucketRule,
+    name: str,
+    parsed: LatentName,
+) -> None:
+    path = dataset.cache_directory / name
+    text_path = dataset.cache_directory / text_name(parsed.stem, cache_id)
+    clip = dataset.kind == "clip"
+    size = (parsed.width, parsed.height) if clip else rule.choose(parsed.width, parsed.height)
+    bucket = Bucket(*size, parsed.frames if clip else 1)
+    try:
+        shape = latents_shape(read_header(path))
+        caption = read_header(text_path).metadata.get("caption1", "")
+    except FileNotFoundError:
+        reason = say(f"it has no text cache {text_path.name}.", f"テキストのキャッシュ {text_path.name} がありません。")
+        listing.skipped.append(Skipped(path, "missing_text_cache", reason, dataset.index))
+        return
+    except (DamagedCache, OSError) as error:
+        listing.skipped.append(Skipped(path, "damaged_cache", str(error), dataset.index, broken=True))
+        return
+    channels, frames, height, width = spec.latent_shape(*bucket)
+    if shape not in ((channels, frames, height, width), (channels, height, width)):
+        reason = say(
+            f"its latents are {'x'.join(map(str, shape or ()))}, and the dataset asks for {bucket.width}x{bucket.height}.",
+            f"潜在の形 {'x'.join(map(str, shape or ()))} が、設定の {bucket.width}x{bucket.height} と合いません。",
+        )
+        listing.skipped.append(Skipped(path, "stale_cache", reason, dataset.index))
+        return
+    position = f"@{parsed.start:05d}-{parsed.frames:03d}" if clip else ""
+    listing.items.append(
+        Item(
+            id=f"{dataset.index}:{parsed.stem}{position}",
+            dataset=dataset.index,
+            name=parsed.stem,
+            path=path,
+            caption=caption,
+            width=parsed.width,
+            height=parsed.height,
+            kind=dataset.kind,
+            start=parsed.start,
+            bucket=bucket,
+            latent_cache=path,
+            text_cache=text_path,
+            repeats=dataset.num_repeats,
+            batch_size=dataset.batch_size,
+            cached_only=True,
+        )
+    )

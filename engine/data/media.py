@@ -1,0 +1,122 @@
+"""What a picture or a video is, read from its header: size with rotation honoured, frames, rate. No pixel is decoded.
+
+Musubi Tuner ignores the orientation that cameras write into EXIF; here a photograph is as wide as a viewer shows it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from PIL import Image, UnidentifiedImageError
+
+from engine.config.language import say
+
+_ORIENTATION = 0x0112
+_TURNS_SIDEWAYS = {5, 6, 7, 8}
+
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl")
+VIDEO_EXTENSIONS = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".flv", ".wmv", ".m4v", ".mpg", ".mpeg")
+
+
+class UnreadableMedia(Exception):
+    """A file is not the picture or video it should be; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """A video's facts: size as shown (rotation applied), number of frames, frames per second (0 when unknown)."""
+
+    width: int
+    height: int
+    frames: int
+    fps: float
+
+
+def open_image(path: Path) -> Image.Image:
+    """The picture with its header read and its pixels not. Raises ``UnreadableMedia``."""
+    try:
+        if path.stat().st_size == 0:
+            raise UnreadableMedia(say("the file is empty.", "ファイルが空です。"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(path)
+    except UnidentifiedImageError:
+        raise UnreadableMedia(_not_a_picture(path)) from None
+    except Image.DecompressionBombError as error:
+        raise UnreadableMedia(
+            say("it claims more pixels than a photograph has.", "画素数が異常に大きいファイルです。")
+        ) from error
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        OverflowError,
+    ) as error:  # what Pillow's plug-ins raise on damaged headers
+        raise UnreadableMedia(_reason(error)) from error
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8. Only what stands before the pixels counts: a PNG is not decoded for it."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except (OSError, ValueError, SyntaxError, KeyError, TypeError):  # a damaged EXIF block says nothing
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a picture as a viewer shows it. Raises ``UnreadableMedia``."""
+    with open_image(path) as image:
+        width, height = image.size
+        return (height, width) if orientation(image) in _TURNS_SIDEWAYS else (width, height)
+
+
+def clip_info(path: Path) -> ClipInfo:
+    """Size, frames and rate of a video. Raises ``UnreadableMedia``.
+
+    One frame is decoded, because the rotation belongs to frames. Where the container does not count its frames, its packets
+    are counted.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise UnreadableMedia(say("the file is empty.", "ファイルが空です。"))
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise UnreadableMedia(say("there is no video in it.", "映像が入っていません。"))
+            stream = container.streams.video[0]
+            frame = next(container.decode(stream), None)
+            if frame is None:
+                raise UnreadableMedia(say("no frame of it can be decoded.", "デコードできるフレームがありません。"))
+            width, height = frame.width, frame.height
+            if frame.rotation % 180:
+                width, height = height, width
+            fps = float(stream.average_rate or 0)
+            frames = stream.frames
+        if frames <= 0:
+            frames = _count_packets(path)
+        return ClipInfo(width, height, frames, fps)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise UnreadableMedia(_reason(error)) from error
+
+
+def _count_packets(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
+
+
+def _not_a_picture(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.lstrip()[:1] in (b"<", b"{") or head.isascii():
+        return say("it holds text, not a picture.", "中身は画像ではなくテキストです。")
+    return say("it is not a picture in a format this machine reads.", "読める形式の画像ではありません。")
+
+
+def _reason(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"{text.rstrip('.')}." if text else f"{type(error).__name__}."

@@ -1,0 +1,111 @@
+"""From what a dataset file says to typed values: one function per value type, each answering with the value or the reason."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from engine.config.language import say
+from engine.data.schema import DatasetKey
+
+
+class WrongValue(Exception):
+    """The value does not fit its key: ``code`` is wrong_type or bad_value, the text says what was expected."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def typed_value(key: DatasetKey, value: Any, base_dir: Path) -> Any:
+    """``value`` as the key's type; paths become absolute against ``base_dir``. Raises ``WrongValue``."""
+    match key.type:
+        case "int":
+            return _whole(key, value)
+        case "bool":
+            if not isinstance(value, bool):
+                raise _wrong(key, value, say("true or false", "true か false"))
+            return value
+        case "text":
+            if not isinstance(value, str):
+                raise _wrong(key, value, say("a text in quotes", "引用符で囲んだ文字列"))
+            return value
+        case "path":
+            return _path(key, value, base_dir)
+        case "number":
+            return _number(key, value)
+        case "size":
+            return _size(key, value)
+        case "ints":
+            if not isinstance(value, list) or not value:
+                raise _wrong(key, value, say("a list of whole numbers, such as [1, 25]", "整数の配列 ([1, 25] など)"))
+            return tuple(_whole(key, part) for part in value)
+        case "choice":
+            if not isinstance(value, str) or value not in key.choices:
+                raise _wrong(key, value, say("one of ", "次のどれか: ") + ", ".join(f'"{c}"' for c in key.choices))
+            return value
+
+
+def _whole(key: DatasetKey, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong(key, value, say("a whole number", "整数"))
+    if (key.minimum is not None and value < key.minimum) or abs(value) >= 2**31:
+        least = "" if key.minimum is None else say(f" of at least {key.minimum:g}", f" ({key.minimum:g} 以上)")
+        raise WrongValue("bad_value", _sentence(key, value, say("a whole number", "整数") + least))
+    return value
+
+
+def _number(key: DatasetKey, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(key, value, say("a number", "数値"))
+    if not 0 < value < 1e6 or not math.isfinite(value):
+        raise WrongValue("bad_value", _sentence(key, value, say("a number above 0", "0より大きい数値")))
+    return float(value)
+
+
+def _size(key: DatasetKey, value: Any) -> tuple[int, int]:
+    expected = say("a whole number or two, [width, height]", "整数ひとつ、または [幅, 高さ]")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value, value]
+    if not isinstance(value, list) or len(value) != 2:
+        raise _wrong(key, value, expected)
+    if any(isinstance(side, bool) or not isinstance(side, int) for side in value):
+        raise _wrong(key, value, expected)
+    least = int(key.minimum or 1)
+    if any(not least <= side <= 65536 for side in value):
+        message = _sentence(key, value, say(f"sides from {least} to 65536 pixels", f"一辺 {least}~65536 ピクセル"))
+        raise WrongValue("bad_value", message)
+    return (value[0], value[1])
+
+
+def _path(key: DatasetKey, value: Any, base_dir: Path) -> Path:
+    if not isinstance(value, str) or not value:
+        raise _wrong(key, value, say("a path in quotes", "引用符で囲んだパス"))
+    if "\0" in value:
+        raise WrongValue("bad_value", _sentence(key, value, say("a path without a NUL character", "NUL文字のないパス")))
+    if value.startswith("~"):
+        try:
+            value = str(Path(value).expanduser())
+        except RuntimeError:  # ~nobody: no such user, so it is a name that begins with a tilde
+            pass
+    return base_dir.absolute().joinpath(value)
+
+
+def _wrong(key: DatasetKey, value: Any, expected: str) -> WrongValue:
+    return WrongValue("wrong_type", _sentence(key, value, expected))
+
+
+def _sentence(key: DatasetKey, value: Any, expected: str) -> str:
+    shown = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else _short(value)
+    return say(
+        f"{key.name} must be {expected}, not {shown}.", f"{key.name} には {expected} を書きます ({shown} は不可)。"
+    )
+
+
+def _short(value: Any) -> str:
+    try:
+        text = str(value)
+    except ValueError:  # Python refuses to print numbers of thousands of digits
+        return say("a huge number", "巨大な数")
+    return text if len(text) <= 60 else text[:57] + "..."
