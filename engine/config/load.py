@@ -1,0 +1,217 @@
+"""A preset becomes a typed configuration, or the list of everything that is wrong with it.
+
+Our presets name their ``family`` and get its recommended defaults, with relative paths against the file. A file without it is
+Musubi Tuner's: its defaults, and relative paths against the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from engine.config import rules
+from engine.config.dialect import Dialect, Identity, identify
+from engine.config.entries import Entries, Entry, collect
+from engine.config.language import say
+from engine.config.option import Option
+from engine.config.problems import ConfigError, Problem
+from engine.config.schema import OPTIONS, Config, validate
+from engine.config.toml_source import TomlSource, read_toml
+from engine.families import FamilySpec
+
+# What Musubi Tuner does where its parser's default is "unset".
+_MUSUBI_UNSET = {"network_dim": 4, "save_precision": "fp32", "optimizer_type": "adamw"}
+_MOST_UNKNOWN = 100  # unknown keys that are listed one by one
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A valid preset. ``sources``: option -> "preset.toml:12", "--set", "family default", "musubi default" or "default"."""
+
+    config: Config
+    sources: Mapping[str, str]
+    warnings: tuple[Problem, ...]
+    path: Path
+    dialect: Dialect
+    dataset_base: Path  # what relative paths inside the dataset tables count from
+
+
+@dataclass
+class _Reading:
+    """Everything found out about one preset, errors included; ``config`` only without errors."""
+
+    config: Config | None = None
+    sources: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    identity: Identity | None = None
+    dataset_base: Path = Path()
+
+
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check_files: bool = False) -> LoadedConfig:
+    """Read a preset. ``overrides`` are ``--set`` values: text is parsed by the option's type, and paths count from the
+    working directory.
+
+    Raises ``ConfigError`` with all errors of the file; with ``check_files`` also for files it names that do not exist.
+    """
+    path = Path(path)
+    reading = _read(path, overrides or {}, check_files=check_files)
+    errors = [problem for problem in reading.problems if problem.severity == "error"]
+    if errors or reading.config is None or reading.identity is None:
+        raise ConfigError(errors)
+    return LoadedConfig(
+        config=reading.config,
+        sources=reading.sources,
+        warnings=tuple(reading.problems),
+        path=path,
+        dialect=reading.identity.dialect,
+        dataset_base=reading.dataset_base,
+    )
+
+
+def check_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check_files: bool = True) -> list[Problem]:
+    """Errors and warnings of a preset and of its dataset, in the order of the file. Never raises on the user's mistakes."""
+    path = Path(path)
+    try:
+        reading = _read(path, overrides or {}, check_files=check_files)
+    except ConfigError as error:
+        return list(error.problems)
+    found = [*reading.problems, *(_dataset_problems(reading, path) if check_files else [])]
+    return sorted(found, key=lambda problem: (problem.file != str(path), problem.file, problem.line, problem.column))
+
+
+def _read(path: Path, overrides: Mapping[str, Any], *, check_files: bool) -> _Reading:
+    source = read_toml(path)
+    entries = collect(source, overrides)
+    ours = "family" in entries.by_name and _stands_in_file(source, "family")
+    identity = identify(entries.values(), ours=ours)
+    reading = _Reading(identity=identity)
+    base = path.absolute().parent if ours else Path.cwd()
+    reading.dataset_base = base
+    reading.problems += entries.problems
+    if not identity.unbuilt_family:  # otherwise the file may hold options of a family that is not known yet
+        reading.problems += _few(entries.unknown, source)
+    reading.problems += [_placed(problem, entries, source) for problem in identity.problems]
+
+    given = {name: _with_paths(OPTIONS[name], entry, base) for name, entry in entries.by_name.items()}
+    values, reading.sources = _complete(given, entries, identity, path)
+    sections, wrong = validate(values)
+    reading.problems += [_placed(problem, entries, source) for problem in wrong]
+    if wrong or identity.spec is None:
+        return reading
+    config = Config.model_construct(**sections)
+    case = rules.Case(config.values(), entries.by_name, identity.spec, identity.task, check_files)
+    reading.problems += [_placed(problem, entries, source) for problem in rules.problems(case)]
+    if not any(problem.severity == "error" for problem in reading.problems):
+        reading.config = config
+    elif not wrong:
+        reading.config = config if check_files else None  # the dataset can be judged although something else is wrong
+    return reading
+
+
+def _stands_in_file(source: TomlSource, name: str) -> bool:
+    return name in source.data or any(isinstance(table, Mapping) and name in table for table in source.data.values())
+
+
+def _few(unknown: list[Problem], source: TomlSource) -> list[Problem]:
+    rest = len(unknown) - _MOST_UNKNOWN
+    if rest <= 0:
+        return unknown
+    message = say(
+        f"{rest} more keys are unknown; this does not look like a preset.", f"他に {rest} 個の不明なキーがあります。"
+    )
+    return [*unknown[:_MOST_UNKNOWN], source.problem("unknown_key", message)]
+
+
+def _placed(problem: Problem, entries: Entries, source: TomlSource) -> Problem:
+    """The problem with file, line and column of the option it is about."""
+    entry = entries.by_name.get(problem.key)
+    if entry is None:
+        return replace(problem, file=problem.file or str(source.path))
+    if not entry.from_file:
+        return replace(problem, file="--set")
+    line, column = source.positions.get(entry.address, (0, 0))
+    return replace(problem, file=str(source.path), line=line, column=column)
+
+
+def _with_paths(option: Option, entry: Entry, base: Path) -> Any:
+    """The entry's value with its paths absolute; text that is no path stays as it is."""
+    base = base if entry.from_file else Path.cwd()
+    if option.kind == "path" and isinstance(entry.value, str):
+        return _absolute(entry.value, base) if entry.value.strip() else None
+    if option.kind == "list of paths" and isinstance(entry.value, list):
+        return [_absolute(item, base) if isinstance(item, str) else item for item in entry.value]
+    return entry.value
+
+
+def _absolute(text: str, base: Path) -> Path:
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # "~stranger": taken literally
+        path = Path(text)
+    return Path(os.path.abspath(base / path))
+
+
+def _complete(
+    given: Mapping[str, Any], entries: Entries, identity: Identity, path: Path
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Given values plus defaults, and where each comes from."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for option in OPTIONS.values():
+        if option.name in given:
+            values[option.name], sources[option.name] = given[option.name], entries.by_name[option.name].source
+        else:
+            values[option.name], sources[option.name] = _default(option, identity)
+    spec = identity.spec
+    if spec is not None:
+        values["family"] = spec.name
+        sources.update({} if "family" in given else {"family": "from the options"})
+        if identity.task is not None:
+            values["task"] = identity.task.name
+            sources["task"] = sources[identity.task_source] if identity.task_source else "family default"
+        if values["network_module"] is None:
+            values["network_module"], sources["network_module"] = spec.network_module, "family default"
+    if values["output_name"] is None:
+        values["output_name"] = path.stem
+    return values, sources
+
+
+def _default(option: Option, identity: Identity) -> tuple[Any, str]:
+    recommended = _recommended(option, identity.spec)
+    if identity.dialect == "musubi-tui":
+        return recommended or (option.default, "default")
+    if not option.musubi:
+        return option.default, "default"
+    if option.musubi_default not in (None, ""):
+        return option.musubi_default, "musubi default"
+    if option.name in _MUSUBI_UNSET:
+        return _MUSUBI_UNSET[option.name], "musubi default"
+    if option.name in ("vae_dtype", "mixed_precision"):  # Musubi Tuner leaves these to the family or to accelerate
+        return recommended or (option.default, "default")
+    return option.musubi_default, "musubi default"
+
+
+def _recommended(option: Option, spec: FamilySpec | None) -> tuple[Any, str] | None:
+    if spec is None or option.name not in spec.defaults:
+        return None
+    return spec.defaults[option.name], "family default"
+
+
+def _dataset_problems(reading: _Reading, path: Path) -> list[Problem]:
+    """What the data room has to say about the dataset file or tables."""
+    from engine.data import check_dataset_config
+
+    if reading.config is None or reading.identity is None or reading.identity.spec is None:
+        return []
+    dataset, spec = reading.config.dataset, reading.identity.spec
+    if dataset.datasets and dataset.dataset_config is None:
+        tables = {"general": dataset.general, "datasets": dataset.datasets}
+        return check_dataset_config(tables, base_dir=reading.dataset_base, spec=spec, file=str(path))[1]
+    if dataset.dataset_config is not None and dataset.dataset_config.is_file():
+        file = dataset.dataset_config
+        base = file.parent if reading.identity.dialect == "musubi-tui" else Path.cwd()
+        return check_dataset_config(file, base_dir=base, spec=spec)[1]
+    return []

@@ -1,0 +1,526 @@
+"""What is learned and how: the adapter, the loop, the optimizer, the timesteps."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from engine.config.option import option
+from engine.config.sections.base import Section
+from engine.config.values import AnyPath, OptimizerName, StepsOrShare, Words
+
+_ONLY_LORA = (
+    "Only LoRA training is built; full fine-tuning is not.",
+    "対応しているのは LoRA 学習のみで、フルファインチューニングは未対応です。",
+)
+_SCHEDULES = (
+    "Built so far: constant, constant_with_warmup, cosine, linear.",
+    "対応済み: constant、constant_with_warmup、cosine、linear。",
+)
+_SAMPLINGS = (
+    "Built so far: sigma, uniform, sigmoid, shift, qwen_shift.",
+    "対応済み: sigma、uniform、sigmoid、shift、qwen_shift。",
+)
+_LOGIT_NORMAL = [
+    ("weighting_scheme", ("logit_normal",)),
+    ("timestep_sampling", ("logsnr", "qinglong_flux", "qinglong_qwen")),
+]
+_NORMAL_DRAWS = (
+    "sigmoid",
+    "shift",
+    "flux_shift",
+    "flux2_shift",
+    "qwen_shift",
+    "krea2_shift",
+    "qinglong_flux",
+    "qinglong_qwen",
+)
+
+
+class NetworkSection(Section):
+    """The LoRA."""
+
+    network_module: str | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        en="Musubi Tuner's name for the adapter, such as networks.lora_wan; unset takes the family's LoRA.",
+        ja="networks.lora_wan など、アダプターを表す Musubi Tuner の名前。未指定ならファミリーの LoRA を使います。",
+    )
+    network_dim: int = option(
+        32,
+        musubi=None,
+        minimum=1,
+        maximum=4096,
+        unit="rank",
+        en="Rank of the LoRA: how many independent directions each adapted layer can learn.",
+        ja="LoRA のランク。適用する各層が学習できる独立な方向の数です。",
+        lower=("smaller file, less memory, simpler concepts", "ファイルもメモリも小さいが、単純な概念向き"),
+        higher=("learns more detail, and overfits sooner", "細部まで学べるが、過学習しやすい"),
+    )
+    network_alpha: float = option(
+        32.0,
+        musubi=1,
+        minimum=0,
+        en="Strength of the LoRA: its output is multiplied by alpha / rank; 0 means alpha = rank.",
+        ja="LoRA の強さ。出力に alpha / ランク を掛けます。0 はランクと同じ値を意味します。",
+        lower=("learns more slowly at the same learning rate", "同じ学習率でも学習が遅くなる"),
+        higher=("learns faster, unstable when far above the rank", "学習が速いが、ランクを大きく超えると不安定"),
+    )
+    network_dropout: float | None = option(
+        None,
+        musubi=None,
+        minimum=0,
+        maximum=0.99,
+        en="Share of the adapter's inner activations that are dropped at each step, against overfitting.",
+        ja="過学習を抑えるため、各ステップでアダプター内部の活性を落とす割合。",
+        lower=("learns faster", "学習が速い"),
+        higher=("generalises more, learns more slowly", "汎化しやすいが、学習が遅い"),
+    )
+    network_args: list[str] | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        en='More settings of the adapter as "name=value" texts: rank_dropout, module_dropout, exclude_patterns, '
+        "include_patterns, loraplus_lr_ratio.",
+        ja='アダプターの追加設定 ("名前=値" の形): rank_dropout、module_dropout、exclude_patterns、'
+        "include_patterns、loraplus_lr_ratio。",
+    )
+    network_weights: AnyPath | None = option(
+        None,
+        musubi=None,
+        path="file",
+        en="LoRA file to start from instead of fresh weights; rank and names must fit.",
+        ja="新規の重みの代わりに学習を始める LoRA ファイル。ランクと名前が一致している必要があります。",
+    )
+    dim_from_weights: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        status="deferred-result",
+        consequence=("Write the file's rank into network_dim.", "ファイルのランクを network_dim に書いてください。"),
+        en="Take the rank from the file in network_weights.",
+        ja="network_weights のファイルからランクを読み取ります。",
+    )
+    base_weights: list[AnyPath] | None = option(
+        None,
+        musubi=None,
+        path="file",
+        expert=True,
+        status="deferred-result",
+        consequence=("LoRAs cannot be merged before training yet.", "学習前の LoRA マージは未対応です。"),
+        en="LoRA files that are merged into the model before training.",
+        ja="学習前にモデルへマージする LoRA ファイル。",
+    )
+    base_weights_multiplier: list[float] | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        status="deferred-result",
+        consequence=("LoRAs cannot be merged before training yet.", "学習前の LoRA マージは未対応です。"),
+        only_with=[("base_weights", ())],
+        en="Strength of each file in base_weights.",
+        ja="base_weights の各ファイルの強さ。",
+    )
+    scale_weight_norms: float | None = option(
+        None,
+        musubi=None,
+        minimum=0,
+        expert=True,
+        status="deferred-result",
+        consequence=("Weight norms are not limited yet.", "重みのノルムの制限は未対応です。"),
+        en="Upper bound for the norm of each LoRA layer's change, enforced after every step.",
+        ja="各 LoRA 層の変化量のノルムの上限。ステップごとに適用されます。",
+    )
+    lora_dialects: list[Literal["musubi", "comfy", "diffusers"]] = option(
+        ["musubi"],
+        en="Key names of the saved LoRA, one file each: Musubi Tuner's, ComfyUI's, diffusers'.",
+        ja="保存する LoRA のキー名の形式 (1 つにつき 1 ファイル): Musubi Tuner、ComfyUI、diffusers。",
+    )
+
+
+class TrainingSection(Section):
+    """The loop: how long, in which precision, with which memory for gradients."""
+
+    max_train_steps: int = option(
+        1600,
+        musubi=1600,
+        minimum=1,
+        unit="steps",
+        en="Optimizer steps after which training ends; max_train_epochs, when set, counts instead.",
+        ja="学習を終えるまでの最適化ステップ数。max_train_epochs を指定した場合はそちらで数えます。",
+        lower=("cheaper, and the concept may stay weak", "安く済むが、概念が弱いままのことがある"),
+        higher=("learns more, and overfits at some point", "よく学ぶが、いずれ過学習する"),
+    )
+    max_train_epochs: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        unit="epochs",
+        en="Passes over the dataset after which training ends; replaces max_train_steps.",
+        ja="学習を終えるまでのデータセットの周回数。max_train_steps より優先されます。",
+    )
+    gradient_accumulation_steps: int = option(
+        1,
+        musubi=1,
+        minimum=1,
+        unit="batches",
+        en="Batches whose gradients are averaged into one optimizer step.",
+        ja="勾配を平均して 1 回の最適化ステップにまとめるバッチ数。",
+        higher=("steadier steps, each takes that many times longer", "ステップは安定するが、その倍数だけ時間がかかる"),
+    )
+    gradient_checkpointing: bool = option(
+        True,
+        musubi=False,
+        en="Compute each block twice instead of keeping its activations: far less memory, about a third slower.",
+        ja="各ブロックの活性を保持せず再計算します。メモリは大幅に減り、速度は約 3 割遅くなります。",
+    )
+    gradient_checkpointing_cpu_offload: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        status="deferred-cost",
+        consequence=(
+            "The blocks' inputs stay on the GPU, a few GB for long clips.",
+            "ブロックの入力は GPU に残ります (長いクリップでは数 GB)。",
+        ),
+        only_with=[("gradient_checkpointing", (True,))],
+        en="Keep the blocks' inputs for the second computation in main memory.",
+        ja="再計算に使うブロックの入力をメインメモリに置きます。",
+    )
+    mixed_precision: Literal["no", "fp16", "bf16"] = option(
+        "bf16",
+        musubi=None,
+        values={"no": "built", "bf16": "built"},
+        status="deferred-result",
+        consequence=("Built so far: bf16 and no.", "対応済み: bf16 と no。"),
+        en='Precision the model computes in: "bf16" is right for every current GPU, "no" computes in 32 bits.',
+        ja='モデルの計算精度。現行の GPU では "bf16" が適切で、"no" は 32 ビットで計算します。',
+    )
+    max_grad_norm: float = option(
+        1.0,
+        musubi=1.0,
+        minimum=0,
+        en="Gradients longer than this are shortened to it, so that one odd picture cannot throw training off; 0 is off.",
+        ja="勾配をこの長さまでに抑え、1 枚の外れた画像で学習が崩れるのを防ぎます。0 で無効。",
+        lower=("calmer, slower where gradients are large", "穏やかだが、勾配が大きい場面では遅い"),
+        higher=("rarely limits anything", "ほとんど制限しない"),
+    )
+    guidance_scale: float = option(
+        1.0,
+        musubi=1.0,
+        minimum=0,
+        expert=True,
+        needs=("embedded_guidance",),
+        en="Guidance that distilled models such as HunyuanVideo are told during training.",
+        ja="HunyuanVideo のような蒸留モデルに学習中に与えるガイダンス値。",
+    )
+    full_bf16: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        status="deferred-result",
+        consequence=_ONLY_LORA,
+        en="Train the whole model with bfloat16 gradients (full fine-tuning).",
+        ja="bfloat16 の勾配でモデル全体を学習します (フルファインチューニング)。",
+    )
+    full_fp16: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        status="deferred-result",
+        consequence=_ONLY_LORA,
+        en="Train the whole model with float16 gradients (full fine-tuning).",
+        ja="float16 の勾配でモデル全体を学習します (フルファインチューニング)。",
+    )
+    trainable_modules: Words = option(
+        ["."],
+        musubi=".",
+        expert=True,
+        status="deferred-result",
+        inactive=(["."],),
+        consequence=_ONLY_LORA,
+        en="Parts of the module names that full fine-tuning trains.",
+        ja="フルファインチューニングで学習するモジュール名の一部。",
+    )
+    fused_backward_pass: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        status="deferred-result",
+        consequence=_ONLY_LORA,
+        en="Step the optimizer for each weight during the backward pass (full fine-tuning with Adafactor).",
+        ja="逆伝播中に重みごとに最適化ステップを行います (Adafactor によるフルファインチューニング)。",
+    )
+    mem_eff_save: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        status="deferred-cost",
+        consequence=("LoRA files are small and saved at once.", "LoRA は小さいため一度に保存されます。"),
+        en="Save a fully fine-tuned model piece by piece to save main memory.",
+        ja="フルファインチューニングしたモデルを少しずつ保存し、メインメモリを節約します。",
+    )
+
+
+class OptimizerSection(Section):
+    """How the weights move."""
+
+    optimizer_type: OptimizerName = option(
+        "adamw",
+        musubi="",
+        status="deferred-result",
+        values={"adamw": "built", "adamw8bit": "built"},
+        suggestions=("adamw", "adamw8bit"),
+        consequence=("Built so far: adamw, adamw8bit.", "対応済み: adamw、adamw8bit。"),
+        en="Optimizer: adamw, or adamw8bit, whose two running averages take a quarter of the memory (needs a GPU).",
+        ja="最適化手法。adamw、または内部状態のメモリが 4 分の 1 になる adamw8bit (GPU が必要)。",
+    )
+    optimizer_args: list[str] | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        en='Settings of the optimizer as "name=value" texts, such as "weight_decay=0.01" or "betas=(0.9,0.99)".',
+        ja='最適化手法の設定 ("名前=値" の形)。例: "weight_decay=0.01"、"betas=(0.9,0.99)"。',
+    )
+    learning_rate: float = option(
+        1e-4,
+        musubi=2e-6,
+        minimum=0,
+        en="Size of each step of the weights: the most important number after the pictures.",
+        ja="重みを動かす歩幅。画像の次に重要な値です。",
+        lower=("slower, safer", "遅いが安全"),
+        higher=("faster, breaks the model when too high", "速いが、高すぎると壊れる"),
+    )
+    lr_scheduler: str = option(
+        "constant",
+        musubi="constant",
+        status="deferred-result",
+        values={"constant": "built", "constant_with_warmup": "built", "cosine": "built", "linear": "built"},
+        suggestions=("constant", "constant_with_warmup", "cosine", "linear"),
+        consequence=_SCHEDULES,
+        en="How the learning rate changes over the run: constant, constant_with_warmup, cosine or linear (to zero).",
+        ja="学習率の推移: constant、constant_with_warmup、cosine、linear (0 まで減少)。",
+    )
+    lr_warmup_steps: StepsOrShare = option(
+        0,
+        musubi=0,
+        minimum=0,
+        unit="steps or share",
+        en='Steps over which the learning rate rises from zero; 0.1 or "10%" is a share of the run.',
+        ja='学習率を 0 から上げていくステップ数。0.1 や "10%" は全体に対する割合です。',
+        higher=("gentler start", "始まりが穏やか"),
+    )
+    lr_decay_steps: StepsOrShare = option(
+        0,
+        musubi=0,
+        minimum=0,
+        unit="steps or share",
+        expert=True,
+        status="deferred-result",
+        consequence=_SCHEDULES,
+        only_with=[("lr_scheduler", ("warmup_stable_decay",))],
+        en="Steps over which the warmup_stable_decay schedule goes down at the end.",
+        ja="warmup_stable_decay スケジュールの最後に学習率を下げるステップ数。",
+    )
+    lr_scheduler_num_cycles: int = option(
+        1,
+        musubi=1,
+        minimum=1,
+        expert=True,
+        status="deferred-result",
+        consequence=_SCHEDULES,
+        only_with=[("lr_scheduler", ("cosine_with_restarts", "cosine_with_min_lr", "warmup_stable_decay"))],
+        en="Number of cosine waves of the cosine_with_restarts schedule.",
+        ja="cosine_with_restarts スケジュールのコサイン波の数。",
+    )
+    lr_scheduler_power: float = option(
+        1,
+        musubi=1,
+        expert=True,
+        status="deferred-result",
+        consequence=_SCHEDULES,
+        only_with=[("lr_scheduler", ("polynomial",))],
+        en="Exponent of the polynomial schedule.",
+        ja="polynomial スケジュールの指数。",
+    )
+    lr_scheduler_timescale: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        expert=True,
+        status="deferred-result",
+        consequence=_SCHEDULES,
+        only_with=[("lr_scheduler", ("inverse_sqrt",))],
+        en="Time scale of the inverse_sqrt schedule.",
+        ja="inverse_sqrt スケジュールの時間スケール。",
+    )
+    lr_scheduler_min_lr_ratio: float | None = option(
+        None,
+        musubi=None,
+        minimum=0,
+        maximum=1,
+        expert=True,
+        status="deferred-result",
+        consequence=_SCHEDULES,
+        only_with=[("lr_scheduler", ("cosine_with_min_lr", "warmup_stable_decay", "rex"))],
+        en="Share of the learning rate at which some schedules stop falling.",
+        ja="一部のスケジュールで学習率の下降が止まる比率。",
+    )
+    lr_scheduler_type: str = option(
+        "",
+        musubi="",
+        expert=True,
+        status="deferred-result",
+        consequence=_SCHEDULES,
+        en="Import path of a scheduler class that replaces lr_scheduler.",
+        ja="lr_scheduler の代わりに使うスケジューラークラスのインポートパス。",
+    )
+    lr_scheduler_args: list[str] | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        status="deferred-result",
+        consequence=_SCHEDULES,
+        only_with=[("lr_scheduler", ("rex", "piecewise_constant")), ("lr_scheduler_type", ())],
+        en='Settings of the scheduler as "name=value" texts.',
+        ja='スケジューラーの設定 ("名前=値" の形)。',
+    )
+
+
+class TimestepsSection(Section):
+    """Which noise levels are trained, and how much each counts."""
+
+    timestep_sampling: Literal[
+        "sigma",
+        "uniform",
+        "sigmoid",
+        "shift",
+        "flux_shift",
+        "flux2_shift",
+        "ideogram4_shift",
+        "qwen_shift",
+        "krea2_shift",
+        "logsnr",
+        "qinglong_flux",
+        "qinglong_qwen",
+    ] = option(
+        "shift",
+        musubi="sigma",
+        status="deferred-result",
+        values=dict.fromkeys(("sigma", "uniform", "sigmoid", "shift", "qwen_shift"), "built"),
+        consequence=_SAMPLINGS,
+        en="How noise levels are drawn: shift (with discrete_flow_shift), qwen_shift (by picture size), sigmoid, uniform, sigma.",
+        ja="ノイズ量の選び方: shift (discrete_flow_shift と併用)、qwen_shift (画像サイズに応じる)、sigmoid、uniform、sigma。",
+    )
+    discrete_flow_shift: float = option(
+        1.0,
+        musubi=1.0,
+        minimum=0.001,
+        only_with=[("timestep_sampling", ("shift",))],
+        en="Moves training towards noisier steps in the shift mode; Wan is commonly trained with 3.",
+        ja="shift モードで学習をノイズの多い側へ寄せます。Wan では 3 がよく使われます。",
+        lower=("more training on detail", "細部の学習が増える"),
+        higher=("more training on composition and motion", "構図や動きの学習が増える"),
+    )
+    sigmoid_scale: float = option(
+        1.0,
+        musubi=1.0,
+        minimum=0,
+        expert=True,
+        only_with=[("timestep_sampling", _NORMAL_DRAWS)],
+        en="Width of the bell curve behind sigmoid, shift and qwen_shift.",
+        ja="sigmoid、shift、qwen_shift の元になる釣鐘形分布の広がり。",
+        lower=("concentrates on middle noise levels", "中間のノイズ量に集中"),
+        higher=("spreads towards both ends", "両端まで広がる"),
+    )
+    weighting_scheme: Literal["logit_normal", "mode", "cosmap", "sigma_sqrt", "none"] = option(
+        "none",
+        musubi="none",
+        expert=True,
+        status="deferred-result",
+        consequence=("Every noise level counts the same.", "すべてのノイズ量が同じ重みになります。"),
+        en="How much each noise level counts in the loss, or how the sigma mode draws them.",
+        ja="損失での各ノイズ量の重み、または sigma モードでの選び方。",
+    )
+    logit_mean: float = option(
+        0.0,
+        musubi=0.0,
+        expert=True,
+        only_with=_LOGIT_NORMAL,
+        status="deferred-result",
+        consequence=_SAMPLINGS,
+        en="Centre of the logit-normal and logsnr distributions.",
+        ja="logit-normal 分布と logsnr 分布の中心。",
+    )
+    logit_std: float = option(
+        1.0,
+        musubi=1.0,
+        minimum=0,
+        expert=True,
+        only_with=_LOGIT_NORMAL,
+        status="deferred-result",
+        consequence=_SAMPLINGS,
+        en="Width of the logit-normal and logsnr distributions.",
+        ja="logit-normal 分布と logsnr 分布の広がり。",
+    )
+    mode_scale: float = option(
+        1.29,
+        musubi=1.29,
+        expert=True,
+        only_with=[("weighting_scheme", ("mode",))],
+        status="deferred-result",
+        consequence=_SAMPLINGS,
+        en="Strength of the mode weighting scheme.",
+        ja="mode 重み付けの強さ。",
+    )
+    min_timestep: int | None = option(
+        None,
+        musubi=None,
+        minimum=0,
+        maximum=999,
+        unit="of 1000",
+        expert=True,
+        en="Lowest timestep (least noise) that is trained.",
+        ja="学習するタイムステップの下限 (ノイズが最も少ない側)。",
+    )
+    max_timestep: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        maximum=1000,
+        unit="of 1000",
+        expert=True,
+        en="Highest timestep (most noise) that is trained.",
+        ja="学習するタイムステップの上限 (ノイズが最も多い側)。",
+    )
+    preserve_distribution_shape: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        only_with=[("min_timestep", ()), ("max_timestep", ())],
+        en="Cut the distribution off at min_timestep and max_timestep instead of squeezing it between them.",
+        ja="min_timestep と max_timestep の間に分布を押し縮める代わりに、範囲外を切り捨てます。",
+    )
+    num_timestep_buckets: int | None = option(
+        None,
+        musubi=None,
+        minimum=2,
+        expert=True,
+        status="deferred-result",
+        inactive=(0, 1),
+        consequence=("Timesteps are drawn independently.", "タイムステップは独立に選ばれます。"),
+        en="Spread the timesteps of an epoch evenly over this many ranges.",
+        ja="1 エポックのタイムステップを、この数の区間に均等に割り振ります。",
+    )
+    show_timesteps: Literal["image", "console"] | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        status="deferred-result",
+        consequence=(
+            "It would draw timesteps instead of training.",
+            "学習の代わりにタイムステップを描画する項目です。",
+        ),
+        en="Draw a histogram of sampled timesteps and end without training.",
+        ja="選ばれるタイムステップのヒストグラムを描き、学習せずに終了します。",
+    )

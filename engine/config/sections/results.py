@@ -1,0 +1,394 @@
+"""What comes out: saved files, samples, validation, logs, metadata, uploads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from engine.config.option import option
+from engine.config.sections.base import Section
+from engine.config.values import AnyPath, SavePrecision
+
+_EVENTS_ONLY = (
+    "Losses and rates go into the run's events file and the monitor; no tracker is written.",
+    "損失などは実行のイベントファイルとモニターに記録され、トラッカーには書き出されません。",
+)
+_NO_UPLOAD = (
+    "Nothing is uploaded; the files stay in the output folder.",
+    "アップロードはされず、出力フォルダーに残ります。",
+)
+_LOGGING = [("log_with", ()), ("logging_dir", ())]
+_UPLOADING = [("huggingface_repo_id", ())]
+
+
+class SaveSection(Section):
+    """When LoRA files and resume states are written, and how many are kept."""
+
+    save_every_n_epochs: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        unit="epochs",
+        en="Save the LoRA after every so many epochs, so that you can pick the best one.",
+        ja="この数のエポックごとに LoRA を保存し、後で一番良いものを選べるようにします。",
+    )
+    save_every_n_steps: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        unit="steps",
+        en="Save the LoRA after every so many steps.",
+        ja="この数のステップごとに LoRA を保存します。",
+    )
+    save_last_n_epochs: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        unit="epochs",
+        expert=True,
+        only_with=[("save_every_n_epochs", ())],
+        en="Keep only the newest so many epoch files.",
+        ja="エポックごとのファイルを新しい方からこの数だけ残します。",
+    )
+    save_last_n_epochs_state: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        unit="epochs",
+        expert=True,
+        only_with=[("save_every_n_epochs", ())],
+        en="Keep only the resume states of the newest so many saved epochs.",
+        ja="保存したエポックの再開用状態を新しい方からこの数だけ残します。",
+    )
+    save_last_n_steps: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        unit="steps",
+        expert=True,
+        only_with=[("save_every_n_steps", ())],
+        en="Delete step files older than so many steps (a distance, not a count).",
+        ja="このステップ数より古いステップごとのファイルを削除します (個数ではなく距離)。",
+    )
+    save_last_n_steps_state: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        unit="steps",
+        expert=True,
+        only_with=[("save_every_n_steps", ())],
+        en="Delete resume states older than so many steps (a distance, not a count).",
+        ja="このステップ数より古い再開用状態を削除します (個数ではなく距離)。",
+    )
+    save_state: bool = option(
+        False,
+        musubi=False,
+        en="Save a complete resume state whenever the LoRA is saved.",
+        ja="LoRA を保存するたびに、再開用の完全な状態も保存します。",
+    )
+    save_state_on_train_end: bool = option(
+        False,
+        musubi=False,
+        en="Save a resume state at the end, to train on later.",
+        ja="後で学習を続けられるよう、終了時に再開用の状態を保存します。",
+    )
+    save_precision: SavePrecision = option(
+        "fp32",
+        musubi=None,
+        en="Number format inside the LoRA file; bf16 halves its size.",
+        ja="LoRA ファイル内の数値形式。bf16 でサイズが半分になります。",
+    )
+    resume: str | None = option(
+        None,
+        musubi=None,
+        status="deferred-result",
+        consequence=(
+            "A preset does not name the state to go on from.",
+            "再開する状態はプリセットでは指定できません。",
+        ),
+        en="State folder to go on from; here every run remembers its own: musubi-tui train --resume RUN.",
+        ja="再開に使う状態のフォルダー。本ツールでは各実行が記録しています: musubi-tui train --resume RUN。",
+    )
+    resume_from_huggingface: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        status="deferred-result",
+        consequence=("States are not read from the hub.", "ハブからの状態の読み込みは未対応です。"),
+        en="Read the state in resume from Hugging Face.",
+        ja="resume の状態を Hugging Face から読み込みます。",
+    )
+    save_state_every_minutes: float = option(
+        10.0,
+        minimum=0,
+        unit="minutes",
+        en="Save a resume state after so many minutes, since nobody tells a training that its machine stops; 0 is off.",
+        ja="この間隔 (分) で再開用の状態を保存します。マシンの停止は予告されないためです。0 で無効。",
+        lower=("less is lost when the machine stops", "停止時に失うものが減る"),
+        higher=("less writing", "書き込みが減る"),
+    )
+    keep_states: int = option(
+        2,
+        minimum=1,
+        unit="states",
+        en="Resume states made by save_state_every_minutes that are kept, newest first.",
+        ja="save_state_every_minutes による再開用状態を、新しい方から残す数。",
+    )
+    no_metadata: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        en="Leave the training settings out of the LoRA file.",
+        ja="LoRA ファイルに学習設定を書き込みません。",
+    )
+
+
+class SamplingSection(Section):
+    """Pictures and clips made while training, to see what it has learned."""
+
+    sample_every_n_steps: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        unit="steps",
+        en="Make samples after every so many steps.",
+        ja="この数のステップごとにサンプルを作ります。",
+    )
+    sample_every_n_epochs: int | None = option(
+        None,
+        musubi=None,
+        minimum=1,
+        unit="epochs",
+        en="Make samples after every so many epochs.",
+        ja="この数のエポックごとにサンプルを作ります。",
+    )
+    sample_at_first: bool = option(
+        False,
+        musubi=False,
+        en="Make samples before the first step, to compare with.",
+        ja="比較用に、最初のステップの前にもサンプルを作ります。",
+    )
+    sample_prompts: AnyPath | None = option(
+        None,
+        musubi=None,
+        path="file",
+        en="File of prompts for samples: .txt with one per line and Musubi Tuner's flags, .toml or .json.",
+        ja="サンプル用プロンプトのファイル。1 行 1 つと Musubi Tuner のフラグによる .txt、または .toml、.json。",
+    )
+
+
+class ValidationSection(Section):
+    """A loss you can compare between steps: always the same pictures, noise and timesteps."""
+
+    validation_items: int = option(
+        0,
+        minimum=0,
+        maximum=1024,
+        unit="items",
+        en="Fixed set of so many (picture, noise, timestep) triples whose loss is measured; 0 is off.",
+        ja="損失を測る固定の組 (画像、ノイズ、タイムステップ) の数。0 で無効。",
+        higher=("steadier curve, longer pauses", "曲線は安定するが、停止時間が長い"),
+    )
+    validate_every_n_steps: int | None = option(
+        None,
+        minimum=1,
+        unit="steps",
+        en="Measure the validation loss every so many steps; unset measures at the start and at the end.",
+        ja="この数のステップごとに検証損失を測ります。未指定なら最初と最後に測ります。",
+    )
+
+
+class LoggingSection(Section):
+    """Trackers outside this tool."""
+
+    logging_dir: AnyPath | None = option(
+        None,
+        musubi=None,
+        path="output",
+        status="deferred-cost",
+        consequence=_EVENTS_ONLY,
+        en="Folder for TensorBoard files.",
+        ja="TensorBoard 用ファイルのフォルダー。",
+    )
+    log_with: Literal["tensorboard", "wandb", "all"] | None = option(
+        None,
+        musubi=None,
+        status="deferred-cost",
+        consequence=_EVENTS_ONLY,
+        en="Tracker to log to: TensorBoard, Weights & Biases or both.",
+        ja="記録先のトラッカー: TensorBoard、Weights & Biases、または両方。",
+    )
+    log_prefix: str | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        status="deferred-cost",
+        consequence=_EVENTS_ONLY,
+        only_with=_LOGGING,
+        en="Beginning of the log folder's name.",
+        ja="ログフォルダー名の先頭。",
+    )
+    log_tracker_name: str | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        status="deferred-cost",
+        consequence=_EVENTS_ONLY,
+        only_with=_LOGGING,
+        en="Project name in the tracker.",
+        ja="トラッカーでのプロジェクト名。",
+    )
+    log_tracker_config: AnyPath | None = option(
+        None,
+        musubi=None,
+        path="file",
+        expert=True,
+        status="deferred-cost",
+        consequence=_EVENTS_ONLY,
+        only_with=_LOGGING,
+        en="TOML file with settings of the tracker.",
+        ja="トラッカーの設定を書いた TOML ファイル。",
+    )
+    wandb_run_name: str | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        status="deferred-cost",
+        consequence=_EVENTS_ONLY,
+        only_with=[("log_with", ("wandb", "all"))],
+        en="Name of the run in Weights & Biases.",
+        ja="Weights & Biases での実行名。",
+    )
+    wandb_api_key: str | None = option(
+        None,
+        musubi=None,
+        secret=True,
+        expert=True,
+        status="deferred-cost",
+        consequence=_EVENTS_ONLY,
+        only_with=[("log_with", ("wandb", "all"))],
+        en="Key for Weights & Biases; the environment variable WANDB_API_KEY keeps it out of your files.",
+        ja="Weights & Biases のキー。環境変数 WANDB_API_KEY を使えばファイルに残りません。",
+    )
+    log_config: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        status="deferred-cost",
+        consequence=_EVENTS_ONLY,
+        only_with=_LOGGING,
+        en="Send all settings to the tracker; the run directory always keeps them in run.toml.",
+        ja="すべての設定をトラッカーに送ります。実行ディレクトリの run.toml には常に残ります。",
+    )
+
+
+class MetadataSection(Section):
+    """What the LoRA file says about itself."""
+
+    metadata_title: str | None = option(
+        None,
+        musubi=None,
+        en="Title in the LoRA file's metadata; unset takes output_name.",
+        ja="LoRA ファイルのメタデータのタイトル。未指定なら output_name を使います。",
+    )
+    metadata_author: str | None = option(
+        None, musubi=None, en="Author in the LoRA file's metadata.", ja="LoRA ファイルのメタデータの作者名。"
+    )
+    metadata_description: str | None = option(
+        None, musubi=None, en="Description in the LoRA file's metadata.", ja="LoRA ファイルのメタデータの説明文。"
+    )
+    metadata_license: str | None = option(
+        None, musubi=None, en="License in the LoRA file's metadata.", ja="LoRA ファイルのメタデータのライセンス。"
+    )
+    metadata_tags: str | None = option(
+        None,
+        musubi=None,
+        en="Tags in the LoRA file's metadata, separated by commas.",
+        ja="LoRA ファイルのメタデータのタグ (カンマ区切り)。",
+    )
+    metadata_reso: str | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        en="Resolution in the LoRA file's metadata, such as \"1024x1024\"; unset takes the task's.",
+        ja='LoRA ファイルのメタデータの解像度 ("1024x1024" など)。未指定ならタスクの値を使います。',
+    )
+    metadata_arch: str | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        en="Architecture name in the LoRA file's metadata; unset takes the task's.",
+        ja="LoRA ファイルのメタデータのアーキテクチャ名。未指定ならタスクの値を使います。",
+    )
+
+
+class HuggingFaceSection(Section):
+    """Uploading results to Hugging Face."""
+
+    huggingface_repo_id: str | None = option(
+        None,
+        musubi=None,
+        status="deferred-cost",
+        consequence=_NO_UPLOAD,
+        en="Repository that saved files are uploaded to.",
+        ja="保存したファイルのアップロード先リポジトリ。",
+    )
+    huggingface_repo_type: str | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        status="deferred-cost",
+        consequence=_NO_UPLOAD,
+        only_with=_UPLOADING,
+        suggestions=("model", "dataset"),
+        en="Kind of that repository.",
+        ja="リポジトリの種類。",
+    )
+    huggingface_path_in_repo: str | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        status="deferred-cost",
+        consequence=_NO_UPLOAD,
+        only_with=_UPLOADING,
+        en="Folder inside the repository.",
+        ja="リポジトリ内のフォルダー。",
+    )
+    huggingface_token: str | None = option(
+        None,
+        musubi=None,
+        secret=True,
+        expert=True,
+        en="Token for Hugging Face downloads; the environment variable HF_TOKEN keeps it out of your files.",
+        ja="Hugging Face からのダウンロードに使うトークン。環境変数 HF_TOKEN を使えばファイルに残りません。",
+    )
+    huggingface_repo_visibility: str | None = option(
+        None,
+        musubi=None,
+        expert=True,
+        status="deferred-cost",
+        consequence=_NO_UPLOAD,
+        only_with=_UPLOADING,
+        suggestions=("private", "public"),
+        en="Whether a newly made repository is private or public.",
+        ja="新しく作るリポジトリを非公開にするか公開にするか。",
+    )
+    save_state_to_huggingface: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        status="deferred-cost",
+        consequence=_NO_UPLOAD,
+        only_with=_UPLOADING,
+        en="Upload resume states as well.",
+        ja="再開用の状態もアップロードします。",
+    )
+    async_upload: bool = option(
+        False,
+        musubi=False,
+        expert=True,
+        status="deferred-cost",
+        consequence=_NO_UPLOAD,
+        only_with=_UPLOADING,
+        en="Upload in the background while training goes on.",
+        ja="学習を続けながらバックグラウンドでアップロードします。",
+    )
