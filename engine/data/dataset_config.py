@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
-from engine.data.document import Address, Document, positions_of, read_document
+from engine.data.document import Document, positions_of, read_document
 from engine.data.items import Kind
+from engine.data.positions import Address
 from engine.data.schema import ALIASES, BY_NAME, KEYS, READ_ONLY_BY, DatasetKey
 from engine.data.values import WrongValue, typed_value
 from engine.families.family import FamilySpec
@@ -118,7 +119,7 @@ def check_dataset_config(
         document = Document(source, file, positions_of(Path(file)) if file else {})
     reader = _Reader(document, base_dir, spec)
     datasets = reader.read()
-    problems = [*document.warnings, *reader.problems]
+    problems = reader.problems
     if any(problem.severity == "error" for problem in problems):
         return None, problems
     config = DatasetConfig(datasets, reader.general, tuple(reader.tables), document.file, tuple(p for p in problems))
