@@ -118,5 +118,5 @@ def _not_a_picture(path: Path) -> str:
 
 
 def _reason(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = str(getattr(error, "strerror", None) or error)  # FFmpeg's errors carry one too, without being OSErrors
     return f"{text.rstrip('.')}." if text else f"{type(error).__name__}."
