@@ -37,6 +37,7 @@ class LoadedConfig:
     path: Path
     dialect: Dialect
     dataset_base: Path  # what relative paths inside the dataset tables count from
+    defaults: Mapping[str, Any]  # what every option would be if neither the file nor an override had set it
 
 
 @dataclass
@@ -48,6 +49,7 @@ class _Reading:
     problems: list[Problem] = field(default_factory=list)
     identity: Identity | None = None
     dataset_base: Path = Path()
+    defaults: dict[str, Any] = field(default_factory=dict)
 
 
 def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check_files: bool = False) -> LoadedConfig:
@@ -68,6 +70,7 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check
         path=path,
         dialect=reading.identity.dialect,
         dataset_base=reading.dataset_base,
+        defaults=reading.defaults,
     )
 
 
@@ -97,6 +100,7 @@ def _read(path: Path, overrides: Mapping[str, Any], *, check_files: bool) -> _Re
 
     given = {name: _with_paths(OPTIONS[name], entry, base) for name, entry in entries.by_name.items()}
     values, reading.sources = _complete(given, entries, identity, path)
+    reading.defaults = _complete({}, entries, identity, path)[0]
     sections, wrong = validate(values)
     reading.problems += [_placed(problem, entries, source) for problem in wrong]
     if wrong or identity.spec is None:

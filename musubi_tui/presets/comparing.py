@@ -1,0 +1,66 @@
+"""What two presets would train differently, and where each value of one preset comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.config import load_config
+from engine.config.schema import OPTIONS
+
+
+@dataclass(frozen=True)
+class ResolvedValue:
+    """One option as a run would use it. ``source``: "preset.toml:12", "family default", "musubi default", "default" …"""
+
+    section: str
+    key: str
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One option that differs, with both resolved values."""
+
+    section: str
+    key: str
+    left: Any
+    right: Any
+
+
+def resolve(path: Path) -> list[ResolvedValue]:
+    """All options of a valid preset in the schema's order, secrets redacted. Raises ``ConfigError``."""
+    loaded = load_config(path)
+    return [
+        ResolvedValue(option.section, option.name, _shown(option.name, loaded.config.get(option.name)), source)
+        for option, source in ((option, loaded.sources[option.name]) for option in OPTIONS.values())
+    ]
+
+
+def differences(left: Path, right: Path | None) -> list[Difference]:
+    """Options whose resolved values differ; without ``right`` those of ``left`` that are not the defaults of its kind of file.
+
+    Raises ``ConfigError`` when a preset has errors.
+    """
+    return list(_differences(left, right))
+
+
+def _differences(left: Path, right: Path | None) -> Iterator[Difference]:
+    first = {entry.key: entry for entry in resolve(left)}
+    second = {entry.key: entry.value for entry in resolve(right)} if right else _defaults(left)
+    for key, entry in first.items():
+        if entry.value != second[key]:
+            yield Difference(entry.section, key, entry.value, second[key])
+
+
+def _defaults(path: Path) -> dict[str, Any]:
+    """What the options of a preset would be if it did not set them."""
+    loaded = load_config(path)
+    return {name: _shown(name, value) for name, value in loaded.defaults.items()}
+
+
+def _shown(name: str, value: Any) -> Any:
+    return "<redacted>" if OPTIONS[name].secret and value else value

@@ -1,0 +1,196 @@
+"""Change values of a TOML preset in place: comments, order and spelling of everything untouched survive byte for byte.
+
+The edit works on the text itself, at the positions a parser gives, so what is not touched cannot change. A new key goes
+beside the options of its section. The result is parsed again before it is written, atomically.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.config.entries import collect, suggestion
+from engine.config.language import say
+from engine.config.option import Option
+from engine.config.problems import ConfigError, Problem
+from engine.config.schema import OPTIONS, validate
+from engine.config.toml_source import parse_toml, read_text
+from engine.config.toml_text import toml_value
+from engine.config.values import parse_override
+from engine.events.atomic import write_bytes_atomically
+from musubi_tui.presets.places import Pair, Places, find_places, line_end
+
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value that an edit changed: TOML texts, None where the key was or is not in the file. ``line`` is in the result."""
+
+    key: str
+    before: str | None
+    after: str | None
+    line: int
+
+
+def set_values(path: Path, values: Mapping[str, Any]) -> list[Change]:
+    """Write options into a preset. Texts are parsed by the option's type (as ``--set``); None or "none" removes the line.
+
+    Raises ``ConfigError`` when the file is not TOML or cannot be written, or a name or value is wrong; then nothing changes.
+    """
+    path = Path(os.path.realpath(path))
+    text = read_text(path)
+    edited, changes = edit_text(text, values, path)
+    if edited == text:
+        return changes
+    if not os.access(path, os.W_OK):
+        raise ConfigError.of(
+            "read_only",
+            say("the file is read-only; nothing was changed.", "ファイルは読み取り専用です。変更していません。"),
+            say("Copy it first: musubi-tui presets copy", "先にコピーしてください: musubi-tui presets copy"),
+            file=path,
+        )
+    marked = path.read_bytes().startswith(_BOM)
+    try:
+        write_bytes_atomically(path, (_BOM if marked else b"") + edited.encode(), path.stat().st_mode & 0o777)
+    except OSError as error:
+        message = say(f"cannot be written: {error.strerror}.", f"書き込めません: {error.strerror}")
+        raise ConfigError.of("unwritable_file", message, file=path) from None
+    return changes
+
+
+def edit_text(text: str, values: Mapping[str, Any], path: Path) -> tuple[str, list[Change]]:
+    """The text of a preset with those options changed, and what changed. Raises ``ConfigError`` as ``set_values``."""
+    parse_toml(text, path)  # a broken file is told as such, not edited
+    wanted = _written(values, path)
+    changes = []
+    for name, written in wanted.items():
+        text, change = _edit_one(text, OPTIONS[name], written, path)
+        if change is not None:
+            changes.append(change)
+    _verify(text, wanted, path)
+    return text, changes
+
+
+def _written(values: Mapping[str, Any], path: Path) -> dict[str, str | None]:
+    """The TOML text of every wanted value. A number keeps the spelling it was given with."""
+    problems = []
+    parsed: dict[str, Any] = {}
+    for name, value in values.items():
+        option = OPTIONS.get(name)
+        if option is None:
+            message = say(f"there is no option {name!r}.", f"{name!r} という項目はありません。")
+            problems.append(Problem("unknown_key", message, suggestion(name), str(path), key=name))
+        elif option.kind in ("table", "list of tables"):
+            message = say(f"{name} is not a single value.", f"{name} は単一の値ではありません。")
+            fix = say("Edit the tables in the file.", "ファイル内のテーブルを編集してください。")
+            problems.append(Problem("not_settable", message, fix, str(path), key=name))
+        else:
+            unset = isinstance(value, str) and value.strip().lower() == "none"
+            parsed[name] = None if unset else parse_override(option, value) if isinstance(value, str) else value
+    set_ones = {name: value for name, value in parsed.items() if value is not None}
+    problems += [replace(problem, file=str(path)) for problem in validate(set_ones)[1]]
+    if problems:
+        raise ConfigError(problems)
+    return {name: None if value is None else _spelling(values[name], value) for name, value in parsed.items()}
+
+
+def _spelling(given: Any, value: Any) -> str:
+    if isinstance(given, str) and not isinstance(value, str | bool):
+        try:
+            if tomllib.loads(f"value = {given.strip()}") == {"value": value}:
+                return given.strip()
+        except (tomllib.TOMLDecodeError, ValueError, RecursionError):
+            return toml_value(value)
+    return toml_value(value)
+
+
+def _edit_one(text: str, option: Option, written: str | None, path: Path) -> tuple[str, Change | None]:
+    data = text.encode()
+    places = find_places(data)
+    pair = places.pair(option.name)
+    if pair is None:
+        if written is None:
+            return text, None
+        at, like = _insert_position(places, option, data)
+        line = _new_line(data, at, like, option.name, written)
+        edited = data[:at] + line + data[at:]
+        number = data.count(b"\n", 0, at) + (2 if line.startswith((b"\n", b"\r\n")) else 1)
+        return edited.decode(), Change(option.name, None, written, number)
+    before = data[pair.value_start : pair.value_end].decode()
+    number = data.count(b"\n", 0, pair.start) + 1
+    if written is None:
+        start, end = _whole_lines(data, pair, path)
+        return (data[:start] + data[end:]).decode(), Change(option.name, before, None, number)
+    if _same_value(before, written):
+        return text, None
+    written = _quoted_like(before, written)
+    edited = data[: pair.value_start] + written.encode() + data[pair.value_end :]
+    return edited.decode(), Change(option.name, before, written, number)
+
+
+def _insert_position(places: Places, option: Option, data: bytes) -> tuple[int, Pair | None]:
+    """Where a new line goes, and the line whose style it takes."""
+    near = places.neighbour(option.name)
+    if near is not None:
+        return line_end(data, near.end), near
+    for section in places.sections:
+        if section.name == option.section:
+            return section.header_end, None
+    own_lines = [pair for pair in places.top or places.pairs if not pair.inline]
+    if own_lines:
+        return line_end(data, own_lines[-1].end), own_lines[-1]
+    return (len(data) if places.first_header is None else places.first_header), None
+
+
+def _new_line(data: bytes, at: int, like: Pair | None, name: str, written: str) -> bytes:
+    newline = b"\r\n" if b"\r\n" in data else b"\n"
+    indent, equals = b"", b" = "
+    if like is not None:
+        line_start = data.rfind(b"\n", 0, like.start) + 1
+        indent = data[line_start : like.start] if not data[line_start : like.start].strip() else b""
+        equals = b"=" if data[like.key_end : like.value_start] == b"=" else b" = "
+    line = indent + name.encode() + equals + written.encode()
+    if at and not data[:at].endswith(b"\n"):  # the last line has no newline: it stays so
+        return newline + line
+    return line + newline
+
+
+def _whole_lines(data: bytes, pair: Pair, path: Path) -> tuple[int, int]:
+    """The offsets of the lines a pair takes, with the comment behind it."""
+    if pair.inline:
+        raise ConfigError.of(
+            "not_removable",
+            say(f"{pair.name} stands inside braces.", f"{pair.name} は波括弧の中にあります。"),
+            say("Remove it in an editor.", "エディターで削除してください。"),
+            file=path,
+            key=pair.name,
+        )
+    return data.rfind(b"\n", 0, pair.start) + 1, line_end(data, pair.end)
+
+
+def _same_value(before: str, after: str) -> bool:
+    old, new = (tomllib.loads(f"value = {text}")["value"] for text in (before, after))
+    return type(old) is type(new) and old == new and repr(old) == repr(new)
+
+
+def _quoted_like(before: str, written: str) -> str:
+    """Single quotes stay single quotes where the new text allows them."""
+    if not (before.startswith("'") and not before.startswith("'''") and written.startswith('"')):
+        return written
+    text = tomllib.loads(f"value = {written}")["value"]
+    return written if "'" in text or not text.isprintable() else f"'{text}'"
+
+
+def _verify(text: str, wanted: Mapping[str, str | None], path: Path) -> None:
+    """An edit that does not read back as it was meant must never reach the disk."""
+    found = collect(parse_toml(text, path), {}).by_name
+    for name, written in wanted.items():
+        expected = None if written is None else tomllib.loads(f"value = {written}")["value"]
+        actual = found[name].value if name in found else None
+        if actual != expected:
+            raise RuntimeError(f"editing {path} would have set {name} to {actual!r} instead of {expected!r}")
