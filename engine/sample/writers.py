@@ -68,7 +68,7 @@ def mp4_bytes(frames: np.ndarray, fps: float, metadata: Mapping[str, str]) -> by
     height, width = frames.shape[1:3]
     frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     buffer = io.BytesIO()
-    with av.open(buffer, mode="w", format="mp4", options={"movflags": "+faststart+use_metadata_tags"}) as container:
+    with av.open(buffer, mode="w", format="mp4", options={"movflags": "use_metadata_tags"}) as container:
         for key, value in metadata.items():
             container.metadata[key] = value
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
