@@ -42,18 +42,18 @@ test: $(STAMPS)/dev  ## set up, then the whole test suite
 check: lint types imports test  ## format, lint, types, import laws and tests: what CI wants
 
 lint: $(STAMPS)/dev  ## ruff: format and rules
-	@$(BIN)/ruff format --check $(SOURCES)
-	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/python -m ruff format --check $(SOURCES)
+	@$(BIN)/python -m ruff check $(SOURCES)
 
 types: $(STAMPS)/dev  ## mypy --strict on the rooms without torch
-	@$(BIN)/mypy $(TYPED)
+	@$(BIN)/python -m mypy $(TYPED)
 
 imports: $(STAMPS)/dev  ## import-linter: which room may import which
 	@$(BIN)/lint-imports
 
 format: $(STAMPS)/dev  ## let ruff write
-	@$(BIN)/ruff format $(SOURCES)
-	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/python -m ruff format $(SOURCES)
+	@$(BIN)/python -m ruff check --fix $(SOURCES)
 
 shot: $(STAMPS)/dev  ## pictures of the command line (SVG and text) in shots/
 	@$(BIN)/python benchmarks/shots.py shots
@@ -105,11 +105,11 @@ $(STAMPS)/torch: $(STAMPS)/constraints.txt
 	@touch $@
 
 $(STAMPS)/demo: $(STAMPS)/torch pyproject.toml
-	@echo "Installing musubi-tui and its packages into $(VENV) (once)"
+	@echo "Installing musubi-tui and its packages into $(VENV): once, and some minutes on a slow line"
 	@$(PIP) install --quiet -c $(STAMPS)/constraints.txt -e '.[demo]'
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/torch pyproject.toml
-	@echo "Installing musubi-tui, its packages and the test tools into $(VENV) (once)"
+	@echo "Installing musubi-tui, its packages and the test tools into $(VENV): once, and some minutes on a slow line"
 	@$(PIP) install --quiet -c $(STAMPS)/constraints.txt -e '.[dev]'
 	@touch $(STAMPS)/demo $@

@@ -92,6 +92,7 @@ def test_constraints_pin_every_requirement_once_without_local_tags(project: dict
 
 # Requirements that no line of ours imports: what they are for.
 _UNSPOKEN = {
+    "textual": "pinned for the full-screen app, whose screens are developed against exactly this version",
     "sentencepiece": "transformers builds the UMT5 tokenizer from spiece.model with it",
     "bitsandbytes": "imported by name when optimizer_type asks for it",
 }
