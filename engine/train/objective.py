@@ -84,3 +84,12 @@ def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu" and not tensor.is_pinned():
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def conditions_on(tensors: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Everything of a batch but the latents, on the device, without waiting. Lists hold one tensor per item."""
+    return {
+        name: [on_device(entry, device) for entry in value] if isinstance(value, list) else on_device(value, device)
+        for name, value in tensors.items()
+        if name != "latents"
+    }
