@@ -19,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := $(VENV)/.stamps
-SOURCES := engine musubi_tui tests benchmarks
+SOURCES := engine musubi_tui tests benchmarks docs
 TYPED := engine/config engine/events engine/data engine/planner musubi_tui
 
 # On a CPU one torch thread is the fast choice: two on a busy two-core machine ran the demo many times slower.
@@ -56,7 +56,7 @@ format: $(STAMPS)/dev  ## let ruff write
 	@$(BIN)/python -m ruff check --fix $(SOURCES)
 
 shot: $(STAMPS)/dev  ## pictures of the command line (SVG and text) in shots/
-	@$(BIN)/python benchmarks/shots.py shots
+	@$(BIN)/python docs/shots.py shots
 
 cold-start: $(STAMPS)/dev  ## milliseconds and modules of the commands that print
 	@$(BIN)/python benchmarks/cold_start.py
