@@ -2,8 +2,9 @@
 
 Shapes come from diffusers' and transformers' own classes on ``meta``; names go back to the original through the families'
 name tables, so that a file written here is read by exactly the code that reads the real one. Matrices are drawn with unit
-gain (normal / sqrt of the row length), which keeps activations near one through all layers; a few are drawn larger so that
-text and timestep show in the output of a network that never learned to use them.
+gain (normal / sqrt of the row length), which keeps activations near one through all layers; a few are drawn larger or smaller
+so that text and timestep show in the output, but do not drown it. The last layer is the first one's transpose: a network that
+never learned anything then echoes its input, as a starting point that a small adapter can bend.
 """
 
 from __future__ import annotations
@@ -42,8 +43,15 @@ QWEN_TRANSFORMER: Mapping[str, Any] = {
 TEXT_WIDTH = 64
 
 # Parts of original names whose matrices are drawn larger or smaller than unit gain.
-_WAN_GAINS = {"cross_attn.norm_": 1.8, "cross_attn.o.": 2.0, "self_attn.o.": 0.5, "ffn.2.": 0.5, "head.head.": 0.3}
-_QWEN_GAINS = {"to_out.0.": 0.7, "to_add_out.": 0.7, "net.2.": 0.5, "_mod.1.": 0.4, "norm_out.": 0.4, "proj_out.": 0.3}
+_WAN_GAINS = {
+    "cross_attn.norm_": 1.5,
+    "cross_attn.o.": 1.0,
+    "self_attn.o.": 0.5,
+    "ffn.2.": 0.5,
+    "time_projection.": 0.5,
+}
+_QWEN_GAINS = {"to_out.0.": 1.0, "to_add_out.": 1.0, "net.2.": 0.5, "_mod.1.": 0.4, "norm_out.": 0.4}
+_ECHO = 0.7  # how much of its input an untrained transformer gives back
 
 
 def wan_transformer(generator: torch.Generator) -> Weights:
@@ -53,6 +61,11 @@ def wan_transformer(generator: torch.Generator) -> Weights:
     family = WanModel()
     shapes = _original_shapes(family.build(WAN_TRANSFORMER), lambda name: _original(family.names.to_original(name)))
     drawn = _draw(shapes, generator, _WAN_GAINS)
+    first = drawn[
+        "patch_embedding.weight"
+    ]  # (width, channels, 1, 2, 2); the head's rows are ordered (1, 2, 2, channels)
+    first.copy_(_orthogonal(first.flatten(1), generator).view_as(first))
+    drawn["head.head.weight"] = _ECHO / 2 * first.permute(2, 3, 4, 1, 0).flatten(0, 3)
     return {f"model.diffusion_model.{name}": tensor.bfloat16() for name, tensor in drawn.items()}
 
 
@@ -62,6 +75,8 @@ def qwen_transformer(generator: torch.Generator) -> Weights:
 
     shapes = _original_shapes(QwenImageModel().build(QWEN_TRANSFORMER), str)
     drawn = _draw(shapes, generator, _QWEN_GAINS)
+    drawn["img_in.weight"] = _orthogonal(drawn["img_in.weight"], generator)
+    drawn["proj_out.weight"] = _ECHO / 2 * drawn["img_in.weight"].T.contiguous()
     return {f"model.diffusion_model.{name}": tensor.bfloat16() for name, tensor in drawn.items()}
 
 
@@ -119,6 +134,13 @@ def qwen_vl(generator: torch.Generator, vocabulary: int) -> Weights:
         return name.replace("model.language_model.", "model.", 1).replace("model.visual.", "visual.", 1)
 
     return {name: tensor.bfloat16() for name, tensor in _draw(_original_shapes(model, stored), generator, {}).items()}
+
+
+def _orthogonal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A (rows, columns) matrix with orthogonal columns that keeps the mean square of what it is applied to."""
+    rows, columns = like.shape
+    basis = torch.linalg.qr(torch.randn(rows, columns, generator=generator))[0]
+    return (basis * (rows / columns) ** 0.5).contiguous()
 
 
 def _original(place: Any) -> str:
