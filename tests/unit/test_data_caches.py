@@ -1,0 +1,238 @@
+"""Cache files: what is current, stale, foreign or damaged; the reference's own files train here without their pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.config.problems import UserError
+from engine.data import BatchPlan, Item, read_dataset_config, scan
+from engine.data.cache_check import check_caches
+from engine.data.cache_files import DamagedCache, read_header
+from engine.data.items import Scan
+from engine.data.loader import Loader, load_batch
+from engine.data.provenance import (
+    CacheContext,
+    encoder_fingerprint,
+    latent_metadata,
+    latents_state,
+    text_metadata,
+    text_state,
+)
+from engine.families import get_family
+from tests.unit.test_data_scan import picture
+
+WAN = get_family("wan")
+GOLDEN = Path(__file__).parent.parent / "golden" / "data" / "cache"
+CONTEXT = CacheContext(WAN, WAN.task(None), {"size": 1, "sha256": "ab"}, {"dtype": "bfloat16"})
+
+
+def items_in(folder: Path, resolution: int = 64, batch_size: int = 1) -> Scan:
+    tables = {
+        "general": {
+            "resolution": resolution,
+            "enable_bucket": True,
+            "caption_extension": ".txt",
+            "batch_size": batch_size,
+        },
+        "datasets": [{"image_directory": str(folder), "cache_directory": str(folder / "cache")}],
+    }
+    return scan(read_dataset_config(tables, base_dir=folder, spec=WAN), WAN, WAN.task(None))
+
+
+def write_caches(item: Item, context: CacheContext = CONTEXT, tokens: int = 3) -> None:
+    item.latent_cache.parent.mkdir(exist_ok=True)
+    channels, frames, height, width = WAN.latent_shape(*item.bucket)
+    latents = torch.full((channels, frames, height, width), 1.0, dtype=torch.bfloat16)
+    save_file(
+        {f"latents_{frames}x{height}x{width}_bfloat16": latents}, item.latent_cache, latent_metadata(item, context)
+    )
+    text = torch.zeros(tokens, 8, dtype=torch.bfloat16)
+    save_file({"varlen_t5_bfloat16": text}, item.text_cache, text_metadata(item, context))
+
+
+@pytest.fixture
+def item(tmp_path: Path) -> Item:
+    picture(tmp_path / "a.png")
+    (found,) = items_in(tmp_path).items
+    return found
+
+
+def test_headers_carry_the_keys_of_both(item: Item) -> None:
+    write_caches(item)
+    header = read_header(item.latent_cache).metadata
+    assert {k: v for k, v in header.items() if not k.startswith("mtui")} == {
+        "architecture": "wan",
+        "width": "64",
+        "height": "48",
+        "format_version": "1.0.1",
+    }
+    assert set(json.loads(header["mtui_source"])) == {"size", "mtime_ns", "sha256"}
+    assert header["mtui_encoder"] == '{"sha256":"ab","size":1}'
+    assert read_header(item.text_cache).metadata["caption1"] == "a picture"
+
+
+def test_missing_then_current(item: Item) -> None:
+    assert (latents_state(item, CONTEXT).state, text_state(item, CONTEXT).state) == ("missing", "missing")
+    write_caches(item)
+    assert (latents_state(item, CONTEXT).state, text_state(item, CONTEXT).state) == ("current", "current")
+    assert latents_state(item, replace(CONTEXT, encoder=None)).usable
+
+
+def test_only_what_changed_is_stale(item: Item) -> None:
+    write_caches(item)
+    other = replace(item, caption="another")
+    assert latents_state(other, CONTEXT).state == "current"
+    assert "caption" in text_state(other, CONTEXT).reason
+
+    resized = replace(item, bucket=item.bucket._replace(width=128))
+    assert latents_state(resized, CONTEXT).state == "stale"
+    assert text_state(resized, CONTEXT).state == "current"
+
+    assert "encoder" in latents_state(item, replace(CONTEXT, encoder={"size": 2, "sha256": "cd"})).reason
+    assert "dtype" in latents_state(item, replace(CONTEXT, settings={"dtype": "float32"})).reason
+    assert latents_state(item, replace(CONTEXT, settings={"dtype": "float32"})).ours
+
+
+def test_a_touched_picture_is_hashed_and_a_changed_one_is_stale(item: Item) -> None:
+    write_caches(item)
+    os.utime(item.path, ns=(1, 1))
+    assert latents_state(item, CONTEXT).state == "current"
+    picture(item.path)
+    assert "source" in latents_state(item, CONTEXT).reason
+
+
+@pytest.mark.parametrize("cut", [0, 5, 30, -1])
+def test_a_cut_off_cache_is_stale_and_not_ours_to_delete(item: Item, cut: int) -> None:
+    write_caches(item)
+    data = item.latent_cache.read_bytes()
+    item.latent_cache.write_bytes(data[:cut])
+    state = latents_state(item, CONTEXT)
+    assert state.state == "stale"
+    assert not state.ours
+    with pytest.raises(DamagedCache):
+        read_header(item.latent_cache)
+    assert [problem.code for problem in check_caches([item], WAN)] == ["damaged_cache"]
+    with pytest.raises(UserError, match="cannot be read"):
+        load_batch([item])
+
+
+def test_the_reference_s_files_are_foreign_and_used_when_they_fit(tmp_path: Path) -> None:
+    picture(tmp_path / "china.png", 640, 427, "a chinese temple roof with trees and a blue sky")
+    copy_golden(tmp_path / "cache")
+    (found,) = items_in(tmp_path, 256).items
+    assert found.latent_cache.name == "china_0640x0427_wan.safetensors"
+    assert latents_state(found, CONTEXT).state == "foreign"
+    assert text_state(found, CONTEXT).state == "foreign"
+    assert text_state(replace(found, caption="else"), CONTEXT).state == "stale"
+    assert latents_state(items_in(tmp_path, 512).items[0], CONTEXT).state == "stale"
+
+
+def copy_golden(folder: Path) -> None:
+    folder.mkdir()
+    for path in GOLDEN.glob("wan_*.safetensors"):
+        shutil.copy(path, folder / path.name.split("__")[1])
+
+
+def test_the_reference_s_files_train_without_their_pictures(tmp_path: Path) -> None:
+    copy_golden(tmp_path / "cache")
+    found = items_in(tmp_path, 256)
+    (only,) = found.items
+    assert only.cached_only
+    assert only.caption == "a chinese temple roof with trees and a blue sky"
+    assert [warning.code for warning in found.warnings] == ["from_caches"]
+    assert {skipped.code for skipped in found.skipped} == {"missing_text_cache"}  # the clip, whose text is not there
+    assert check_caches(found.items, WAN) == []
+    batch = load_batch([only])
+    latents, text = batch["latents"], batch["t5"]
+    assert isinstance(latents, torch.Tensor)
+    assert latents.shape == (1, 16, 1, 26, 38)
+    assert latents.dtype == torch.bfloat16
+    assert isinstance(text, list)
+    assert text[0].shape == (27, 4096)
+    assert torch.equal(latents[0], load_file(only.latent_cache)["latents_1x26x38_bfloat16"])
+    with pytest.raises(UserError, match="1 missing_text_cache, 1 stale_cache"):
+        items_in(tmp_path, 512)
+
+
+def test_leftovers_are_named_and_not_trained(tmp_path: Path) -> None:
+    copy_golden(tmp_path / "cache")
+    picture(tmp_path / "a.png")
+    found = items_in(tmp_path)
+    assert [item.name for item in found.items] == ["a"]
+    assert "unused_caches" in {warning.code for warning in found.warnings}
+
+
+def test_caches_that_do_not_fit_are_found_by_name_before_the_first_step(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"{name}.png")
+    items = items_in(tmp_path, batch_size=3).items
+    for item in items:
+        write_caches(item)
+    assert check_caches(items, WAN) == []
+    odd = replace(items[1], bucket=items[1].bucket._replace(width=96))
+    write_caches(odd)
+    (problem,) = check_caches(items, WAN)
+    assert problem.code == "wrong_cache_size"
+    assert problem.file == str(items[1].latent_cache)
+    with pytest.raises(UserError, match="a, b, c do not fit"):
+        load_batch(items)
+    items[0].text_cache.unlink()
+    assert {p.code for p in check_caches(items, WAN)} == {"missing_cache", "wrong_cache_size"}
+
+
+def test_fingerprints_of_encoders(tmp_path: Path) -> None:
+    shards = [tmp_path / f"te-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    for number, shard in enumerate(shards):
+        save_file({"w": torch.full((64, 1024), float(number))}, shard)
+    both = encoder_fingerprint([shards[0]])
+    assert both == encoder_fingerprint([shards[1]]) == encoder_fingerprint([tmp_path])
+    assert both["size"] == sum(shard.stat().st_size for shard in shards)
+    save_file({"w": torch.full((64, 1024), 5.0)}, shards[1])
+    assert encoder_fingerprint([shards[0]])["sha256"] != both["sha256"]
+    with pytest.raises(UserError, match="not there"):
+        encoder_fingerprint([tmp_path / "none.safetensors"])
+
+
+# -- the loader
+
+
+def loaded(tmp_path: Path) -> BatchPlan:
+    for name in "abcde":
+        picture(tmp_path / f"{name}.png")
+    items = items_in(tmp_path, batch_size=2).items
+    for number, item in enumerate(items):
+        write_caches(item, tokens=number + 1)
+    return BatchPlan(items, seed=3)
+
+
+def test_the_loader_follows_the_plan_from_any_step(tmp_path: Path) -> None:
+    plan = loaded(tmp_path)
+    for start in (0, 4):
+        with Loader(plan, start) as loader:
+            for step in range(start, start + 7):
+                batch = next(loader)
+                epoch, position, indices = plan.at(step)
+                assert (batch.epoch, batch.position) == (epoch, position)
+                assert batch.items == tuple(plan.items[index] for index in indices)
+                text = batch.tensors["t5"]
+                assert [len(rows) for rows in text] == [index + 1 for index in indices]
+    assert "batch-loader" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_an_error_while_reading_comes_out_at_its_batch(tmp_path: Path) -> None:
+    plan = loaded(tmp_path)
+    plan.items[plan.at(1)[2][0]].latent_cache.unlink()
+    with Loader(plan) as loader:
+        next(loader)
+        with pytest.raises(UserError, match="cannot be read"):
+            next(loader)
+    assert "batch-loader" not in {thread.name for thread in threading.enumerate()}

@@ -1,0 +1,172 @@
+"""Buckets, scaling and decoding: properties for random sizes, and real files of every colour mode and rotation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from engine.config.problems import UserError
+from engine.data import Bucket, Item, read_pixels
+from engine.data.buckets import BucketRule, bucket_list
+from engine.data.frames import count_kept, cut_clips, kept_frames
+from engine.data.media import clip_info
+from engine.data.pixels import read_image
+from engine.data.resize import average_area, resize_to_bucket, scaled_size
+from tests.unit.test_data_scan import video
+
+side = st.integers(1, 6000)
+
+
+@settings(max_examples=200, deadline=None)
+@given(width=side, height=side, size=st.tuples(st.integers(32, 2048), st.integers(32, 2048)), small=st.booleans())
+def test_buckets_are_multiples_of_the_step_within_the_area(
+    width: int, height: int, size: tuple[int, int], small: bool
+) -> None:
+    rule = BucketRule(size, 16, True, small)
+    chosen = rule.choose(width, height)
+    assert chosen[0] % 16 == chosen[1] % 16 == 0
+    assert chosen[0] * chosen[1] <= size[0] * size[1]
+    if small and width * height <= size[0] * size[1]:
+        assert chosen == (width // 16 * 16, height // 16 * 16)
+        return
+    assert min(chosen) >= 16
+    wanted = width / height
+    ratios = [entry[0] / entry[1] for entry in bucket_list(*size, 16)]
+    nearest = min(range(len(ratios)), key=lambda index: abs(ratios[index] - wanted))
+    assert bucket_list(*size, 16)[nearest] == chosen
+
+
+@settings(max_examples=200, deadline=None)
+@given(width=side, height=side, bucket=st.tuples(st.integers(1, 128), st.integers(1, 128)))
+def test_the_crop_lies_inside_the_scaled_picture(width: int, height: int, bucket: tuple[int, int]) -> None:
+    scaled = scaled_size((width, height), bucket)
+    assert scaled[0] >= bucket[0]
+    assert scaled[1] >= bucket[1]
+    assert scaled[0] == bucket[0] or scaled[1] == bucket[1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(width=st.integers(1, 90), height=st.integers(1, 90), bucket=st.tuples(st.integers(1, 64), st.integers(1, 64)))
+def test_a_plain_picture_stays_plain(width: int, height: int, bucket: tuple[int, int]) -> None:
+    fitted = resize_to_bucket(np.full((height, width, 3), (10, 120, 250), np.uint8), bucket)
+    assert fitted.shape == (bucket[1], bucket[0], 3)
+    assert (fitted == (10, 120, 250)).all()
+
+
+def test_averaging_keeps_the_mean_and_equals_block_means() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (120, 90, 3), dtype=np.uint8)
+    blocks = pixels.reshape(40, 3, 30, 3, 3).mean(axis=(1, 3))
+    assert np.abs(average_area(pixels, (30, 40)) - blocks).max() <= 0.5 + 1e-6
+    assert abs(average_area(pixels, (37, 53)).mean() - pixels.mean()) < 0.1
+
+
+@settings(max_examples=100, deadline=None)
+@given(source=st.floats(1, 240), target=st.floats(1, 60), frames=st.integers(0, 400))
+def test_frames_are_dropped_and_never_repeated(source: float, target: float, frames: int) -> None:
+    kept = list(islice(kept_frames(source, target), 200))
+    assert kept[0] == 0
+    assert all(a < b for a, b in pairwise(kept))
+    count = count_kept(frames, source, target)
+    assert count <= frames
+    if source <= target:
+        assert count == frames
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    mode=st.sampled_from(["head", "chunk", "slide", "uniform", "full"]),
+    frames=st.integers(0, 300),
+    lengths=st.lists(st.integers(0, 20).map(lambda n: 4 * n + 1), min_size=1, max_size=3, unique=True),
+    stride=st.integers(1, 40),
+    sample=st.integers(1, 6),
+)
+def test_clips_lie_inside_the_video(mode: str, frames: int, lengths: list[int], stride: int, sample: int) -> None:
+    clips = cut_clips(mode, frames, tuple(lengths), stride=stride, sample=sample, longest=129, frame_stride=4)
+    assert len(set(clips)) == len(clips)
+    for start, length in clips:
+        assert 0 <= start <= start + length <= frames
+        assert length % 4 == 1
+
+
+# -- real files
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "I;16"])
+def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.png"
+    if mode == "I;16":
+        Image.fromarray(np.full((20, 30), 200 * 256 + 17, np.uint16)).save(path)
+    else:
+        Image.new("RGB", (30, 20), (200, 200, 200)).convert(mode).save(path)
+    pixels = read_image(path)
+    assert pixels.shape == (20, 30, 3)
+    assert pixels.dtype == np.uint8
+    tolerance = {"1": 60, "P": 4}.get(mode, 0)  # black and white dots; the nearest colour of the web palette
+    assert abs(float(pixels.mean()) - 200) <= tolerance
+
+
+def test_cmyk_alpha_and_orientation(tmp_path: Path) -> None:
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "c.jpg")
+    assert np.abs(read_image(tmp_path / "c.jpg").mean((0, 1)) - (255, 0, 0)).max() < 8
+    Image.new("RGBA", (16, 16), (10, 200, 30, 0)).save(tmp_path / "t.png")
+    assert (read_image(tmp_path / "t.png") == (10, 200, 30)).all()  # the alpha is dropped, the colour stays
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a camera held on its side: the top row of the file is the right edge
+    picture = np.zeros((16, 32, 3), np.uint8)
+    picture[:8] = 255
+    Image.fromarray(picture).save(tmp_path / "e.png", exif=exif)
+    upright = read_image(tmp_path / "e.png")
+    assert upright.shape == (32, 16, 3)
+    assert upright[:, 8:].min() == 255
+    assert upright[:, :8].max() == 0
+
+
+def item_of(path: Path, bucket: Bucket, **changes: object) -> Item:
+    kind = "image" if path.suffix in (".png", ".jpg") else "clip"
+    item = Item("0:a", 0, path.stem, path, "", 64, 48, kind, 0, bucket, path, path, repeats=1, batch_size=1)  # type: ignore[arg-type]
+    return replace(item, **changes)  # type: ignore[arg-type]
+
+
+def test_a_truncated_picture_is_named(tmp_path: Path) -> None:
+    Image.effect_noise((64, 48), 60).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError) as caught:
+        read_pixels(item_of(tmp_path / "a.png", Bucket(64, 48)))
+    assert caught.value.problems[0].code == "unreadable_image"
+    assert caught.value.problems[0].file.endswith("a.png")
+
+
+def grey(pixels: np.ndarray) -> list[int]:
+    return [round(float(frame.mean()) / 8) for frame in pixels]  # the test videos brighten by 8 per frame
+
+
+def test_clips_take_the_frames_they_say(tmp_path: Path) -> None:
+    path = video(tmp_path / "a.mp4", 30)
+    assert grey(read_pixels(item_of(path, Bucket(32, 32, 5)))) == [0, 1, 2, 3, 4]
+    assert grey(read_pixels(item_of(path, Bucket(32, 32, 5), start=7))) == [7, 8, 9, 10, 11]
+    converted = item_of(path, Bucket(64, 48, 5), source_fps=30.0, target_fps=16.0)
+    assert grey(read_pixels(converted)) == [0, 2, 4, 6, 8]
+    with pytest.raises(UserError, match="ends after 30 of the 33"):
+        read_pixels(item_of(path, Bucket(32, 32, 33)))
+
+
+def test_rotated_videos_stand_upright(tmp_path: Path) -> None:
+    """A phone writes the rotation into the track header's matrix; here a quarter turn clockwise for showing."""
+    path = video(tmp_path / "a.mp4", 2, width=64, height=32)
+    data = bytearray(path.read_bytes())
+    identity = b"".join(n.to_bytes(4, "big") for n in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000))
+    where = data.index(identity, data.index(b"tkhd"))
+    turned = (0, 0x10000, 0, 0x100000000 - 0x10000, 0, 0, 0x200000, 0, 0x40000000)
+    data[where : where + 36] = b"".join(n.to_bytes(4, "big") for n in turned)
+    path.write_bytes(data)
+    info = clip_info(path)
+    assert (info.width, info.height, info.frames) == (32, 64, 2)
+    assert read_pixels(item_of(path, Bucket(32, 64, 2))).shape == (2, 64, 32, 3)

@@ -1,0 +1,202 @@
+"""Scanning folders and lists: what is trained, what is not and why, and what must stop a run before it starts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.config.problems import UserError
+from engine.data import read_dataset_config, scan
+from engine.data.items import Scan
+from engine.families import get_family
+
+WAN = get_family("wan")
+
+
+def picture(path: Path, width: int = 64, height: int = 48, caption: str | None = "a picture") -> Path:
+    Image.effect_noise((width, height), 60).convert("RGB").save(path)
+    if caption is not None:
+        path.with_suffix(".txt").write_text(caption + "\n", encoding="utf-8")
+    return path
+
+
+def video(path: Path, frames: int, *, fps: int = 16, width: int = 64, height: int = 48) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(frames):
+            pixels = np.full((height, width, 3), min(255, index * 8), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    path.with_suffix(".txt").write_text(path.stem, encoding="utf-8")
+    return path
+
+
+def run(folder: Path, entry: Mapping[str, Any], *, strict: bool = True, **general: Any) -> Scan:
+    tables = {
+        "general": {"resolution": 64, "enable_bucket": True, "caption_extension": ".txt", **general},
+        "datasets": [entry],
+    }
+    config = read_dataset_config(tables, base_dir=folder, spec=WAN)
+    return scan(config, WAN, WAN.task(None), strict=strict)
+
+
+def codes(found: Scan) -> dict[str, str]:
+    return {skipped.path.name: skipped.code for skipped in found.skipped}
+
+
+def test_pictures_in_sorted_order_with_names_of_the_reference(tmp_path: Path) -> None:
+    for name in ("b_2.PNG", "a.jpg", "ねこ と 犬.webp"):
+        picture(tmp_path / name, 100, 50)
+    seen: list[tuple[int, int]] = []
+    config = read_dataset_config(
+        {"datasets": [{"image_directory": "."}], "general": {"caption_extension": ".txt"}},
+        base_dir=tmp_path,
+        spec=WAN,
+    )
+    found = scan(config, WAN, WAN.task(None), progress=lambda done, total: seen.append((done, total)))
+    assert [item.id for item in found.items] == ["0:a", "0:b_2", "0:ねこ と 犬"]
+    assert found.items[1].latent_cache.name == "b_2_0100x0050_wan.safetensors"
+    assert found.items[1].text_cache.name == "b_2_wan_te.safetensors"
+    assert found.items[0].caption == "a picture"
+    assert seen[-1] == (3, 3)
+
+
+def test_everything_that_is_left_out_has_a_reason(tmp_path: Path) -> None:
+    picture(tmp_path / "good.png")
+    picture(tmp_path / "no_caption.png", caption=None)
+    picture(tmp_path / ".hidden.png")
+    picture(tmp_path / "tiny.png", 10, 40)
+    picture(tmp_path / "old.gif", caption=None)
+    (tmp_path / "zero.png").write_bytes(b"")
+    (tmp_path / "zero.txt").write_text("x")
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "text.txt").write_text("x")
+    picture(tmp_path / "latin.png").with_suffix(".txt").write_bytes("café".encode("latin-1"))
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    (tmp_path / "loop.txt").write_text("x")
+    found = run(tmp_path, {"image_directory": "."}, strict=False, bucket_no_upscale=True)
+    assert [item.name for item in found.items] == ["good"]
+    assert codes(found) == {
+        "no_caption.png": "missing_caption",
+        ".hidden.png": "hidden_file",
+        "tiny.png": "too_small",
+        "old.gif": "unsupported_type",
+        "zero.png": "unreadable_image",
+        "text.jpg": "unreadable_image",
+        "latin.png": "caption_not_utf8",
+        "loop.png": "unreadable_image",
+    }
+    with pytest.raises(UserError) as caught:
+        run(tmp_path, {"image_directory": "."})
+    assert {Path(p.file).name for p in caught.value.problems} == {"zero.png", "text.jpg", "latin.png", "loop.png"}
+    assert run(tmp_path, {"image_directory": "."}, on_bad_item="skip").items
+
+
+def test_captions_with_marks_and_empty_ones_are_read_and_said(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png").with_suffix(".txt").write_bytes(b"\xef\xbb\xbf one\ntwo \n")
+    picture(tmp_path / "b.png").with_suffix(".txt").write_bytes("ねこ".encode("utf-16"))
+    picture(tmp_path / "c.png", caption="  ")
+    found = run(tmp_path, {"image_directory": "."})
+    assert [item.caption for item in found.items] == ["one\ntwo", "ねこ", ""]
+    assert {w.code for w in found.warnings} == {"byte_order_mark", "empty_caption"}
+
+
+def test_nothing_to_train_says_why_with_counts(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    picture(tmp_path / "a.png", caption=None)
+    with pytest.raises(UserError, match="1 missing_caption"):
+        run(tmp_path, {"image_directory": "."})
+    with pytest.raises(UserError, match="no_such"):
+        run(tmp_path, {"image_directory": "no_such"})
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(UserError, match="1 subfolders are not read"):
+        run(tmp_path, {"image_directory": "."})
+
+
+def test_two_files_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "a.jpg", 80, 80)
+    with pytest.raises(UserError) as caught:
+        run(tmp_path, {"image_directory": "."})
+    (problem,) = caught.value.problems
+    assert problem.code == "cache_name_collision"
+    assert "a.png" in problem.message
+    assert "a.jpg" in problem.message
+
+
+def test_exif_orientation_turns_the_size(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (128, 32)).save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "a.txt").write_text("x")
+    (item,) = run(tmp_path, {"image_directory": "."}).items
+    assert (item.width, item.height) == (32, 128)
+    assert item.bucket == (32, 128, 1)
+
+
+def test_lists_of_pictures(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", caption=None)
+    picture(tmp_path / "b.png", caption=None)
+    lines = [
+        {"image_path": str(tmp_path / "b.png"), "caption": " bee "},
+        {"image_path": "a.png", "caption": "ay"},
+        {"image_path": "a.png", "caption": "ay"},
+        {"image_path": "gone.png", "caption": "x"},
+        {"caption": "x"},
+        {"image_path": "a.png", "control_path": "b.png", "caption": "x"},
+        {"image_path": "b.png"},
+    ]
+    text = "\n".join(json.dumps(line) for line in lines) + "\n{broken\n\n"
+    (tmp_path / "list.jsonl").write_text(text)
+    entry = {"image_jsonl_file": "list.jsonl", "cache_directory": "cache"}
+    found = run(tmp_path, entry, strict=False)
+    assert [(item.name, item.caption) for item in found.items] == [("a", "ay"), ("b", "bee")]
+    assert sorted(skipped.code for skipped in found.skipped) == sorted(
+        ["duplicate", "unreadable_image", "bad_line", "not_built_yet", "missing_caption", "bad_line"]
+    )
+    assert found.items[0].latent_cache.parent == tmp_path / "cache"
+
+
+def test_clips_by_head(tmp_path: Path) -> None:
+    video(tmp_path / "long one.mp4", 40)
+    video(tmp_path / "mid.mkv", 12)
+    video(tmp_path / "short.mp4", 3)
+    (tmp_path / "bad.mp4").write_bytes(b"\0" * 100)
+    (tmp_path / "bad.txt").write_text("x")
+    entry = {"video_directory": ".", "target_frames": [5, 17]}
+    found = run(tmp_path, entry, strict=False)
+    assert [item.id for item in found.items] == ["0:long one@00000-005", "0:long one@00000-017", "0:mid@00000-005"]
+    assert found.items[1].latent_cache.name == "long one_00000-017_0064x0064_wan.safetensors"
+    assert codes(found) == {"short.mp4": "too_short", "bad.mp4": "unreadable_clip"}
+    assert "short_clips" in {warning.code for warning in found.warnings}
+
+
+def test_bucket_settings_hold_for_clips_too(tmp_path: Path) -> None:
+    video(tmp_path / "a.mp4", 5)
+    (item,) = run(tmp_path, {"video_directory": ".", "target_frames": [5]}, enable_bucket=False).items
+    assert item.bucket == (64, 64, 5)
+
+
+def test_frame_rate_is_converted_or_warned_about(tmp_path: Path) -> None:
+    video(tmp_path / "a.mp4", 30, fps=30)
+    entry: dict[str, Any] = {"video_directory": ".", "target_frames": [17]}
+    assert "frame_rate" in {warning.code for warning in run(tmp_path, entry).warnings}
+    found = run(tmp_path, {**entry, "source_fps": 30}, strict=False)
+    assert codes(found) == {"a.mp4": "too_short"}
+    assert "after source_fps" in found.skipped[0].reason
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_picture_without_permission(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png").chmod(0)
+    found = run(tmp_path, {"image_directory": "."}, strict=False)
+    assert codes(found) == {"a.png": "unreadable_image"}
