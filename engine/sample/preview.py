@@ -247,7 +247,7 @@ class Previewer:
             paths,
             tokenizer=Path(tokenizer) if tokenizer else None,
             device=device,
-            dtype=_DTYPES.get(config.get("text_encoder_dtype") or "", torch.bfloat16),
+            dtype=torch.bfloat16,
         )
         with torch.no_grad():
             for text in new:
@@ -258,7 +258,7 @@ class Previewer:
     def _load_vae(self) -> nn.Module:
         if self._vae is None:
             config = self.job.config
-            dtype = _DTYPES.get(config.get("vae_dtype") or "", torch.float32)
+            dtype = _DTYPES[config.get("vae_dtype") or self.job.spec.defaults.get("vae_dtype", "float32")]
             self._vae = self.family_model.load_vae(
                 Path(config.get("vae")),
                 device=torch.device("cpu"),
