@@ -241,10 +241,10 @@ class Option:
         return self.facts.suggestions or tuple(str(choice) for choice in self.choices)
 
     def is_active(self, value: Any) -> bool:
-        """Whether ``value`` switches anything on: not empty, not zero for optional numbers, not the default of Musubi Tuner."""
+        """Whether ``value`` switches anything on: not empty, not the default (Musubi Tuner's where it has the option)."""
         if value is None or value is False or value == "" or value == [] or value == {}:
             return False
-        if self.musubi and value == self.musubi_default:
+        if value == (self.musubi_default if self.musubi else self.default):
             return False
         return value not in self.facts.inactive
 

@@ -27,6 +27,7 @@ _NETWORK_ARGS = (
     "loraplus_lr_ratio",
     "verbose",
 )
+_DRAWS = ("logit_normal", "mode")  # weighting schemes that weigh nothing: they only shape how the sigma mode draws
 _OTHER_NETWORK_ARGS = ("conv_dim", "conv_alpha", "use_tucker", "factor")
 
 
@@ -72,6 +73,10 @@ def _statuses(case: Case) -> Iterator[Problem]:
             yield _no_effect(name, say(f"it is not for {case.task.name}", f"{case.task.name} には関係しません"))
         elif (unmet := _unmet(option, case)) is not None:
             yield _no_effect(name, _why_unmet(unmet, case))
+        elif name == "weighting_scheme" and value in _DRAWS and case.values["timestep_sampling"] != "sigma":
+            yield _no_effect(
+                name, say(f"{value} shapes only the sigma mode", f"{value} は sigma モードだけに影響します")
+            )
         elif status != "built":
             yield _not_built(option, value, case)
 

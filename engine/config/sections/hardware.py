@@ -17,8 +17,8 @@ _RESIDENT = (
     "すべてのブロックが GPU に残り、モデル全体 ({model}) が載る必要があります。",
 )
 _SIXTEEN_BITS = (
-    "The weights stay in 16 bits, which needs {half_model} more GPU memory than fp8.",
-    "重みは 16 ビットのままで、fp8 より GPU メモリが {half_model} 多く必要です。",
+    "The weights stay in 16 bits; fp8 would have saved {half_model} of GPU memory.",
+    "重みは 16 ビットのままです (fp8 なら GPU メモリを {half_model} 節約)。",
 )
 _ONE_PROCESS = ("Training runs in one process.", "学習は 1 プロセスで実行されます。")
 _SWAPPING = [("blocks_to_swap", ())]

@@ -191,6 +191,7 @@ class ValidationSection(Section):
     validate_every_n_steps: int | None = option(
         None,
         minimum=1,
+        only_with=[("validation_items", ())],
         unit="steps",
         en="Measure the validation loss every so many steps; unset measures at the start and at the end.",
         ja="この数のステップごとに検証損失を測ります。未指定なら最初と最後に測ります。",
