@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.data.batches import BatchPlan as BatchPlan
-    from engine.data.dataset_config import DatasetConfig as DatasetConfig
-    from engine.data.dataset_config import DatasetSpec as DatasetSpec
     from engine.data.dataset_config import check_dataset_config as check_dataset_config
     from engine.data.dataset_config import read_dataset_config as read_dataset_config
+    from engine.data.dataset_spec import DatasetConfig as DatasetConfig
+    from engine.data.dataset_spec import DatasetSpec as DatasetSpec
     from engine.data.inventory import scan as scan
     from engine.data.items import Bucket as Bucket
     from engine.data.items import Item as Item
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BatchPlan": "batches",
-    "DatasetConfig": "dataset_config",
-    "DatasetSpec": "dataset_config",
+    "DatasetConfig": "dataset_spec",
+    "DatasetSpec": "dataset_spec",
     "check_dataset_config": "dataset_config",
     "read_dataset_config": "dataset_config",
     "Bucket": "items",

@@ -19,7 +19,7 @@ from engine.data.cache_files import (
     read_header,
     text_name,
 )
-from engine.data.dataset_config import DatasetSpec
+from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Bucket, Item, Skipped
 from engine.families.family import FamilySpec
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from engine.config.language import say
 from engine.config.problems import Problem, UserError
 from engine.data.buckets import BucketRule
-from engine.data.cache_files import clip_latent_name, image_latent_name, list_latent_names, text_name
+from engine.data.cache_files import clip_latent_name, image_latent_name, list_latent_names, parse_latent_name, text_name
 from engine.data.cached_items import list_cached
-from engine.data.dataset_config import DEFAULT_FRAME_STRIDE, DEFAULT_STEP, DatasetConfig, DatasetSpec
+from engine.data.dataset_spec import DEFAULT_FRAME_STRIDE, DEFAULT_STEP, DatasetConfig, DatasetSpec
 from engine.data.frames import count_kept, cut_clips
 from engine.data.items import Bucket, Item, Scan, Skipped
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info, image_size
@@ -250,6 +250,7 @@ class _DatasetScan:
             return
         names = (path.name for path in self.dataset.cache_directory.iterdir())
         unused = set(list_latent_names(names, self.cache_id)) - {item.latent_cache.name for item in self.items}
+        unused = {name for name in unused if parse_latent_name(name, self.cache_id, clip=self.dataset.kind == "clip")}
         if unused:
             self._warn(
                 "unused_caches",

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import Problem
-from engine.data.dataset_config import DatasetSpec
+from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Skipped
 from engine.data.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from engine.data.dataset_config import DatasetConfig, DatasetSpec
+from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.items import Bucket, Item, Scan
 
 
