@@ -25,7 +25,6 @@ from engine.events.types import Sample
 from engine.families.family import FamilyModel
 from engine.sample.prompts import RawPrompt, SamplePrompt, parse_prompt_line, read_prompts, resolve_prompt
 from engine.sample.sampler import SamplingStopped, as_conditions, sample_latents, untouched
-from engine.sample.schedule import samples_due
 from engine.sample.writers import sample_name, write_sample
 
 if TYPE_CHECKING:
@@ -42,14 +41,13 @@ class Previewer:
     """Makes the sample prompts' pictures at chosen steps. Without ``sample_prompts`` it has nothing to do.
 
     Use: construct before the transformer is loaded (reads the prompts), ``prepare()`` (text encoder and VAE),
-    ``attach(transformer, network)``, then ``make(step, epoch)`` whenever ``due(step, epoch)`` says so.
+    ``attach(transformer, network)``, then ``make(step)`` whenever pictures are due.
     ``dtype`` is what the transformer computes in. Raises ``ConfigError`` when the prompt file is wrong.
     """
 
     def __init__(self, job: Job, family_model: FamilyModel, *, device: torch.device, dtype: torch.dtype) -> None:
         self.job, self.family_model, self.device, self.dtype = job, family_model, device, dtype
         self.prompts: list[SamplePrompt] = []
-        self.last_step: int | None = None
         self._embeddings: dict[str, Embedding] = {}
         self._vae: nn.Module | None = None
         self._transformer: nn.Module | None = None
@@ -73,17 +71,9 @@ class Previewer:
         """The model that is trained, and its adapter (for its dropout: previews are made without)."""
         self._transformer, self._network = transformer, network
 
-    def due(self, step: int, epoch: int | None = None) -> bool:
-        """Whether previews are due after ``step`` steps; ``epoch`` is the one that ended there, if one did."""
-        config = self.job.config
-        return bool(self.prompts) and samples_due(
-            step,
-            epoch=epoch,
-            every_n_steps=config.get("sample_every_n_steps"),
-            every_n_epochs=config.get("sample_every_n_epochs"),
-            at_first=bool(config.get("sample_at_first")),
-            last=self.last_step,
-        )
+    def make_for_loop(self, step: int, prompts: Sequence[str] | None) -> None:
+        """``make`` as the training loop calls it; which steps are due is the loop's decision (engine.sample.schedule)."""
+        self.make(step, prompts=prompts)
 
     def make(self, step: int, epoch: int | None = None, prompts: Sequence[str] | None = None) -> list[Path]:
         """Sample, decode and write every prompt, or the lines ``prompts`` instead; the paths that were written.
@@ -94,7 +84,6 @@ class Previewer:
         if self._transformer is None:
             raise RuntimeError("attach() comes before make()")
         paths: list[Path] = []
-        self.last_step = step if prompts is None else self.last_step
         modules = [module for module in (self._transformer, self._network) if module is not None]
         with untouched(*modules):
             for module in modules:

@@ -140,24 +140,11 @@ def test_output_dir_is_honoured(tmp_path: Path) -> None:
     assert made.make(1)[0].parent == tmp_path / "mine" / "sample"
 
 
-def test_due_follows_the_options_and_never_repeats_a_step(tmp_path: Path) -> None:
-    made, _, _ = previewer(tmp_path, TWO, sample_every_n_steps=4, sample_every_n_epochs=1, sample_at_first=True)
-    assert made.due(0)
-    made.make(0)
-    assert not made.due(0)
-    assert not made.due(3)
-    assert made.due(4)
-    made.make(4)
-    assert not made.due(4, epoch=1)
-    assert made.due(5, epoch=2)
-
-
 def test_without_prompts_there_is_nothing_to_do(tmp_path: Path) -> None:
     job, family = FakeJob(tmp_path, sample_every_n_steps=1), ToyFamily()
     made = Previewer(job, family, device=torch.device("cpu"), dtype=torch.float32)  # type: ignore[arg-type]
     made.prepare()
     made.attach(Toy())
-    assert not made.due(1)
     assert made.make(1) == []
     assert family.loads == []
     assert job.emitted == []
@@ -210,7 +197,8 @@ def test_prompts_may_come_while_training(tmp_path: Path) -> None:
     assert family.loads == ["text", "vae", "text"]
     assert family.encoded[-1] == "a bird"  # the cat is known
     assert [path.name.split("_")[2] for path in paths] == ["02", "03"]
-    assert made.last_step is None  # they do not replace the previews of that step
+    made.make_for_loop(10, ["a cat --w 64 --h 48 --f 1 --s 1"])
+    assert Path(job.emitted[-1].path).name.startswith("cat_000010_02_")
     assert made.make(9, prompts=["x --w wide"]) == []
     assert job.warnings[-1][0] == "wrong_prompt_value"
 
