@@ -223,7 +223,9 @@ class LoraNetwork(nn.Module):
         fitting = [(adapter, file.pair_of(adapter.target)) for adapter in self]
         strangers = file.unknown_to([adapter.target for adapter in self])
         if all(pair is None for _, pair in fitting) or strangers:
-            raise _misfit(file, say("has no module of this network: ", "このネットワークにない層です: "), strangers)
+            raise _misfit(
+                file, say("has layers that this network does not: ", "このネットワークにない層があります: "), strangers
+            )
         wrong = [
             f"{a.target.key} (rank {p.rank}, alpha {p.alpha:g}; {tuple(p.down.shape)}, {tuple(p.up.shape)})"
             for a, p in fitting
@@ -263,8 +265,8 @@ def _misfit(file: LoraFile, head: str, names: list[str]) -> CheckpointError:
     return CheckpointError.of(
         "wrong_network_weights",
         f"{file.path.name} {head}{listed}.",
-        say("Set network_dim and network_alpha to the file's, or take them from it with dim_from_weights.",
-            "network_dim と network_alpha をファイルに合わせるか、dim_from_weights を使ってください。"),
+        say("Use a LoRA of the same model with the same network_args; dim_from_weights = true takes layers, rank and alpha from the file.",
+            "同じモデル・同じ network_args の LoRA を使ってください。dim_from_weights = true で層・rank・alpha をファイルに合わせられます。"),
         file=file.path,
         key="network_weights",
     )  # fmt: skip
