@@ -112,6 +112,9 @@ def _list_folder(dataset: DatasetSpec, folder: Path, listing: Listing) -> None:
         elif extension in wanted and entry.name.startswith("."):
             reason = say("hidden files are not trained.", "隠しファイルは使われません。")
             listing.skipped.append(Skipped(path, "hidden_file", reason, dataset.index))
+        elif extension in wanted and not _is_unicode(entry.name):
+            reason = say("its name is not UTF-8; rename it.", "ファイル名がUTF-8ではありません。名前を変えてください。")
+            listing.skipped.append(Skipped(path, "name_not_utf8", reason, dataset.index, broken=True))
         elif extension in wanted and _add_captioned(dataset, path, listing):
             marked.append(path)
     if marked:
@@ -142,6 +145,15 @@ def _add_captioned(dataset: DatasetSpec, path: Path, listing: Listing) -> bool:
         listing.sources.append(Source(path, caption))
         return marked
     return False
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8: file names of another encoding and halves of characters cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -207,14 +219,14 @@ def _read_record(dataset: DatasetSpec, jsonl: Path, number: int, line: bytes, li
     unbuilt = [name for name in record if name.startswith(("control_path", "image_path_"))]
     if unbuilt:
         return broken("not_built_yet", f"{unbuilt[0]} is not built yet.", f"{unbuilt[0]} は未実装です。")
-    if not isinstance(record.get(key), str) or not record[key] or "\0" in record[key]:
+    if not isinstance(record.get(key), str) or not record[key] or "\0" in record[key] or not _is_unicode(record[key]):
         return broken("bad_line", f"it has no {key}.", f"{key} がありません。")
     path = _locate(jsonl, record[key])
     caption = record.get("caption")
     if caption is None:
         reason = say(f"line {number} has no caption.", f"{number}行目に caption がありません。")
         listing.skipped.append(Skipped(path, "missing_caption", reason, dataset.index))
-    elif not isinstance(caption, str):
+    elif not isinstance(caption, str) or not _is_unicode(caption):
         broken("bad_line", "caption is not a text.", "caption が文字列ではありません。")
     elif path.is_dir():
         broken("not_built_yet", "folders of frames are not built yet.", "フレームのフォルダは未実装です。", path)

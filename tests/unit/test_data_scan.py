@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,21 @@ def test_everything_that_is_left_out_has_a_reason(tmp_path: Path) -> None:
     assert run(tmp_path, {"image_directory": "."}, on_bad_item="skip").items
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses file names that are not UTF-8")
+def test_hostile_names_and_sizes(tmp_path: Path) -> None:
+    for name in ("-rf.png", "two\nlines.png", "$(x) 'q'.png"):
+        picture(tmp_path / name)
+    broken_name = os.fsdecode(b"caf\xe9.png")
+    picture(tmp_path / "plain.png").rename(tmp_path / broken_name)
+    small = picture(tmp_path / "bomb.png").read_bytes()
+    size = b"IHDR" + (30_000).to_bytes(4, "big") * 2 + small[24:29]
+    (tmp_path / "bomb.png").write_bytes(small[:12] + size + zlib.crc32(size).to_bytes(4, "big") + small[33:])
+    found = run(tmp_path, {"image_directory": "."}, strict=False)
+    assert [item.name for item in found.items] == ["$(x) 'q'", "-rf", "two\nlines"]
+    assert codes(found) == {broken_name: "name_not_utf8", "bomb.png": "unreadable_image"}
+    assert "more pixels" in next(skipped.reason for skipped in found.skipped if skipped.code == "unreadable_image")
+
+
 def test_captions_with_marks_and_empty_ones_are_read_and_said(tmp_path: Path) -> None:
     picture(tmp_path / "a.png").with_suffix(".txt").write_bytes(b"\xef\xbb\xbf one\ntwo \n")
     picture(tmp_path / "b.png").with_suffix(".txt").write_bytes("ねこ".encode("utf-16"))
@@ -154,6 +171,7 @@ def test_lists_of_pictures(tmp_path: Path) -> None:
         {"caption": "x"},
         {"image_path": "a.png", "control_path": "b.png", "caption": "x"},
         {"image_path": "b.png"},
+        {"image_path": "b.png", "caption": "\ud800"},
     ]
     text = "\n".join(json.dumps(line) for line in lines) + "\n{broken\n\n"
     (tmp_path / "list.jsonl").write_text(text)
@@ -161,7 +179,7 @@ def test_lists_of_pictures(tmp_path: Path) -> None:
     found = run(tmp_path, entry, strict=False)
     assert [(item.name, item.caption) for item in found.items] == [("a", "ay"), ("b", "bee")]
     assert sorted(skipped.code for skipped in found.skipped) == sorted(
-        ["duplicate", "unreadable_image", "bad_line", "not_built_yet", "missing_caption", "bad_line"]
+        ["duplicate", "unreadable_image", "bad_line", "not_built_yet", "missing_caption", "bad_line", "bad_line"]
     )
     assert found.items[0].latent_cache.parent == tmp_path / "cache"
 
