@@ -145,6 +145,8 @@ class LoraTargets:
 class TextEncoder(Protocol):
     """A loaded text encoder with its tokenizer."""
 
+    ragged: frozenset[str]  # batch names whose tensors differ in length from caption to caption
+
     def encode(self, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
         """One dict of tensors per caption, keyed as the batch names them (``t5``, ``vl_embed``), unpadded, on the CPU."""
         ...

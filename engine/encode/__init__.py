@@ -1,0 +1,11 @@
+"""The two cache stages: pictures and clips to latents, captions to embeddings, each item to one file.
+
+Only what is not current is encoded, the encoder is loaded only if there is something to do, and a file is either whole or
+absent. Names, tensor keys and metadata are Musubi Tuner's with our provenance added, so that both tools serve each other.
+Pixels are decoded one item ahead of the encoder; memory is a few items, however large the dataset.
+"""
+
+from engine.encode.latents import encode_latents, latent_context
+from engine.encode.text import encode_text, text_context
+
+__all__ = ["encode_latents", "encode_text", "latent_context", "text_context"]

@@ -1,0 +1,90 @@
+"""One cache file: tensor keys as Musubi Tuner has them, refused when a value is not finite, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from engine.config.language import say
+from engine.config.problems import MissingRequirement, UserError
+from engine.data.provenance import CacheState
+from engine.events.atomic import write_bytes_atomically
+
+_PUBLIC = 0o644  # cache folders are shared between machines and users
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32``, ``bfloat16`` …"""
+    return str(dtype).removeprefix("torch.")
+
+
+def latents_key(latents: torch.Tensor) -> str:
+    """``latents_FxHxW_dtype`` for (C, F, H, W)."""
+    frames, height, width = latents.shape[-3:]
+    return f"latents_{frames}x{height}x{width}_{dtype_name(latents.dtype)}"
+
+
+def text_key(name: str, tensor: torch.Tensor, *, ragged: bool) -> str:
+    """``varlen_t5_bfloat16``: ragged tensors are marked, masks carry no dtype."""
+    key = name if name.endswith("_mask") else f"{name}_{dtype_name(tensor.dtype)}"
+    return f"varlen_{key}" if ragged else key
+
+
+def write_cache(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str], *, source: Path) -> None:
+    """Write one cache file in place of the old one.
+
+    Raises ``UserError`` naming ``source`` when a value is NaN or infinite (Musubi Tuner stores zeros instead) and when the
+    folder cannot be written, ``MissingRequirement`` when the disk is full.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise _not_finite(name, source)
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata=metadata)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not synced to the disk one by one: a file that a power cut tore is found by its header and made again.
+        write_bytes_atomically(path, data, mode=_PUBLIC, durable=False)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def set_aside(path: Path, state: CacheState) -> bool:
+    """Rename a stale file that we did not make to ``*.old`` instead of overwriting it; whether there was one."""
+    if state.state != "stale" or state.ours or not path.exists():
+        return False
+    os.replace(path, path.with_name(path.name + ".old"))
+    return True
+
+
+def _not_finite(name: str, source: Path) -> UserError:
+    return UserError.of(
+        "not_finite",
+        say(f"{source.name}: encoding gave NaN or infinite values ({name}); nothing was written for it.",
+            f"{source.name}: エンコード結果に NaN または無限大が含まれます（{name}）。書き込みませんでした。"),
+        say('Try vae_dtype = "float32"; if it stays, check the encoder file and this item.',
+            'vae_dtype = "float32" を試してください。直らなければエンコーダーのファイルとこの項目を確認してください。'),
+        file=source,
+    )  # fmt: skip
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return MissingRequirement.of(
+            "no_space",
+            say(f"The disk is full: {path.name} was not written.", f"ディスクがいっぱいです: {path.name} を書けませんでした。"),
+            say("Free some space and start again: what is already encoded is kept.",
+                "空きを作って再実行してください。エンコード済みのものはそのまま使われます。"),
+            file=path,
+        )  # fmt: skip
+    reason = error.strerror or str(error)
+    return UserError.of(
+        "cannot_write",
+        say(f"The cache file cannot be written: {reason}.", f"キャッシュファイルを書けません: {reason}。"),
+        say("Set cache_directory to a folder that you may write to.", "cache_directory を書き込めるフォルダーにしてください。"),
+        file=path,
+    )  # fmt: skip
