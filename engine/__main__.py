@@ -1,0 +1,132 @@
+"""``python -m engine RUN_DIR``: one process per job. The frame around the stages: lease, signals, status, and every way to end.
+
+Exit codes: 0 done or stopped as asked · 1 failed · 2 the user's input is wrong · 3 the environment lacks something ·
+75 preempted, and saved.
+"""
+
+from __future__ import annotations
+
+import errno
+import faulthandler
+import os
+import sys
+import tomllib
+import traceback
+from pathlib import Path
+from typing import Any
+
+from engine.attempt import Attempt
+from engine.config.language import say
+from engine.config.problems import Problem, UserError
+from engine.events.rundir import RunDirectory
+from engine.events.types import Failed
+from engine.job import Interrupted, Job, StopRequest
+from engine.signals import SignalWatch
+
+PREEMPTED = 75
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job in the run directory that is the only argument; the exit code."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m engine RUN_DIR\n")
+        return 2
+    run = RunDirectory(Path(arguments[0]))
+    if not run.run_toml.is_file():
+        sys.stderr.write(say(f"{run.run_toml} does not exist.\n", f"{run.run_toml} がありません。\n"))
+        return 2
+    signals = SignalWatch()
+    _collect_output(run.engine_log)
+    try:
+        attempt = Attempt(run)
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    try:
+        return _work(attempt, signals)
+    except Interrupted as interruption:
+        return _interrupted(attempt, interruption.request)
+    except UserError as error:
+        return _failed(attempt, error.problems, error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the outermost frame: whatever it was becomes a state, an event and a log entry
+        traceback.print_exc()
+        problem = _explain(error, run)
+        return _failed(attempt, (problem,), 3 if problem.code == "disk_full" else 1)
+
+
+def _work(attempt: Attempt, signals: SignalWatch) -> int:
+    from engine.config import read_run_toml
+
+    document = read_run_toml(attempt.run.run_toml)
+    job = Job(attempt, document.config, kind=document.kind, changes=_changes(attempt))
+    signals.tell(
+        first=lambda name: job.request_stop(StopRequest("preempted", "now", name)),
+        again=lambda name, number: attempt.leave_at_once(
+            say(f"left at once by a second signal ({name})", f"2 回目のシグナル（{name}）により即時終了"), 128 + number
+        ),
+    )
+    if job.stop_requested is not None:
+        raise Interrupted(job.stop_requested)
+    from engine.stages import run_stages  # the first import of torch: it takes seconds, and the run is visible by now
+
+    run_stages(job, document.stages)
+    job.finish("done")
+    return 0
+
+
+def _changes(attempt: Attempt) -> dict[str, Any]:
+    """What this attempt's own file changes, over what earlier attempts' files did."""
+    changes: dict[str, Any] = {}
+    for number in range(2, attempt.number + 1):
+        path = attempt.run.attempts / f"{number}.toml"
+        if path.is_file():
+            changes |= tomllib.loads(path.read_text("utf-8")).get("set", {})
+    return changes
+
+
+def _interrupted(attempt: Attempt, request: StopRequest) -> int:
+    if request.reason == "preempted":
+        reason = say(f"preempted ({request.source}); saved", f"中断（{request.source}）、保存済み")
+        attempt.finish("preempted", reason, PREEMPTED)
+        return PREEMPTED
+    attempt.finish("stopped", say("stopped as asked", "指示により停止"), 0)
+    return 0
+
+
+def _failed(attempt: Attempt, problems: tuple[Problem, ...], exit_code: int) -> int:
+    for problem in problems:
+        where = problem.location()
+        message = f"{where}: {problem.message}" if where else problem.message
+        attempt.events.emit(Failed(problem.code, message, problem.fix))
+        sys.stderr.write(f"{problem}\n")
+    attempt.finish("failed", problems[0].message if problems else "", exit_code)
+    return exit_code
+
+
+def _explain(error: Exception, run: RunDirectory) -> Problem:
+    """One line and a way out for an exception nobody foresaw; the traceback is in engine.log."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    text = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Problem(
+            "disk_full", text, say("Free some space and resume the run.", "空き容量を作って run を再開してください。")
+        )
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return Problem("out_of_memory", text, say("Lower the batch size or resolution, set blocks_to_swap or gradient_checkpointing, then resume.",
+            "バッチサイズか解像度を下げる、blocks_to_swap や gradient_checkpointing を設定するなどして再開してください。"))  # fmt: skip
+    return Problem(
+        "internal_error", text, say(f"The whole story is in {run.engine_log}.", f"詳細は {run.engine_log} にあります。")
+    )
+
+
+def _collect_output(log: Path) -> None:
+    """Send everything this process prints, native libraries included, to engine.log."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)
+    faulthandler.enable()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,168 @@
+"""One process's hold on a run: the lease, the event sink, status.json, and the thread that keeps all three alive.
+
+Everything here is cheap for the thread that trains: it sets numbers, the heartbeat writes them down.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from engine.events.lines import iso_time
+from engine.events.process import ProcessIdentity
+from engine.events.rundir import RunDirectory
+from engine.events.sink import EventSink
+from engine.events.status import HEARTBEAT_SECONDS, Lease, Status
+from engine.events.steps_index import StepsIndex
+from engine.events.types import RunEnd, RunStart
+from engine.machine import Machine
+
+TICK_SECONDS = 0.2  # control files are looked for this often
+STATUS_SECONDS = 1.0  # status.json shows a new step after at most this long
+_STATE_NAME = re.compile(r"(\d{8,})-(\d+)")
+
+
+class Attempt:
+    """Holds the lease of ``run`` from construction to ``finish``.
+
+    Raises ``UserError`` (lease_alive) when another process works in the run, ``OSError`` when its files cannot be written.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.lease = Lease.acquire(run)
+        before = Status.read(run)
+        self.events = EventSink(run.events, run.steps_idx, attempt=1)
+        attempts = StepsIndex(run.steps_idx).attempts()
+        self.number = attempts[-1][1] + 1 if attempts else 1
+        self.from_step = newest_state_step(run) if self.number > 1 else 0
+        self.machine = Machine(run.path)
+        now = iso_time(time.time())
+        self._lock = threading.Lock()
+        self._written: Status | None = None
+        self._ended = threading.Event()
+        self._on_tick: Callable[[], None] = lambda: None
+        self._complained = False
+        self.status = replace(
+            before or Status("starting"),
+            state="running",
+            process=ProcessIdentity.of_this_process(),
+            heartbeat=now,
+            phase="",
+            attempt=self.number,
+            step=self.from_step,
+            exit_code=None,
+            reason="",
+            started=(before.started if before else "") or now,
+            ended="",
+        )
+        self._write_status(durable=True)
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def start(self, config: dict[str, Any], price: float | None = None) -> None:
+        """Open the attempt in the event log; ``config`` holds the few values viewers show."""
+        self.events.emit(RunStart(self.number, self.from_step, config, self.machine.gpu_names(), price))
+
+    def start_again_from(self, step: int, config: dict[str, Any], price: float | None = None) -> None:
+        """Say that work resumes elsewhere than announced (the newest state was damaged): counts as another attempt."""
+        self.number += 1
+        self.from_step = step
+        self.update(attempt=self.number, step=step)
+        self.start(config, price)
+
+    def on_tick(self, action: Callable[[], None]) -> None:
+        """Call ``action`` a few times a second on the heartbeat's thread."""
+        self._on_tick = action
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of the status; written within a second."""
+        with self._lock:
+            self.status = replace(self.status, **changes)
+
+    def finish(self, state: str, reason: str, exit_code: int) -> None:
+        """Write the end: run_end, the final status, then give the lease back. Does nothing the second time."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+        self.events.emit(RunEnd(state, reason))
+        self.events.close()
+        self.update(state=state, reason=reason, exit_code=exit_code, ended=iso_time(time.time()))
+        self._write_status(durable=True)
+        self.lease.release(self.run)
+
+    def leave_at_once(self, reason: str, exit_code: int) -> None:
+        """End the process now, without waiting for the thread that trains. Nothing is saved but the reason."""
+        self.update(state="failed", reason=reason, exit_code=exit_code, ended=iso_time(time.time()))
+        self._write_status(durable=True)
+        self.events.emit(RunEnd("failed", reason))
+        self.events.close(timeout=1.0)
+        self.lease.release(self.run)
+        os._exit(exit_code)
+
+    def _beat(self) -> None:
+        next_beat = next_status = 0.0
+        while not self._ended.wait(TICK_SECONDS):
+            now = time.monotonic()
+            self._on_tick()
+            if now >= next_beat:
+                next_beat = now + HEARTBEAT_SECONDS
+                next_status = 0.0
+                self._renew_lease()
+                self.events.emit(self.machine.read())
+                self.update(heartbeat=iso_time(time.time()))
+            if now >= next_status and self.status != self._written:
+                next_status = now + STATUS_SECONDS
+                self.update(heartbeat=iso_time(time.time()))
+                self._write_status(durable=False)
+
+    def _renew_lease(self) -> None:
+        try:
+            self.lease = self.lease.renew(self.run)
+        except OSError as error:
+            self._complain(error)
+        except UserError as error:
+            # Another machine took the run over while this one was silent: two writers would spoil it.
+            sys.stderr.write(f"{error}\n")
+            sys.stderr.flush()
+            os._exit(1)
+
+    def _write_status(self, *, durable: bool) -> None:
+        with self._lock:
+            status = self.status
+        try:
+            status.write(self.run, durable=durable)
+            self._written = status
+            self._complained = False
+        except OSError as error:
+            self._complain(error)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            self._complained = True
+            sys.stderr.write(
+                say(f"status.json or lease.json cannot be written ({error.strerror or error}); retried.\n",
+                    f"status.json または lease.json に書き込めません（{error.strerror or error}）。再試行します。\n")
+            )  # fmt: skip
+
+
+def newest_state_step(run: RunDirectory) -> int:
+    """The step of the newest resume state that is complete by its name and manifest, 0 without one."""
+    try:
+        folders = list(run.state.iterdir())
+    except OSError:
+        return 0
+    matches = ((_STATE_NAME.fullmatch(folder.name), folder) for folder in folders)
+    return max(
+        (int(match[1]) for match, folder in matches if match and (folder / "manifest.json").is_file()), default=0
+    )
