@@ -81,13 +81,13 @@ def find_places(data: bytes) -> Places:
 def _pairs(node: tree_sitter.Node, *, inline: bool) -> Iterator[Pair]:
     if node.type != "pair":
         return
-    key, value = node.named_children[0], node.named_children[-1]
+    key, value = [child for child in node.named_children if child.type != "comment"][:2]
     names = _key_parts(key)
     if value.type == "inline_table" and names[-1] not in OPTIONS:  # a section in braces
         for child in value.named_children:
             yield from _pairs(child, inline=True)
     else:
-        yield Pair(names[-1], node.start_byte, node.end_byte, key.end_byte, value.start_byte, value.end_byte, inline)
+        yield Pair(names[-1], node.start_byte, value.end_byte, key.end_byte, value.start_byte, value.end_byte, inline)
 
 
 def _table_name(node: tree_sitter.Node) -> tuple[str, ...]:
