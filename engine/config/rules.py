@@ -230,6 +230,12 @@ def _timesteps(case: Case) -> Iterator[Problem]:
         )
 
 
+def _attention(case: Case) -> Iterator[Problem]:
+    others = ("flash_attn", "flash3", "sage_attn", "xformers")
+    if "sdpa" in case.given and not case.values["sdpa"] and not any(case.values[name] for name in others):
+        yield _no_effect("sdpa", say("there is no other attention to use", "他に使えるアテンションがありません"))
+
+
 def _samples(case: Case) -> Iterator[Problem]:
     wanted = [name for name in ("sample_every_n_steps", "sample_every_n_epochs", "sample_at_first") if case.on(name)]
     if wanted and case.values["sample_prompts"] is None:
@@ -337,6 +343,7 @@ _RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _statuses,
     _schedule,
     _timesteps,
+    _attention,
     _samples,
     _argument_words,
     _secrets,

@@ -168,7 +168,10 @@ def test_options_are_chosen_by_word_and_family() -> None:
 
 def test_a_described_option_says_what_matters() -> None:
     text = reference.describe(OPTIONS["timestep_sampling"])
-    assert "built for sigma, uniform, sigmoid, shift, qwen_shift; others are an error" in text
+    assert (
+        "built for sigma, uniform, sigmoid, shift, flux_shift, flux2_shift, qwen_shift, krea2_shift, logsnr; others"
+        in text
+    )
     assert 'Musubi Tuner: "sigma"' in text
 
 

@@ -18,7 +18,7 @@ _RESIDENT = (
 )
 _SIXTEEN_BITS = (
     "The weights stay in 16 bits; fp8 would have saved {half_model} of GPU memory.",
-    "重みは 16 ビットのままです (fp8 なら GPU メモリを {half_model} 節約)。",
+    "重みは 16 ビットのままです (fp8 で節約できた GPU メモリ: {half_model})。",
 )
 _ONE_PROCESS = ("Training runs in one process.", "学習は 1 プロセスで実行されます。")
 _SWAPPING = [("blocks_to_swap", ())]

@@ -17,8 +17,19 @@ _SCHEDULES = (
     "対応済み: constant、constant_with_warmup、cosine、linear。",
 )
 _SAMPLINGS = (
-    "Built so far: sigma, uniform, sigmoid, shift, qwen_shift.",
-    "対応済み: sigma、uniform、sigmoid、shift、qwen_shift。",
+    "The size-dependent shifts of Ideogram 4 and the qinglong mixtures are not built.",
+    "Ideogram 4 のサイズ依存シフトと qinglong の混合分布は未対応です。",
+)
+_BUILT_SAMPLINGS = (
+    "sigma",
+    "uniform",
+    "sigmoid",
+    "shift",
+    "flux_shift",
+    "flux2_shift",
+    "qwen_shift",
+    "krea2_shift",
+    "logsnr",
 )
 _LOGIT_NORMAL = [
     ("weighting_scheme", ("logit_normal",)),
@@ -96,8 +107,7 @@ class NetworkSection(Section):
         False,
         musubi=False,
         expert=True,
-        status="deferred-result",
-        consequence=("Write the file's rank into network_dim.", "ファイルのランクを network_dim に書いてください。"),
+        only_with=[("network_weights", ())],
         en="Take the rank from the file in network_weights.",
         ja="network_weights のファイルからランクを読み取ります。",
     )
@@ -407,7 +417,7 @@ class TimestepsSection(Section):
         "shift",
         musubi="sigma",
         status="deferred-result",
-        values=dict.fromkeys(("sigma", "uniform", "sigmoid", "shift", "qwen_shift"), "built"),
+        values=dict.fromkeys(_BUILT_SAMPLINGS, "built"),
         consequence=_SAMPLINGS,
         en="How noise levels are drawn: shift (with discrete_flow_shift), qwen_shift (by picture size), sigmoid, uniform, sigma.",
         ja="ノイズ量の選び方: shift (discrete_flow_shift と併用)、qwen_shift (画像サイズに応じる)、sigmoid、uniform、sigma。",
@@ -437,8 +447,6 @@ class TimestepsSection(Section):
         "none",
         musubi="none",
         expert=True,
-        status="deferred-result",
-        consequence=("Every noise level counts the same.", "すべてのノイズ量が同じ重みになります。"),
         en="How much each noise level counts in the loss, or how the sigma mode draws them.",
         ja="損失での各ノイズ量の重み、または sigma モードでの選び方。",
     )
@@ -447,8 +455,6 @@ class TimestepsSection(Section):
         musubi=0.0,
         expert=True,
         only_with=_LOGIT_NORMAL,
-        status="deferred-result",
-        consequence=_SAMPLINGS,
         en="Centre of the logit-normal and logsnr distributions.",
         ja="logit-normal 分布と logsnr 分布の中心。",
     )
@@ -458,8 +464,6 @@ class TimestepsSection(Section):
         minimum=0,
         expert=True,
         only_with=_LOGIT_NORMAL,
-        status="deferred-result",
-        consequence=_SAMPLINGS,
         en="Width of the logit-normal and logsnr distributions.",
         ja="logit-normal 分布と logsnr 分布の広がり。",
     )
@@ -468,8 +472,6 @@ class TimestepsSection(Section):
         musubi=1.29,
         expert=True,
         only_with=[("weighting_scheme", ("mode",))],
-        status="deferred-result",
-        consequence=_SAMPLINGS,
         en="Strength of the mode weighting scheme.",
         ja="mode 重み付けの強さ。",
     )

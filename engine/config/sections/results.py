@@ -12,6 +12,7 @@ _EVENTS_ONLY = (
     "Losses and rates go into the run's events file and the monitor; no tracker is written.",
     "損失などは実行のイベントファイルとモニターに記録され、トラッカーには書き出されません。",
 )
+_KEPT_STATES = ("The newest keep_states states are kept.", "keep_states の数だけ新しい状態を残します。")
 _NO_UPLOAD = (
     "Nothing is uploaded; the files stay in the output folder.",
     "アップロードはされず、出力フォルダーに残ります。",
@@ -55,6 +56,8 @@ class SaveSection(Section):
         minimum=1,
         unit="epochs",
         expert=True,
+        status="deferred-cost",
+        consequence=_KEPT_STATES,
         only_with=[("save_every_n_epochs", ())],
         en="Keep only the resume states of the newest so many saved epochs.",
         ja="保存したエポックの再開用状態を新しい方からこの数だけ残します。",
@@ -75,6 +78,8 @@ class SaveSection(Section):
         minimum=1,
         unit="steps",
         expert=True,
+        status="deferred-cost",
+        consequence=_KEPT_STATES,
         only_with=[("save_every_n_steps", ())],
         en="Delete resume states older than so many steps (a distance, not a count).",
         ja="このステップ数より古い再開用状態を削除します (個数ではなく距離)。",

@@ -13,6 +13,7 @@ _ONE_THREAD = (
     "指定した数に関わらず、キャッシュは 1 つのバックグラウンドスレッドで読み込みます。",
 )
 _HOOK = ("The command is not run.", "コマンドは実行されません。")
+_NO_FAMILY = ("No family that uses it is built yet.", "これを使うファミリーは未対応です。")
 _WHOLE_VAE = ("The VAE works on whole pictures.", "VAE は画像全体を一度に処理します。")
 _BF16_ENCODER = (
     "The text encoder stays in 16 bits while captions are cached, which needs about twice its fp8 memory for that phase.",
@@ -70,10 +71,8 @@ class RunSection(Section):
         None,
         minimum=0,
         unit="per hour",
-        status="deferred-cost",
-        consequence=("No costs are shown yet.", "費用はまだ表示されません。"),
-        en="Rent of the machine per hour in your currency, to show what a run costs.",
-        ja="マシンの 1 時間あたりの料金。実行にかかる費用の表示に使います。",
+        en="Rent of the machine per hour in your currency; recorded with the run, so that its cost can be told.",
+        ja="マシンの 1 時間あたりの料金。実行と一緒に記録され、費用の計算に使われます。",
     )
     training_comment: str | None = option(
         None,
@@ -167,6 +166,8 @@ class ModelSection(Section):
         musubi=None,
         path="file or folder",
         needs=("two_text_encoders",),
+        status="deferred-result",
+        consequence=_NO_FAMILY,
         en="First text encoder: LLaVA-LLaMA for HunyuanVideo and FramePack, T5-XXL for FLUX.1 Kontext.",
         ja="1 つ目のテキストエンコーダー。HunyuanVideo と FramePack は LLaVA-LLaMA、FLUX.1 Kontext は T5-XXL。",
     )
@@ -175,6 +176,8 @@ class ModelSection(Section):
         musubi=None,
         path="file or folder",
         needs=("two_text_encoders",),
+        status="deferred-result",
+        consequence=_NO_FAMILY,
         en="Second text encoder: CLIP-L for HunyuanVideo, FramePack and FLUX.1 Kontext.",
         ja="2 つ目のテキストエンコーダー。HunyuanVideo、FramePack、FLUX.1 Kontext では CLIP-L。",
     )
@@ -193,6 +196,8 @@ class ModelSection(Section):
         musubi=None,
         path="file or folder",
         needs=("siglip",),
+        status="deferred-result",
+        consequence=_NO_FAMILY,
         en="SigLIP vision model that FramePack reads its start image with.",
         ja="FramePack が開始画像を読み取る SigLIP ビジョンモデル。",
     )
@@ -211,17 +216,12 @@ class ModelSection(Section):
         lower=("16 bits: less memory, tiny rounding differences", "16 ビット: 省メモリ、わずかな丸め誤差"),
         higher=("float32: exact, twice the memory while caching", "float32: 正確、キャッシュ時のメモリは 2 倍"),
     )
-    dit_dtype: str | None = option(
+    dit_dtype: Dtype | None = option(
         None,
         musubi=None,
         expert=True,
-        status="deferred-result",
-        consequence=(
-            "The diffusion model computes in mixed_precision; there is no second precision for its weights.",
-            "拡散モデルは mixed_precision の精度で計算し、重み専用の精度はありません。",
-        ),
-        en="Precision of the diffusion model's weights, apart from mixed_precision (HunyuanVideo scripts).",
-        ja="mixed_precision とは別の、拡散モデルの重みの精度 (HunyuanVideo 用スクリプトの項目)。",
+        en="Precision the frozen diffusion model is held in; unset takes that of mixed_precision.",
+        ja="凍結した拡散モデルを保持する精度。未指定なら mixed_precision と同じです。",
     )
     text_encoder_dtype: str | None = option(
         None,
