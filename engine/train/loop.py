@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from engine.config.language import say
 from engine.data.batches import BatchPlan
 from engine.data.dataset_config import DatasetSpec
 from engine.events.types import Checkpoint, Step, Validation
@@ -173,6 +174,7 @@ class _Training:
     def run(self) -> TrainResult:
         """All steps, then the last file."""
         with self.job.phase("train") as progress:
+            self.job.resumed_at(self.position.step)
             self._before_the_first_step()
             while self.position.step < self.live.max_train_steps:
                 self._listen()
@@ -275,13 +277,14 @@ class _Training:
                 gone = epoch_to_remove(epoch, live.save_every_n_epochs or 1, save.save_last_n_epochs)
                 self._make_room(epoch_stem, gone)
         if (saved and save.save_state) or self._state_is_due():
+            saved = True
             self.save_state()
         if _due(step, self.config.validation.validate_every_n_steps) and step < live.max_train_steps:
             self._validate()
         if sampled:
             self._sample()
         stop = self.job.stop_requested
-        if stop is not None and stop.when == "epoch" and epoch_ended:
+        if stop is not None and ((stop.when == "epoch" and epoch_ended) or (stop.when == "save" and saved)):
             self._leave(stop)
 
     def _listen(self) -> None:
@@ -292,7 +295,7 @@ class _Training:
             time.sleep(_PAUSE_LOOKS_EVERY_S)
             self._obey()
         stop = self.job.stop_requested
-        if stop is not None and stop.when != "epoch":
+        if stop is not None and (stop.when == "now" or stop.reason == "preempted"):
             self._leave(stop)
 
     def _obey(self) -> None:
@@ -312,20 +315,22 @@ class _Training:
                 return str(self.save_state())
             case "sample":
                 if self.sampler is None:
-                    raise ValueError("this run has no sample prompts")
+                    raise ValueError(say("This run has no sampler.", "この run ではサンプルを生成できません。"))
                 self._sample(arguments.get("prompts"))
                 return ""
             case "set":
                 key, value = str(arguments.get("key", "")), arguments.get("value")
                 self.live.set(key, value, step=self.position.step)
                 return f"{key} = {getattr(self.live, key)}"
-        raise ValueError(f"unknown command {command!r}")
+        raise ValueError(say(f"Unknown command {command!r}.", f"不明なコマンド {command!r} です。"))
 
     def _must_leave_now(self) -> bool:
+        """Whether the machine may be gone before the step is done. A person's stop waits for its end."""
         stop = self.job.stop_requested
-        return stop is not None and stop.when != "epoch"
+        return stop is not None and stop.reason == "preempted"
 
     def _drop_step(self) -> None:
+        """Undo the part of the step that is done. Raises ``_Discarded``."""
         self.step_of.discard()
         self.step_of.clock.take()
         if self.generators is not None:
@@ -333,7 +338,7 @@ class _Training:
         raise _Discarded
 
     def _leave(self, stop: StopRequest) -> None:
-        """Save what is asked for and say so by raising."""
+        """Save the state; for a person also the adapter. Raises ``Interrupted``."""
         self.save_state()
         if stop.reason != "preempted":
             self._save(step_stem(self.saver.name, self.position.step))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from engine.data.dataset_config import DatasetSpec
 from engine.families import get_family
 from engine.families.family import FamilyModel
-from engine.networks.files import hashes
+from engine.networks.files import hashes, save_tensors
 from engine.networks.lora import LoraNetwork
+from engine.train.metadata import RunMetadata
 from tests.golden.collapsed import expand
+from tests.unit.train_bench import items, options
+
+ADAMW = "torch.optim.adamw.AdamW"
 
 DATA = Path(__file__).parent / "data"
 LAYOUTS = json.loads((DATA / "checkpoint_layouts.json").read_text())
@@ -82,8 +88,6 @@ def test_saved_file_carries_its_hashes_and_is_read_back(tmp_path: Path) -> None:
     tensors = {"lora_unet_a.lora_down.weight": torch.randn(2, 300_000, generator=generator)}
     tensors["lora_unet_a.lora_up.weight"] = torch.randn(5, 2, generator=generator)
     tensors["lora_unet_a.alpha"] = torch.tensor(1.0)
-    from engine.networks.files import save_tensors
-
     saved = save_tensors(tensors, tmp_path / "x.safetensors", {"ss_seed": "1", "modelspec.title": "x"})
 
     with safe_open(saved.path, framework="pt") as file:
@@ -96,3 +100,64 @@ def test_saved_file_carries_its_hashes_and_is_read_back(tmp_path: Path) -> None:
     assert saved.delta_norm == pytest.approx(float(change.norm()), rel=1e-4)
     assert saved.modules == 1
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+@pytest.mark.parametrize("file", TINY)
+def test_metadata_of_the_reference(file: str) -> None:
+    """Every key; equal values wherever they do not tell time, host or chance."""
+    written = FILES[f"{file}.safetensors"]["metadata"]
+    ours = metadata_of(file).at(12, int(written["ss_epoch"]))
+    chance = {"ss_session_id", "ss_training_started_at", "ss_training_finished_at", "modelspec.date"}
+    hashed = {"sshs_model_hash", "sshs_legacy_hash"}  # added when the file is written
+
+    assert set(ours) == set(written) - hashed
+    assert {k: v for k, v in ours.items() if k not in chance} == {
+        k: v for k, v in written.items() if k not in chance | hashed
+    }
+    for key in chance - {"modelspec.date"}:
+        float(ours[key])
+    assert len(ours["modelspec.date"]) == len(written["modelspec.date"])
+
+
+def test_optional_metadata() -> None:
+    facts = metadata_of("wan_fp32")
+    facts.config.save.no_metadata = True
+    facts.config.network.network_args = ["exclude_patterns=['.*ffn.*']", "verbose=True"]
+    facts.config.metadata.metadata_author = "A"
+    facts.config.timesteps.max_timestep = 900
+    ours = facts.at(1, 1)
+    assert {key for key in ours if key.startswith("ss_")} == {
+        "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_network_args",
+    }  # fmt: skip
+    assert json.loads(ours["ss_network_args"]) == {"exclude_patterns": "['.*ffn.*']", "verbose": "True"}
+    assert ours["modelspec.author"] == "A"
+    assert ours["modelspec.timestep_range"] == "0,900"
+    assert "modelspec.license" not in ours
+
+
+def metadata_of(file: str) -> RunMetadata:
+    """The facts of the recorded run."""
+    spec = get_family(TINY[file])
+    dit = {"wan_fp32": "wan_t2v_dit_fp32", "wan_bf16": "wan_t2v_dit_bf16", "qwen_bf16": "qwen_image_dit_bf16"}[file]
+    precision = "no" if file == "wan_fp32" else "bf16"
+    config = options(
+        output_name=file, seed=42, dit=Path(f"/m/{dit}.safetensors"), mixed_precision=precision, max_train_steps=12,
+        learning_rate=1e-3, lr_scheduler="constant_with_warmup", lr_warmup_steps=3,
+        network_module=spec.network_module,
+    )  # fmt: skip
+    pictures = DatasetSpec(
+        index=0, kind="image", cache_directory=Path("/c"), resolution=(256, 256), batch_size=2, caption_extension=".txt", enable_bucket=True,
+        bucket_no_upscale=TINY[file] == "qwen_image", image_directory=Path("/d/img"),
+    )  # fmt: skip
+    clips = DatasetSpec(
+        index=1, kind="clip", cache_directory=Path("/c"), resolution=(192, 128), caption_extension=".txt", enable_bucket=True,
+        video_directory=Path("/d/vid"), frame_extraction="uniform", frame_sample=2, target_frames=(1, 9, 17),
+        source_fps=25.0,
+    )  # fmt: skip
+    if TINY[file] == "qwen_image":
+        config.timesteps.timestep_sampling, config.timesteps.discrete_flow_shift = "qwen_shift", 1.0
+        config.model.vae = Path("/m/qwen_image_vae_fp32.safetensors")
+        plan = SimpleNamespace(items=items(7), batches_per_epoch=5)
+        return RunMetadata(config, spec, spec.task("t2i"), plan, 12, ADAMW, [pictures], file)  # type: ignore[arg-type]
+    plan = SimpleNamespace(items=items(25), batches_per_epoch=23)
+    return RunMetadata(config, spec, spec.task("t2v-1.3B"), plan, 12, ADAMW, [pictures, clips], file)  # type: ignore[arg-type]

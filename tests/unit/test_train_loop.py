@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from engine.job import Interrupted, StopRequest
 from safetensors.torch import load_file
 
 from engine.data.batches import BatchPlan
+from engine.events.control import Command
 from engine.events.types import Checkpoint, Step, Validation
+from engine.job import Interrupted, StopRequest
+from engine.train import loop
 from engine.train.loop import TrainResult, train
 from engine.train.meter import TrainingFailed
 from engine.train.state import newest_state
@@ -143,6 +145,47 @@ def test_stop_at_the_end_of_the_epoch(tmp_path: Path) -> None:
     assert (tmp_path / "output" / "x-step00000003.safetensors").is_file()
 
 
+def test_stop_after_the_next_save(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path, script=stop_at(3, when="save", reason="stopped"), save_every_n_steps=5)
+    with pytest.raises(Interrupted):
+        attempt.go()
+    assert attempt.job.steps[-1] == 5
+    again = Attempt(tmp_path)
+    again.go()
+    assert again.job.resumed_from == 5
+    assert again.job.steps == [6, 7, 8]
+
+
+def test_a_persons_stop_waits_for_the_end_of_an_accumulated_step(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path, gradient_accumulation_steps=3)
+
+    def source() -> Any:
+        for number, batch in enumerate(batches(attempt.plan)):
+            if number == 1:
+                attempt.job.stop_requested = StopRequest(reason="stopped", when="now")
+            yield batch
+
+    with pytest.raises(Interrupted):
+        attempt.go(source=source())
+    assert attempt.job.steps == [1]
+    assert (tmp_path / "output" / "x-step00000001.safetensors").is_file()
+
+
+def test_a_paused_run_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = Attempt(tmp_path, max_train_steps=4)
+    waits: list[int] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(len(attempt.job.of(Step)))
+        attempt.job.paused = len(waits) < 3
+
+    monkeypatch.setattr(loop.time, "sleep", wait)
+    attempt.job.script = lambda job: setattr(job, "paused", job.steps == [1, 2] and len(waits) < 3)
+    attempt.go()
+    assert waits == [2, 2, 2]  # both losses are told before it waits
+    assert attempt.job.steps == [1, 2, 3, 4]
+
+
 def test_nan_stops_the_run_and_saves_nothing(tmp_path: Path) -> None:
     attempt = Attempt(tmp_path, save_every_n_steps=5, max_train_steps=20)
 
@@ -165,8 +208,6 @@ def test_nan_stops_the_run_and_saves_nothing(tmp_path: Path) -> None:
 
 
 def test_commands(tmp_path: Path) -> None:
-    from engine.job import Command
-
     sent = {
         2: [("set", {"key": "max_train_steps", "value": "6"}), ("set", {"key": "seed", "value": 1})],
         3: [("save", {}), ("set", {"key": "learning_rate_factor", "value": 0.5})],
@@ -194,8 +235,6 @@ def test_commands(tmp_path: Path) -> None:
 
 
 def test_live_changes_survive_a_resume(tmp_path: Path) -> None:
-    from engine.job import Command
-
     def script(job: FakeJob) -> None:
         if job.steps and job.steps[-1] == 2 and job.stop_requested is None:
             job.queue.append(Command("a", "set", {"key": "learning_rate_factor", "value": 0.25}))

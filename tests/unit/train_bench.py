@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from diffusers import WanTransformer3DModel
-from engine.job import StopRequest
 from torch import nn
 
 from engine.data.batches import BatchPlan
 from engine.data.items import Bucket, Item
 from engine.families import get_family
+from engine.job import StopRequest
 from engine.networks.arguments import NetworkArguments
 from engine.networks.lora import LoraNetwork
 
@@ -94,6 +94,7 @@ class FakeJob:
     queue: list[Any] = field(default_factory=list)
     acks: list[tuple[str, str, str]] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
+    resumed_from: int = -1
 
     def __post_init__(self) -> None:
         self.run = SimpleNamespace(state=self.path / "state", output=self.path / "output")
@@ -116,6 +117,9 @@ class FakeJob:
 
     def ack(self, command: Any, result: str, message: str = "") -> None:
         self.acks.append((command.command, result, message))
+
+    def resumed_at(self, step: int) -> None:
+        self.resumed_from = step
 
     def set_step(self, step: int, max_steps: int) -> None:
         self.steps.append(step)
