@@ -1,0 +1,154 @@
+"""The stages a run is made of, by the names that run.toml lists: tiny, cache_latents, cache_text, train.
+
+They read top to bottom as a person would do the work; everything they use is built elsewhere.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engine.checkpoints.load import load_transformer
+from engine.config.language import say
+from engine.config.problems import ConfigError
+from engine.data.cache_check import check_caches
+from engine.data.loader import Loader, load_batch
+from engine.encode import encode_latents, encode_text
+from engine.job import Job
+from engine.networks.arguments import parse_network_args
+from engine.networks.dialects import read_lora
+from engine.networks.lora import LoraNetwork
+from engine.planner.disk import (
+    adapter_bytes,
+    check_space,
+    check_writable,
+    latent_cache_bytes,
+    state_bytes,
+    text_cache_bytes,
+)  # fmt: skip
+from engine.sample.preview import Previewer
+from engine.train.loop import steps_of, train
+from engine.train.state import newest_state
+from engine.train.validation import ValidationSet
+from engine.workplace import Workplace
+
+
+def run_stages(job: Job, names: tuple[str, ...]) -> None:
+    """Run the stages in order. What they raise is the run's end; the process frame turns it into state and exit code."""
+    place = Workplace(job)
+    for name in names:
+        STAGES[name](place)
+
+
+def tiny(place: Workplace) -> None:
+    """Write a tiny model, real photographs and a preset (``musubi-tui models tiny``)."""
+    from engine.testing import make_tiny
+
+    out = place.output_dir
+    check_writable({"output_dir": out})
+    with place.job.phase("tiny"):
+        make_tiny(place.job.spec.name, out)
+
+
+def cache_latents(place: Workplace) -> None:
+    """Encode pictures and clips that have no current latents."""
+    spec = place.job.spec
+    folders = {f"cache_directory ({item.latent_cache.parent.name})": item.latent_cache.parent for item in place.items}
+    check_writable(folders)
+    missing = [item for item in place.items if not item.latent_cache.exists()]
+    check_space((item.latent_cache.parent, latent_cache_bytes(spec, *item.bucket)) for item in missing)
+    encode_latents(place.job, place.family_model, place.items, device=place.device)
+
+
+def cache_text(place: Workplace) -> None:
+    """Encode captions that have no current embeddings."""
+    missing = {item.text_cache for item in place.items if not item.text_cache.exists()}
+    check_space((path.parent, text_cache_bytes()) for path in missing)
+    encode_text(place.job, place.family_model, place.items, device=place.device)
+
+
+def train_lora(place: Workplace) -> None:
+    """Train the adapter: from the newest complete state when there is one, else from the beginning."""
+    job, config, device = place.job, place.config, place.device
+    check_writable({"output_dir": place.output_dir})
+    problems = check_caches(place.items, job.spec)
+    if problems:
+        raise ConfigError(problems)
+    seed_everything(place.seed)
+    previewer = Previewer(job, place.family_model, device=device, dtype=place.compute_dtype)
+    previewer.prepare()
+    dit = place.required_file("dit", say("to train", "学習に必要"))
+    with job.phase("load") as progress:
+        transformer = load_transformer(
+            place.family_model, dit, device=device, dtype=place.compute_dtype, progress=progress.update
+        )
+    seed_everything(place.seed)  # the adapter's first weights do not depend on whether previews were prepared
+    network = make_network(place, transformer)
+    previewer.attach(transformer, network)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    saves = 2 + steps_of(config, place.plan) // (config.save.save_every_n_steps or 10**9)
+    check_space(
+        [
+            (place.output_dir, saves * adapter_bytes(parameters)),
+            (job.run.state, (config.save.keep_states + 1) * state_bytes(parameters)),
+        ]
+    )
+    resume = newest_state(job.run.state)
+    job.resumed_at(resume.position.step if resume else 0)
+    count = config.validation.validation_items
+    validation = ValidationSet(place.items, count, seed=place.seed, load=load_batch) if count else None
+    seed_everything(place.seed + 1)
+    start = resume.position.batches if resume else 0
+    with Loader(place.plan, start, pin=device.type == "cuda") as loader:
+        train(
+            job,
+            place.family_model,
+            transformer,
+            network,
+            loader,
+            place.plan,
+            device=device,
+            sampler=previewer.make_for_loop if previewer.prompts else None,
+            validation=validation,
+            resume=resume,
+            datasets=place.dataset.datasets,
+        )
+
+
+def make_network(place: Workplace, transformer: torch.nn.Module) -> LoraNetwork:
+    """The adapter as the preset describes it, attached; started from ``network_weights`` when they are given."""
+    settings = place.config.network
+    arguments = parse_network_args(settings.network_args)
+    weights = read_lora(Path(settings.network_weights)) if settings.network_weights else None
+    network = LoraNetwork.create(
+        transformer,
+        place.family_model,
+        rank=settings.network_dim,
+        alpha=settings.network_alpha,
+        dropout=settings.network_dropout,
+        arguments=arguments,
+        shaped_by=weights if settings.dim_from_weights else None,
+        device=place.device,
+    )
+    if weights is not None:
+        network.load_file(weights)
+    return network
+
+
+def seed_everything(seed: int) -> None:
+    """All global generators: Python's, NumPy's, torch's on every device."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+STAGES: dict[str, Callable[[Workplace], None]] = {
+    "tiny": tiny,
+    "cache_latents": cache_latents,
+    "cache_text": cache_text,
+    "train": train_lora,
+}

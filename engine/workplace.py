@@ -1,0 +1,158 @@
+"""What the stages of one run share, each made once when it is first needed: device, items, encodings to compare with.
+
+A stage is a function of a ``Workplace``; this module knows where things are, ``engine.stages`` what is done with them.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from engine.config import Config
+from engine.config.language import say
+from engine.config.problems import ConfigError, MissingRequirement
+from engine.data import BatchPlan, DatasetConfig, Item, Scan, read_dataset_config, scan
+from engine.data.provenance import caption_hash
+from engine.events.atomic import write_text_atomically
+from engine.families.family import FamilyModel
+from engine.job import Job
+
+_DTYPES = {
+    "float32": torch.float32, "fp32": torch.float32, "float": torch.float32,
+    "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
+    "float16": torch.float16, "fp16": torch.float16,
+}  # fmt: skip
+
+
+class Workplace:
+    """The shared things of one run."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.config: Config = job.config
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the work is done. Raises ``MissingRequirement`` when the chosen device is not there."""
+        device = torch.device(_present(self.config.run.device))
+        if device.type == "cpu":
+            torch.set_num_threads(
+                1
+            )  # more threads on a shared machine spin against each other: measured 60 times slower
+        return device
+
+    @cached_property
+    def family_model(self) -> FamilyModel:
+        """The torch half of the run's family."""
+        return self.job.spec.load_model()
+
+    @cached_property
+    def seed(self) -> int:
+        """The run's seed; without one, a number that every attempt of this run derives from its name."""
+        chosen = self.config.run.seed
+        return zlib.crc32(self.job.run.id.encode()) if chosen is None else chosen
+
+    @cached_property
+    def compute_dtype(self) -> torch.dtype:
+        """Dtype of the frozen weights: ``dit_dtype``, else that of ``mixed_precision``, else fp32."""
+        named = self.config.model.dit_dtype
+        if named:
+            return _DTYPES[named]
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.training.mixed_precision, torch.float32)
+
+    @cached_property
+    def dataset(self) -> DatasetConfig:
+        """The dataset tables of run.toml. Raises ``ConfigError``."""
+        tables = {"general": self.config.dataset.general, "datasets": self.config.dataset.datasets}
+        return read_dataset_config(
+            tables, base_dir=self.job.run.path, spec=self.job.spec, file=str(self.job.run.run_toml)
+        )
+
+    @cached_property
+    def scan(self) -> Scan:
+        """What is trained and what is not, told once as events and written to items.jsonl. Raises ``UserError``."""
+        with self.job.phase("scan") as progress:
+            found = scan(self.dataset, self.job.spec, self.job.task, progress=progress.update)
+        for warning in (*self.dataset.warnings, *found.warnings):
+            self.job.warn(warning.code, _sentence(warning.location(), warning.message), warning.fix)
+        if found.skipped:
+            shown = "; ".join(f"{skipped.path.name}: {skipped.reason}" for skipped in found.skipped[:3])
+            more = f" … ({len(found.skipped)})" if len(found.skipped) > 3 else ""
+            self.job.warn(
+                "items_skipped",
+                say(f"{len(found.skipped)} files will not be trained: {shown}{more}",
+                    f"{len(found.skipped)} 個のファイルは学習されません: {shown}{more}"),
+                say("`musubi-tui data buckets` lists them all.", "`musubi-tui data buckets` で一覧できます。"),
+            )  # fmt: skip
+        self._write_items(found.items)
+        return found
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The items that are trained."""
+        return self.scan.items
+
+    @cached_property
+    def plan(self) -> BatchPlan:
+        """The order of training."""
+        return BatchPlan(self.items, seed=self.seed, numerics=self.config.run.numerics)
+
+    @property
+    def output_dir(self) -> Path:
+        """Where LoRA files and samples go."""
+        return Path(self.config.run.output_dir or self.job.run.output)
+
+    def model_file(self, option: str) -> Path | None:
+        """The path of one model option, if the user gave one."""
+        value = self.config.get(option)
+        return Path(value) if value else None
+
+    def required_file(self, option: str, purpose: str) -> Path:
+        """The path of a model option that is needed now. Raises ``ConfigError`` that says for what."""
+        path = self.model_file(option)
+        if path is None:
+            raise ConfigError.of(
+                "missing_key",
+                say(f"{option} is not set, and is needed {purpose}.", f"{option} が設定されていません（{purpose}）。"),
+                say(f'Add {option} = "…" to the preset.', f'プリセットに {option} = "…" を追加してください。'),
+                key=option,
+            )
+        return path
+
+    def _write_items(self, items: tuple[Item, ...]) -> None:
+        lines = [
+            json.dumps(
+                {
+                    "id": item.id, "path": str(item.path), "kind": item.kind, "caption_sha256": caption_hash(item.caption),
+                    "width": item.width, "height": item.height, "bucket": list(item.bucket), "start": item.start,
+                    "repeats": item.repeats, "dataset": item.dataset,
+                },
+                ensure_ascii=False,
+            )
+            for item in items
+        ]  # fmt: skip
+        write_text_atomically(self.job.run.items, "\n".join(lines) + "\n")
+
+
+def _present(choice: str) -> str:
+    """The device that ``auto`` means, or the chosen one if it is there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if choice == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[choice.partition(":")[0]]:
+        raise MissingRequirement.of(
+            "no_device",
+            say(f'device = "{choice}" is not available to this PyTorch ({torch.__version__}).',
+                f'device = "{choice}" はこの PyTorch（{torch.__version__}）では使えません。'),
+            say('Install a PyTorch built for your GPU, or set device = "auto".', 'GPU 対応の PyTorch を入れるか、device = "auto" にしてください。'),
+            key="device",
+        )  # fmt: skip
+    return choice
+
+
+def _sentence(where: str, message: str) -> str:
+    return f"{where}: {message}" if where else message
