@@ -55,10 +55,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _work(attempt: Attempt, signals: SignalWatch) -> int:
-    from engine.config import read_run_toml
+    from engine.config import OPTIONS, read_run_toml
 
     document = read_run_toml(attempt.run.run_toml)
-    job = Job(attempt, document.config, kind=document.kind, changes=_changes(attempt))
+    changes = _changes(attempt)
+    of_config = {key: value for key, value in changes.items() if key in OPTIONS and key != "sample_prompts"}
+    config = document.config.with_values(of_config) if of_config else document.config
+    job = Job(attempt, config, kind=document.kind, changes=changes)
     signals.tell(
         first=lambda name: job.request_stop(StopRequest("preempted", "now", name)),
         again=lambda name, number: attempt.leave_at_once(

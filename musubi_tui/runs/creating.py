@@ -1,0 +1,115 @@
+"""A run directory from a configuration: run.toml, the user's files without their secrets, a first status. Starts nothing."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.config.language import say
+from engine.config.problems import MissingRequirement
+from engine.events.atomic import write_text_atomically
+from engine.events.lines import iso_time
+from engine.events.process import ProcessIdentity
+from engine.events.rundir import RunDirectory
+from engine.events.status import Status
+from musubi_tui.runs.home import Home, find_home, remember
+
+if TYPE_CHECKING:
+    from engine.config import Config, LoadedConfig
+
+STAGES = {
+    "train": ("cache_latents", "cache_text", "train"),
+    "cache": ("cache_latents", "cache_text"),
+}
+_SOURCE_LIMIT = 1 << 20  # a larger "preset" is not copied
+
+
+def create_run(
+    loaded: LoadedConfig, *, kind: str = "train", stages: Sequence[str] | None = None, home: Home | None = None
+) -> RunDirectory:
+    """A new run of a preset that was loaded and checked, in state "queued".
+
+    ``run.toml`` holds the resolved configuration with the dataset embedded. Raises ``UserError`` when the home cannot be
+    written or the dataset cannot be read.
+    """
+    config = _with_dataset(loaded)
+    output_dir = config.run.output_dir
+    home = home or find_home(Path(output_dir) if output_dir else None)
+    name = config.run.output_name or loaded.path.stem
+    run = _create(home, name)
+    try:
+        _fill(run, loaded, config, kind, stages or STAGES[kind])
+    except BaseException:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    remember(home)
+    return run
+
+
+def create_job(
+    config: Config, *, kind: str, stages: Sequence[str], name: str, home: Home | None = None
+) -> RunDirectory:
+    """A run directory for a short job that has no preset (tools that need torch), under ``<home>/tmp``."""
+    from engine.config import write_run_toml
+
+    home = home or find_home()
+    run = _create(Home(home.path / "tmp", home.reason, home.survives), name)
+    write_run_toml(config, run.run_toml, kind=kind, stages=stages)
+    _first_status(run, config, name, kind)
+    return run
+
+
+def _create(home: Home, name: str) -> RunDirectory:
+    try:
+        return RunDirectory.create(home.path, name)
+    except OSError as error:
+        raise MissingRequirement.of(
+            "home_not_writable",
+            say(
+                f"No run can be made in {home.path}: {error.strerror or error}.",
+                f"{home.path} に run を作成できません: {error.strerror or error}。",
+            ),
+            say(
+                "Set MUSUBI_TUI_HOME to a folder that can be written.",
+                "MUSUBI_TUI_HOME に書き込めるフォルダーを設定してください。",
+            ),
+            file=home.path,
+        ) from error
+
+
+def _fill(run: RunDirectory, loaded: LoadedConfig, config: Config, kind: str, stages: Sequence[str]) -> None:
+    from engine.config import redacted_source, write_run_toml
+
+    write_run_toml(config, run.run_toml, kind=kind, stages=stages, sources=loaded.sources)
+    sources = [loaded.path]
+    if loaded.config.dataset.dataset_config:
+        sources.append(Path(loaded.config.dataset.dataset_config))
+    for path in sources:
+        if path.is_file() and path.stat().st_size <= _SOURCE_LIMIT:
+            text = path.read_bytes().decode("utf-8", "replace")
+            write_text_atomically(run.source / path.name, redacted_source(text))
+    _first_status(run, config, config.run.output_name or loaded.path.stem, kind)
+
+
+def _first_status(run: RunDirectory, config: Config, name: str, kind: str) -> None:
+    Status(
+        state="queued",
+        process=ProcessIdentity.of_this_process(),
+        heartbeat=iso_time(time.time()),
+        max_steps=int(config.training.max_train_steps or 0) if kind == "train" else 0,
+        name=name,
+        family=str(config.run.family or ""),
+        kind=kind,
+    ).write(run)
+
+
+def _with_dataset(loaded: LoadedConfig) -> Config:
+    """The configuration with the dataset's tables in it, all paths absolute, so that run.toml stands alone."""
+    from engine.data.preset_dataset import read_preset_dataset
+    from engine.families import get_family
+
+    dataset = read_preset_dataset(loaded, get_family(str(loaded.config.run.family)))
+    return loaded.config.with_values({"dataset_config": None, **dataset.document()})

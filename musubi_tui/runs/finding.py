@@ -1,0 +1,86 @@
+"""Which runs there are, and which one a person means. Reads folder names and status files, nothing larger."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from engine.events.rundir import RunDirectory, safe_name
+from engine.events.status import Status
+from musubi_tui.runs.home import known_homes
+
+_STAMP = re.compile(r"-(\d{8}-\d{6})(?:-(\d+))?$")
+
+
+def list_runs(homes: list[Path] | None = None) -> list[RunDirectory]:
+    """All runs of the known homes (or of ``homes``), newest first."""
+    found: dict[Path, RunDirectory] = {}
+    for home in known_homes() if homes is None else homes:
+        try:
+            names = os.listdir(home / "runs")
+        except OSError:
+            continue
+        for name in names:
+            run = RunDirectory(home / "runs" / name)
+            if not name.startswith(".") and run.exists():
+                found[run.path] = run
+    return sorted(found.values(), key=_age, reverse=True)
+
+
+def find_run(word: str) -> RunDirectory:
+    """The run a person means: ``last``, an id, a name (its newest run), a unique prefix of an id, or a path.
+
+    Raises ``UserError`` (no_such_run, ambiguous_run).
+    """
+    as_path = RunDirectory(Path(word).expanduser())
+    if os.sep in word and as_path.exists():
+        return as_path
+    runs = list_runs()
+    if word == "last" and runs:
+        return runs[0]
+    for matches in (
+        [run for run in runs if run.id == word],
+        [run for run in runs if name_of(run) == word or _STAMP.sub("", run.id) == safe_name(word)][:1],
+        [run for run in runs if run.id.startswith(word)],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise UserError.of(
+                "ambiguous_run",
+                say(f"{word!r} begins the ids of {len(matches)} runs.", f"{word!r} で始まる run が {len(matches)} 件あります。"),
+                say("Give more of the id: ", "もっと長く指定してください: ") + ", ".join(run.id for run in matches[:6]),
+            )  # fmt: skip
+    if as_path.exists():
+        return as_path
+    raise _no_such_run(word, runs)
+
+
+def name_of(run: RunDirectory) -> str:
+    """The name a run was given."""
+    status = Status.read(run)
+    return status.name if status and status.name else _STAMP.sub("", run.id)
+
+
+def _no_such_run(word: str, runs: list[RunDirectory]) -> UserError:
+    if not runs:
+        fix = say(
+            "There are no runs yet. Start one: `musubi-tui train PRESET`.",
+            "まだ run がありません。`musubi-tui train PRESET` で始めてください。",
+        )
+        return UserError.of("no_such_run", say(f"There is no run {word!r}.", f"run {word!r} はありません。"), fix)
+    near = difflib.get_close_matches(word, [run.id for run in runs] + [name_of(run) for run in runs], n=1, cutoff=0.5)
+    hint = say(f"Did you mean {near[0]!r}? ", f"{near[0]!r} のことですか？ ") if near else ""
+    listing = say("`musubi-tui runs list` shows them all.", "`musubi-tui runs list` で一覧できます。")
+    return UserError.of(
+        "no_such_run", say(f"There is no run {word!r}.", f"run {word!r} はありません。"), hint + listing
+    )
+
+
+def _age(run: RunDirectory) -> tuple[str, int, str]:
+    stamp = _STAMP.search(run.id)
+    return (stamp[1], int(stamp[2] or 1), run.id) if stamp else ("", 0, run.id)
