@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,9 +18,7 @@ from engine.data.cache_check import check_caches
 from engine.data.loader import Loader, load_batch
 from engine.encode import encode_latents, encode_text
 from engine.job import Job
-from engine.networks.arguments import parse_network_args
-from engine.networks.dialects import read_lora
-from engine.networks.lora import LoraNetwork
+from engine.networks.build import build_network
 from engine.planner.disk import (
     adapter_bytes,
     check_space,
@@ -87,7 +84,7 @@ def train_lora(place: Workplace) -> None:
             place.family_model, dit, device=device, dtype=place.compute_dtype, progress=progress.update
         )
     seed_everything(place.seed)  # the adapter's first weights do not depend on whether previews were prepared
-    network = make_network(place, transformer)
+    network = build_network(config, transformer, place.family_model, device=device)
     previewer.attach(transformer, network)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     saves = 2 + steps_of(config, place.plan) // (config.save.save_every_n_steps or 10**9)
@@ -117,26 +114,6 @@ def train_lora(place: Workplace) -> None:
             resume=resume,
             datasets=place.dataset.datasets,
         )
-
-
-def make_network(place: Workplace, transformer: torch.nn.Module) -> LoraNetwork:
-    """The adapter as the preset describes it, attached; started from ``network_weights`` when they are given."""
-    settings = place.config.network
-    arguments = parse_network_args(settings.network_args)
-    weights = read_lora(Path(settings.network_weights)) if settings.network_weights else None
-    network = LoraNetwork.create(
-        transformer,
-        place.family_model,
-        rank=settings.network_dim,
-        alpha=settings.network_alpha,
-        dropout=settings.network_dropout,
-        arguments=arguments,
-        shaped_by=weights if settings.dim_from_weights else None,
-        device=place.device,
-    )
-    if weights is not None:
-        network.load_file(weights)
-    return network
 
 
 def seed_everything(seed: int) -> None:

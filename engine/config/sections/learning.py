@@ -116,8 +116,6 @@ class NetworkSection(Section):
         musubi=None,
         path="file",
         expert=True,
-        status="deferred-result",
-        consequence=("LoRAs cannot be merged before training yet.", "学習前の LoRA マージは未対応です。"),
         en="LoRA files that are merged into the model before training.",
         ja="学習前にモデルへマージする LoRA ファイル。",
     )
@@ -125,8 +123,6 @@ class NetworkSection(Section):
         None,
         musubi=None,
         expert=True,
-        status="deferred-result",
-        consequence=("LoRAs cannot be merged before training yet.", "学習前の LoRA マージは未対応です。"),
         only_with=[("base_weights", ())],
         en="Strength of each file in base_weights.",
         ja="base_weights の各ファイルの強さ。",
