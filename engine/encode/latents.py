@@ -14,7 +14,7 @@ from engine.config.problems import ConfigError
 from engine.data.items import Item
 from engine.data.pixels import read_pixels
 from engine.data.provenance import CacheContext, encoder_fingerprint, latent_metadata, latents_state
-from engine.encode.stage import announce, foreign_and_stale, judge, one_ahead, stop_if_asked
+from engine.encode.stage import announce, foreign_and_stale, judge, one_ahead, pause_or_stop
 from engine.encode.store import latents_key, set_aside, write_cache
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec
 from engine.job import Job
@@ -43,7 +43,7 @@ def encode_latents(job: Job, family_model: FamilyModel, items: Sequence[Item], *
         stored = DTYPES[job.spec.latents_dtype]
         states = {item.latent_cache: state for item, state in work.todo}
         for item, pixels in one_ahead((item for item, _ in work.todo), _read):
-            stop_if_asked(job)
+            pause_or_stop(job)
             with torch.inference_mode():
                 latents = family_model.encode_latents(vae, pixels.to(device))[0].to("cpu", stored)
             set_aside(item.latent_cache, states[item.latent_cache])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from engine.job import Interrupted, Job
 
 Done = TypeVar("Done")
 AHEAD = 2  # items decoded before they are needed
+PAUSED_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,10 @@ def foreign_and_stale(work: Work) -> int:
     return sum(state.state == "stale" and not state.ours for _, state in work.todo)
 
 
-def stop_if_asked(job: Job) -> None:
-    """Between two items: everything so far is written. Raises ``Interrupted``."""
+def pause_or_stop(job: Job) -> None:
+    """Between two items: everything so far is written. Waits while the job is paused; raises ``Interrupted``."""
+    while job.paused:
+        time.sleep(PAUSED_SECONDS)
     request = job.stop_requested
     if request is not None:
         raise Interrupted(request)

@@ -12,7 +12,7 @@ from engine.config.language import say
 from engine.config.problems import ConfigError
 from engine.data.items import Item
 from engine.data.provenance import CacheContext, CacheState, encoder_fingerprint, text_metadata, text_state
-from engine.encode.stage import announce, foreign_and_stale, judge, stop_if_asked
+from engine.encode.stage import announce, foreign_and_stale, judge, pause_or_stop
 from engine.encode.store import set_aside, text_key, write_cache
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec, TextEncoder
 from engine.job import Job
@@ -39,7 +39,7 @@ def encode_text(job: Job, family_model: FamilyModel, items: Sequence[Item], *, d
             groups.setdefault(item.caption, []).append((item, state))
         _warn_of_cut_captions(job, encoder, list(groups))
         for caption, members in groups.items():
-            stop_if_asked(job)
+            pause_or_stop(job)
             encoded = encoder.encode([caption])[0]
             tensors = {text_key(key, value, ragged=key in encoder.ragged): value for key, value in encoded.items()}
             for item, state in members:

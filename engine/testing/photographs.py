@@ -78,7 +78,7 @@ def write_photographs(folder: Path) -> None:
     """The pictures with their captions as ``name.png`` and ``name.txt``, and CREDITS.txt one folder up."""
     folder.mkdir(parents=True, exist_ok=True)
     for photograph in PHOTOGRAPHS:
-        image = _opened(photograph)
+        image = opened(photograph)
         left, top, right, bottom = photograph.box
         cut = image.crop(
             (
@@ -99,7 +99,7 @@ def write_clips(folder: Path, *, fps: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     photographs = {photograph.name: photograph for photograph in PHOTOGRAPHS}
     for pan in PANS:
-        _write_pan(folder / f"{pan.name}.mp4", _opened(photographs[pan.photograph]).convert("RGB"), pan, fps)
+        _write_pan(folder / f"{pan.name}.mp4", opened(photographs[pan.photograph]).convert("RGB"), pan, fps)
         (folder / f"{pan.name}.txt").write_text(pan.caption + "\n", encoding="utf-8")
 
 
@@ -127,7 +127,8 @@ def _write_pan(path: Path, image: Image.Image, pan: Pan, fps: int) -> None:
         container.mux(stream.encode())
 
 
-def _opened(photograph: Photograph) -> Image.Image:
+def opened(photograph: Photograph) -> Image.Image:
+    """The whole photograph as its package has it. Raises ``MissingRequirement``."""
     return Image.open(_folder(photograph.package) / photograph.file)
 
 

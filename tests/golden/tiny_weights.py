@@ -24,7 +24,7 @@ def build(file: str) -> dict[str, torch.Tensor]:
     """All tensors of one tiny transformer under its original names."""
     layout = dict(expand(json.loads((DATA / "tiny_transformers.json").read_text())[f"{file}.safetensors"]["tensors"]))
     generator = torch.Generator().manual_seed(SEEDS[file])
-    return {name: _draw(name, layout[name][1], generator).to(DTYPES[layout[name][0]]) for name in sorted(layout)}
+    return {name: draw(name, layout[name][1], generator).to(DTYPES[layout[name][0]]) for name in sorted(layout)}
 
 
 def write(file: str, folder: Path) -> Path:
@@ -34,7 +34,8 @@ def write(file: str, folder: Path) -> Path:
     return path
 
 
-def _draw(name: str, shape: list[int], generator: torch.Generator) -> torch.Tensor:
+def draw(name: str, shape: list[int], generator: torch.Generator) -> torch.Tensor:
+    """One tensor in fp32, by the rule above."""
     last = name.rsplit(".", 1)[-1]
     values = torch.randn(shape, generator=generator)
     if len(shape) >= 2 and "modulation" not in last and not name.endswith("gamma"):

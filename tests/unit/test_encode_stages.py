@@ -1,0 +1,217 @@
+"""The cache stages on a tiny set-up: what is encoded, what is left alone, and what happens when it goes wrong."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from engine.config.problems import ConfigError, MissingRequirement, UserError
+from engine.data import Item, read_dataset_config, scan
+from engine.encode import encode_latents, encode_text, store
+from engine.families import get_family
+from engine.job import Interrupted
+from engine.testing import TinySet, make_tiny
+from tests.unit.recording_job import RecordingJob
+
+CPU = torch.device("cpu")
+SPEC = get_family("wan")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> TinySet:
+    return make_tiny("wan", tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def tiny(made: TinySet, tmp_path: Path) -> Path:
+    """A copy whose pictures, captions and caches may be changed: four pictures and a clip."""
+    for folder in ("pictures", "clips"):
+        kept = sorted((made.data / folder).iterdir())[: 8 if folder == "pictures" else 2]
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for file in kept:
+            shutil.copyfile(file, tmp_path / "data" / folder / file.name)
+    shutil.copyfile(made.dataset, tmp_path / "dataset.toml")
+    return tmp_path
+
+
+def options(made: TinySet, **changes: Any) -> dict[str, Any]:
+    models = made.models
+    return {"vae": models / "Wan2.1_VAE.pth", "t5": models / "models_t5_umt5-xxl-enc-bf16.pth", **changes}
+
+
+def items_of(folder: Path) -> tuple[Item, ...]:
+    dataset = read_dataset_config(folder / "dataset.toml", base_dir=folder, spec=SPEC)
+    return scan(dataset, SPEC, SPEC.task(None)).items
+
+
+class CountingModel:
+    """The family's model, counting what it is asked to encode; may be told to give NaN."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.model: Any = SPEC.load_model()
+        self.latents: list[tuple[int, ...]] = []
+        self.captions: list[str] = []
+        self.loaded: list[str] = []
+        self.broken = broken
+
+    def load_vae(self, path: Path, **how: Any) -> Any:
+        self.loaded.append(path.name)
+        return self.model.load_vae(path, **how)
+
+    def load_text_encoder(self, paths: dict[str, Path], **how: Any) -> Any:
+        self.loaded += [path.name for path in paths.values()]
+        encoder, captions = self.model.load_text_encoder(paths, **how), self.captions
+
+        class Counting:
+            ragged = encoder.ragged
+            token_count = staticmethod(encoder.token_count)
+
+            @staticmethod
+            def encode(texts: Sequence[str]) -> list[dict[str, torch.Tensor]]:
+                captions.extend(texts)
+                encoded: list[dict[str, torch.Tensor]] = encoder.encode(texts)
+                return encoded
+
+        return Counting()
+
+    def encode_latents(self, vae: Any, pixels: torch.Tensor) -> torch.Tensor:
+        self.latents.append(tuple(pixels.shape))
+        latents: torch.Tensor = self.model.encode_latents(vae, pixels)
+        return latents * float("nan") if self.broken else latents
+
+
+def run(folder: Path, made: TinySet, **changes: Any) -> tuple[CountingModel, RecordingJob]:
+    model, job = CountingModel(), RecordingJob(SPEC, options(made, **changes))
+    encode_latents(job, model, items_of(folder), device=CPU)
+    encode_text(job, model, items_of(folder), device=CPU)
+    return model, job
+
+
+def test_each_item_is_encoded_once_and_only_once(tiny: Path, made: TinySet) -> None:
+    model, job = run(tiny, made)
+    assert len(model.latents) == 5
+    assert len(model.captions) == 5
+    assert job.progress[-1] == (5, 5)
+    assert job.warnings == []
+    for item in items_of(tiny):
+        ((name, latents),) = load_file(item.latent_cache).items()
+        assert latents.shape == SPEC.latent_shape(*item.bucket)
+        assert latents.dtype == torch.bfloat16
+        assert name == "latents_{}x{}x{}_bfloat16".format(*latents.shape[1:])
+        assert list(load_file(item.text_cache)) == ["varlen_t5_bfloat16"]
+    assert not list(tiny.rglob("*.tmp"))
+
+    again, job = run(tiny, made)
+    assert again.loaded == []  # not even the encoders were read
+    assert [code for code, _ in job.warnings] == ["cache_current", "cache_current"]
+    assert "5 of 5" in job.warnings[0][1]
+
+
+def test_only_what_changed_is_encoded_again(tiny: Path, made: TinySet) -> None:
+    run(tiny, made)
+    (tiny / "data/pictures/brick.txt").write_text("another description\n")
+    shutil.copyfile(tiny / "data/pictures/astronaut.png", tiny / "data/pictures/chelsea.png")
+    shutil.copyfile(tiny / "data/pictures/chelsea.png", tiny / "data/pictures/new.png")
+    (tiny / "data/pictures/new.txt").write_text("a new picture\n")
+    model, _ = run(tiny, made)
+    assert len(model.latents) == 2
+    assert sorted(model.captions) == ["a new picture", "another description"]
+
+
+def test_another_vae_or_precision_makes_latents_stale_but_not_text(tiny: Path, made: TinySet) -> None:
+    run(tiny, made)
+    model, _ = run(tiny, made, vae_dtype="fp32")
+    assert len(model.latents) == 5
+    assert model.captions == []
+
+
+def test_equal_captions_are_encoded_once(tiny: Path, made: TinySet) -> None:
+    for caption in (tiny / "data/pictures").glob("*.txt"):
+        caption.write_text("the same words\n")
+    model, _ = run(tiny, made)
+    assert model.captions.count("the same words") == 1
+    assert all(item.text_cache.exists() for item in items_of(tiny))
+
+
+def test_a_request_to_stop_is_heard_between_items(tiny: Path, made: TinySet) -> None:
+    items, job = items_of(tiny), RecordingJob(SPEC, options(made))
+    job.stop_after = 2
+    with pytest.raises(Interrupted):
+        encode_latents(job, CountingModel(), items, device=CPU)
+    written = [item for item in items if item.latent_cache.exists()]
+    assert len(written) == 2
+    model, _ = run(tiny, made)
+    assert len(model.latents) == 3  # the next run goes on where this one stopped
+
+
+def test_nan_names_the_item_and_leaves_nothing(tiny: Path, made: TinySet) -> None:
+    items = items_of(tiny)
+    with pytest.raises(UserError) as raised:
+        encode_latents(RecordingJob(SPEC, options(made)), CountingModel(broken=True), items, device=CPU)
+    assert raised.value.problems[0].code == "not_finite"
+    assert raised.value.problems[0].file == str(items[0].path)
+    assert not list(tiny.rglob("*.safetensors"))
+
+
+def test_a_damaged_picture_names_itself(tiny: Path, made: TinySet) -> None:
+    items = items_of(tiny)
+    damaged = items[1].path
+    damaged.write_bytes(damaged.read_bytes()[:3000])
+    with pytest.raises(UserError) as raised:
+        encode_latents(RecordingJob(SPEC, options(made)), CountingModel(), items, device=CPU)
+    assert raised.value.problems[0].file == str(damaged)
+    assert not items[1].latent_cache.exists()
+
+
+def test_a_cut_off_cache_file_is_made_again(tiny: Path, made: TinySet) -> None:
+    run(tiny, made)
+    item = items_of(tiny)[0]
+    item.latent_cache.write_bytes(item.latent_cache.read_bytes()[:-10])
+    model, _ = run(tiny, made)
+    assert len(model.latents) == 1
+
+
+def test_another_tools_file_that_no_longer_fits_is_set_aside(tiny: Path, made: TinySet) -> None:
+    item = items_of(tiny)[0]
+    item.latent_cache.parent.mkdir(parents=True)
+    foreign = {"latents_1x2x2_bfloat16": torch.zeros(16, 1, 2, 2, dtype=torch.bfloat16)}
+    save_file(foreign, item.latent_cache, metadata={"architecture": "wan", "format_version": "1.0.1"})
+    _, job = run(tiny, made)
+    assert "cache_set_aside" in [code for code, _ in job.warnings]
+    kept = item.latent_cache.with_name(item.latent_cache.name + ".old")
+    assert list(load_file(kept)) == list(foreign)
+    with safe_open(item.latent_cache, "pt") as file:
+        assert "mtui_version" in file.metadata()
+
+
+def test_captions_beyond_the_limit_are_told(tiny: Path, made: TinySet) -> None:
+    (tiny / "data/pictures/brick.txt").write_text("bricks and more bricks " * 200)
+    _, job = run(tiny, made)
+    assert [code for code, _ in job.warnings] == ["caption_cut"]
+    item = next(item for item in items_of(tiny) if item.name == "brick")
+    assert load_file(item.text_cache)["varlen_t5_bfloat16"].shape[0] == SPEC.token_limit
+
+
+@pytest.mark.parametrize(("stage", "option"), [(encode_latents, "vae"), (encode_text, "t5")])
+def test_a_missing_option_is_named_when_it_is_needed(stage: Any, option: str, tiny: Path, made: TinySet) -> None:
+    job = RecordingJob(SPEC, options(made, **{option: None}))
+    with pytest.raises(ConfigError) as raised:
+        stage(job, CountingModel(), items_of(tiny), device=CPU)
+    assert raised.value.problems[0].key == option
+
+
+def test_a_full_disk_says_so(tiny: Path, made: TinySet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes, **how: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "write_bytes_atomically", full)
+    with pytest.raises(MissingRequirement) as raised:
+        run(tiny, made)
+    assert raised.value.problems[0].code == "no_space"
