@@ -48,7 +48,7 @@ class LoraPair:
     @property
     def rank(self) -> int:
         """Width of the bottleneck."""
-        return self.down.shape[0]
+        return len(self.down)
 
     def change(self) -> torch.Tensor:
         """The change of the weight (out, in) in fp32."""

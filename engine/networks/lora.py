@@ -154,7 +154,7 @@ class LoraNetwork(nn.Module):
         for adapter in self:
             for member in adapter.target.members:
                 self._before.append((member.linear, member.linear.__dict__.get("forward")))
-                member.linear.forward = partial(  # type: ignore[method-assign]
+                member.linear.forward = partial(
                     self._forward, adapter, member.linear.forward, member.start, member.stop
                 )
 
@@ -164,7 +164,7 @@ class LoraNetwork(nn.Module):
             if before is None:
                 del linear.forward
             else:
-                linear.forward = before  # type: ignore[method-assign]
+                linear.forward = before
         self._before.clear()
 
     def _forward(
@@ -181,7 +181,7 @@ class LoraNetwork(nn.Module):
         return torch.add(y.to(delta.dtype), delta, alpha=scale * self.multiplier).to(y.dtype)
 
     def __iter__(self) -> Iterator[LoraAdapter]:
-        return iter(self.adapters)  # type: ignore[arg-type]
+        return iter(self.adapters)
 
     def __len__(self) -> int:
         return len(self.adapters)

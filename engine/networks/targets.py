@@ -36,7 +36,8 @@ class Target:
     @property
     def in_features(self) -> int:
         """Width of the input."""
-        return self.members[0].linear.in_features
+        width: int = self.members[0].linear.in_features
+        return width
 
     @property
     def out_features(self) -> int:

@@ -284,7 +284,9 @@ class _Training:
         if sampled:
             self._sample()
         stop = self.job.stop_requested
-        if stop is not None and ((stop.when == "epoch" and epoch_ended) or (stop.when == "save" and saved)):
+        if stop is None or step >= live.max_train_steps:
+            return  # after the last step the run is done, not stopped
+        if (stop.when == "epoch" and epoch_ended) or (stop.when == "save" and saved):
             self._leave(stop)
 
     def _listen(self) -> None:

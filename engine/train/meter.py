@@ -76,7 +76,7 @@ class PartClock:
 def _seconds(before: float | torch.cuda.Event, after: float | torch.cuda.Event) -> float:
     if isinstance(before, torch.cuda.Event):
         return float(before.elapsed_time(after)) / 1000
-    return float(after) - before  # type: ignore[arg-type]
+    return float(after) - before
 
 
 @dataclass

@@ -51,13 +51,13 @@ def make_optimizer(
     return Built(optimizer, f"{name}({listed})" if listed else name)
 
 
-def _factory(kind: str) -> Callable[..., torch.optim.Optimizer]:
+def _factory(kind: str) -> Callable[..., Any]:
     match kind.lower():
         case "adamw":
             return torch.optim.AdamW
         case "adamw8bit":
             try:
-                from bitsandbytes.optim import AdamW8bit
+                from bitsandbytes import optim
             except ImportError as error:
                 raise MissingRequirement.of(
                     "missing_package",
@@ -66,8 +66,7 @@ def _factory(kind: str) -> Callable[..., torch.optim.Optimizer]:
                         "pip install bitsandbytes を実行するか、optimizer_type = \"adamw\" にしてください。"),
                     key="optimizer_type",
                 ) from error  # fmt: skip
-            factory: Callable[..., torch.optim.Optimizer] = AdamW8bit
-            return factory
+            return optim.AdamW8bit
     raise ConfigError.of(
         "not_built_yet",
         say(f"optimizer_type {kind!r} is not built yet.", f"optimizer_type {kind!r} は未対応です。"),

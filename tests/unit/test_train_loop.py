@@ -145,6 +145,12 @@ def test_stop_at_the_end_of_the_epoch(tmp_path: Path) -> None:
     assert (tmp_path / "output" / "x-step00000003.safetensors").is_file()
 
 
+def test_a_stop_that_comes_with_the_last_step_changes_nothing(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path, script=stop_at(1, when="epoch", reason="stopped"), max_train_epochs=1)
+    assert attempt.go().step == 3
+    assert (tmp_path / "output" / "x.safetensors").is_file()
+
+
 def test_stop_after_the_next_save(tmp_path: Path) -> None:
     attempt = Attempt(tmp_path, script=stop_at(3, when="save", reason="stopped"), save_every_n_steps=5)
     with pytest.raises(Interrupted):

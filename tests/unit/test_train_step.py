@@ -141,6 +141,29 @@ def test_the_step_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch, re
         reader.push(record(1), loss, norm, training.clock.take())
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_cuda_itself_sees_no_waiting(precision: str) -> None:
+    device = torch.device("cuda")
+    model = tiny_wan().to(device)
+    network = adapter(model)
+    optimizer = make_optimizer("adamw", None, network.parameter_groups(1e-2), 1e-2).optimizer
+    objective = Objective(FAMILY, TimestepSettings("shift", 3.0), precision)
+    training = TrainStep(objective, model, network, optimizer, Schedule("constant", 10), device)
+    reader = StepReader(lambda record: None)
+    for number in range(4):
+        torch.cuda.set_sync_debug_mode("error" if number else "default")  # the first step sets things up
+        try:
+            loss, _ = training.accumulate(tensors(items(2)), 1.0)
+            norm = training.update(number)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        reader.push(record(number), loss, norm, training.clock.take())
+    reader.flush()
+    assert reader.loss is not None
+
+
 def record(number: int) -> StepRecord:
     return StepRecord(number, 1, (1e-3,), (500.0,), ("0:a",))
 
