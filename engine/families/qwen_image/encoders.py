@@ -69,14 +69,14 @@ class QwenText:
         self.tokenizer = tokenizer
         self.dropped = len(tokenizer.ids(BEFORE_CAPTION))  # 34 with the released tokenizer
 
-    @torch.no_grad()
     def encode(self, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
         """``vl_embed`` (tokens, width): the last hidden state behind the template's front, at most 1024, on the CPU."""
         device = next(self.model.parameters()).device
         encoded = []
         for caption in captions:
             ids = self.tokenizer.ids(BEFORE_CAPTION + caption + AFTER_CAPTION, self.dropped + SPEC.token_limit)
-            states = self.model(input_ids=torch.tensor([ids], device=device), use_cache=False).last_hidden_state[0]
+            with torch.no_grad():
+                states = self.model(input_ids=torch.tensor([ids], device=device), use_cache=False).last_hidden_state[0]
             encoded.append({"vl_embed": states[self.dropped :].cpu()})
         return encoded
 

@@ -82,14 +82,14 @@ class Umt5:
         self.stack = stack
         self.tokenizer = tokenizer
 
-    @torch.no_grad()
     def encode(self, captions: Sequence[str]) -> list[dict[str, torch.Tensor]]:
         """``t5`` (tokens, width) of each caption, at most 512 tokens, on the CPU in the encoder's dtype."""
         device = next(self.stack.parameters()).device
         encoded = []
         for caption in captions:
             ids = self.tokenizer.ids(clean(caption), SPEC.token_limit)
-            states = self.stack(input_ids=torch.tensor([ids], device=device)).last_hidden_state[0]
+            with torch.no_grad():
+                states = self.stack(input_ids=torch.tensor([ids], device=device)).last_hidden_state[0]
             encoded.append({"t5": states.cpu()})
         return encoded
 

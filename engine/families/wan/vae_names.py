@@ -105,7 +105,7 @@ def encode(vae: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     The mean, not a sample, as the models were trained and as the reference caches.
     """
     weight = next(vae.parameters())
-    latents = vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist.mode()  # type: ignore[operator]
+    latents = vae.encode(pixels.to(weight.device, weight.dtype)).latent_dist.mode()
     mean, std = _statistics(vae, latents)
     return (latents - mean) / std
 
@@ -115,7 +115,7 @@ def decode(vae: nn.Module, latents: torch.Tensor) -> torch.Tensor:
     weight = next(vae.parameters())
     latents = latents.to(weight.device, weight.dtype)
     mean, std = _statistics(vae, latents)
-    pixels: torch.Tensor = vae.decode(latents * std + mean, return_dict=False)[0]  # type: ignore[operator]
+    pixels: torch.Tensor = vae.decode(latents * std + mean, return_dict=False)[0]
     return pixels.clamp(-1, 1)
 
 
