@@ -17,6 +17,7 @@ from safetensors.torch import save
 
 from engine.config.language import say
 from engine.config.problems import CheckpointError
+from engine.events.atomic import sync_folder
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: Mapping
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return SavedLora(path, len(content), modules, norm)
 
 
@@ -86,15 +87,6 @@ def _check(stored: Path, path: Path, expected: set[str]) -> tuple[float, int]:
                     total += scale**2 * float(((up.T @ up) * (tensor @ tensor.T)).sum())
                     modules += 1
     return math.sqrt(max(total, 0.0)), modules
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _damaged(path: Path, reason: str) -> CheckpointError:
