@@ -180,7 +180,7 @@ class Job:
         self._attempt.finish(state, reason, exit_code)
 
     def _summary(self) -> dict[str, Any]:
-        values = {name: self.config.get(name) for name in _SUMMARY}
+        values = {name: self.config.get(name) for name in _SUMMARY} | {"task": self.task.name}
         return {"kind": self.kind, **{name: value for name, value in values.items() if value is not None}}
 
     def _refuse_old_commands(self) -> None:

@@ -49,6 +49,13 @@ def create_run(
     return run
 
 
+def dry_run_text(loaded: LoadedConfig, *, kind: str = "train", stages: Sequence[str] | None = None) -> str:
+    """The run.toml that ``create_run`` would write. Raises ``ConfigError`` for the dataset."""
+    from engine.config.run_file import run_toml_text
+
+    return run_toml_text(_with_dataset(loaded), kind=kind, stages=stages or STAGES[kind], sources=loaded.sources)
+
+
 def create_job(
     config: Config, *, kind: str, stages: Sequence[str], name: str, home: Home | None = None
 ) -> RunDirectory:

@@ -1,0 +1,52 @@
+"""One run as a few lines of text: what ``runs show`` prints."""
+
+from __future__ import annotations
+
+import sys
+
+from engine.config.language import say
+from musubi_tui.cli.output import display_width
+from musubi_tui.runs.snapshot import Snapshot
+from musubi_tui.runs.telling import clean, clock
+
+
+def print_card(now: Snapshot) -> None:
+    """Print the snapshot on stdout, one fact per line."""
+    facts = [(title, value) for title, value in _facts(now) if value]
+    width = max(display_width(title) for title, _ in facts)
+    for title, value in facts:
+        sys.stdout.write(f"{title}{' ' * (width - display_width(title))}  {clean(value)}\n")
+    for word, entries in ((say("warning", "警告"), now.warnings), (say("error", "エラー"), now.errors)):
+        for entry in entries:
+            sys.stdout.write(clean(f"{word}: {entry['message']} {entry['fix']}".rstrip()) + "\n")
+
+
+def _facts(now: Snapshot) -> list[tuple[str, str]]:
+    steps = f"{now.step}/{now.max_steps}" if now.max_steps else (str(now.step) if now.step else "")
+    numbers = [
+        f"loss {now.loss:.4f}" if now.loss is not None else "",
+        f"lr {now.lr:.3g}" if now.lr is not None else "",
+        f"{now.step_seconds:.3g} s/step" if now.step_seconds is not None else "",
+        f"ETA {clock(now.eta_seconds)}" if now.eta_seconds is not None else "",
+    ]
+    progress = now.progress and f"{now.progress['phase']} {now.progress['done']}/{now.progress['total']}"
+    facts = [
+        (say("run", "run"), now.id),
+        (say("name", "名前"), now.name),
+        (say("family", "ファミリー"), now.family),
+        (say("state", "状態"), now.state + (f" - {now.reason}" if now.reason else "")),
+        (say("phase", "フェーズ"), progress or now.phase),
+        (say("step", "ステップ"), "  ".join(filter(None, [steps, *numbers]))),
+        (say("attempt", "試行"), str(now.attempt)),
+        (say("started", "開始"), now.started or ""),
+        (say("ended", "終了"), now.ended or ""),
+        (say("engine", "エンジン"), f"pid {now.pid} on {now.host}" if now.pid else ""),
+        ("GPU", now.gpu),
+        (say("folder", "フォルダー"), now.run_dir),
+    ]
+    for entry in now.validation[:1] + now.validation[1:][-1:]:
+        if entry["loss"] is not None:
+            base = f" ({say('predicting zero', 'ゼロ予測')} {entry['base']:.4f})" if entry["base"] is not None else ""
+            facts.append((say("validation", "検証"), f"{entry['step']}: loss {entry['loss']:.4f}{base}"))
+    facts += [(output["kind"], f"{output['path']}  ({output['step']})") for output in now.outputs]
+    return facts

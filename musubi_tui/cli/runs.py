@@ -1,0 +1,275 @@
+"""``musubi-tui runs``: list, show, watch and steer runs. Reads files and drops control files; computes nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from musubi_tui.cli.output import JOB_FAILED, OK, WRONG_INPUT, narrate, print_json, print_table
+
+app = typer.Typer(
+    rich_markup_mode="rich",
+    add_completion=False,
+    help=say(
+        "List, show, watch and control runs. RUN is an id, a unique prefix of one, a name (its newest run), a path, or "
+        "[bold]last[/bold].",
+        "run の一覧・表示・監視・操作。RUN は ID、その一意な先頭部分、名前（最新のもの）、パス、または [bold]last[/bold] です。",
+    ),
+)
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=say("Which run.", "対象の run。"))]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
+]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", help=say("Seconds to wait for the engine's answer.", "エンジンの応答を待つ秒数。"))
+]
+
+
+@app.command("list", help=say("List runs, newest first.", "run の一覧（新しい順）。"))
+def list_(as_json: JsonOption = False) -> int:
+    from musubi_tui.runs.finding import list_runs
+    from musubi_tui.runs.snapshot import brief, snapshot
+
+    runs = list_runs()
+    if as_json:
+        print_json([snapshot(run).as_json() for run in runs])
+        return OK
+    if not runs:
+        narrate(
+            say(
+                "There are no runs yet. Start one: musubi-tui train PRESET",
+                "まだ run がありません。開始: musubi-tui train PRESET",
+            )
+        )
+        return OK
+    rows = []
+    for run in runs:
+        now = brief(run)
+        steps = f"{now.step}/{now.max_steps}" if now.max_steps else str(now.step or "-")
+        loss = "-" if now.loss is None else f"{now.loss:.4f}"
+        rows.append((now.id, now.family, now.kind, now.state, steps, loss, _local_time(now.started)))
+    headers = ("id", say("family", "ファミリー"), say("kind", "種類"), say("state", "状態"), say("step", "ステップ"), "loss", say("started", "開始"))  # fmt: skip
+    print_table(headers, rows, right=[4, 5])
+    return OK
+
+
+@app.command(
+    help=say("Show one run: state, progress, outputs, warnings.", "run の状態、進み具合、出力、警告を表示します。")
+)
+def show(run: RunArgument, as_json: JsonOption = False) -> int:
+    from musubi_tui.cli.run_card import print_card
+    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.snapshot import snapshot
+
+    now = snapshot(find_run(run))
+    if as_json:
+        print_json(now.as_json())
+    else:
+        print_card(now)
+    return OK
+
+
+@app.command(
+    help=say(
+        "Follow a run until it ends; Ctrl-C only stops watching.\n\n"
+        "  musubi-tui runs watch last\n\n"
+        "  musubi-tui runs watch --replay events.jsonl --speed 20",
+        "run を終了まで監視します。Ctrl-C は監視をやめるだけです。\n\n"
+        "  musubi-tui runs watch last\n\n"
+        "  musubi-tui runs watch --replay events.jsonl --speed 20",
+    )
+)
+def watch(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=say("Which run.", "対象の run。"))] = "",
+    plain: Annotated[bool, typer.Option("--plain", help=say("Lines for pipes and screen readers.", "パイプやスクリーンリーダー向けの行表示。"))] = False,
+    replay: Annotated[Path | None, typer.Option("--replay", metavar="EVENTS", help=say("Play a recorded events.jsonl instead.", "記録された events.jsonl を再生します。"))] = None,
+    speed: Annotated[float, typer.Option("--speed", help=say("Times as fast as it was recorded; 0: at once.", "再生速度の倍率。0 なら待たずに表示。"))] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help=say("Print the events, one JSON object per line.", "イベントを 1 行 1 JSON で出力します。"))] = False,
+) -> int:  # fmt: skip
+    from musubi_tui.cli.following import watch as stay
+    from musubi_tui.cli.live import JsonDisplay, make_display
+    from musubi_tui.cli.replay import play
+    from musubi_tui.runs.finding import find_run
+
+    if bool(run) == bool(replay):
+        raise UserError.of(
+            "usage",
+            say("Give either a run or --replay EVENTS.", "run か --replay EVENTS のどちらか一方を指定してください。"),
+            say("`musubi-tui runs list` shows the runs.", "run の一覧は `musubi-tui runs list` にあります。"),
+        )
+    target = None if replay else find_run(run)
+    display = JsonDisplay(sys.stdout) if as_json else make_display(sys.stdout, plain=plain)
+    if replay:
+        play(replay, display, speed)
+    elif target is not None:
+        stay(target, display)
+    return OK
+
+
+@app.command(
+    help=say("Print what the engine process wrote (engine.log).", "エンジンの出力（engine.log）を表示します。")
+)
+def logs(
+    run: RunArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help=say("Go on until the run ends.", "run の終了まで続けます。"))] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help=say("How many of the last lines; 0: all.", "末尾の行数。0 なら全部。"))] = 50,
+) -> int:  # fmt: skip
+    from engine.events.status import ALIVE, true_state
+    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.telling import clean
+
+    target = find_run(run)
+    if not target.engine_log.exists():
+        narrate(say("This run has written nothing yet.", "この run はまだ何も出力していません。"))
+        return OK
+    with target.engine_log.open("r", encoding="utf-8", errors="replace") as file:
+        text = file.read().splitlines()
+        while True:
+            for line in text[-lines:] if lines else text:
+                sys.stdout.write(clean(line) + "\n")
+            sys.stdout.flush()
+            alive = follow and true_state(target) in ALIVE
+            if alive:
+                time.sleep(0.5)
+            text, lines = file.read().splitlines(), 0
+            if not alive and not text:
+                return OK
+
+
+@app.command(
+    help=say(
+        "Pause a run; it keeps its memory and goes on with `runs resume`.",
+        "run を一時停止します。`runs resume` で続行します。",
+    )
+)
+def pause(run: RunArgument, timeout: TimeoutOption = 10.0, as_json: JsonOption = False) -> int:
+    return _steer(run, "pause", {}, timeout, as_json)
+
+
+@app.command(
+    help=say(
+        "Go on: un-pause a paused run, or continue one that was stopped, preempted, failed or lost.",
+        "再開します。一時停止中の run は続行し、停止・中断・失敗・消失した run は最新の状態から続けます。",
+    )
+)
+def resume(
+    run: RunArgument,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=say("Change a value that is safe to change.", "変更可能な値を変えます。"))] = None,
+    timeout: TimeoutOption = 10.0,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
+    from engine.events.status import ALIVE, true_state
+    from musubi_tui.runs.finding import find_run
+
+    if true_state(find_run(run)) in ALIVE:
+        return _steer(run, "resume", {}, timeout, as_json)
+    from musubi_tui.cli.following import how_to_watch
+    from musubi_tui.cli.train import resume_run
+
+    code = resume_run(run, overrides, detach=True, plain=True, as_json=as_json)
+    if code == OK:
+        narrate(how_to_watch(find_run(run)).strip())
+    return code
+
+
+@app.command(help=say("Save the LoRA and a resume state now.", "LoRA と再開用の状態を今すぐ保存します。"))
+def save(run: RunArgument, timeout: TimeoutOption = 10.0, as_json: JsonOption = False) -> int:
+    return _steer(run, "save", {}, timeout, as_json)
+
+
+@app.command(help=say("Make preview pictures now.", "プレビュー画像を今すぐ作成します。"))
+def sample(
+    run: RunArgument,
+    prompts: Annotated[list[str] | None, typer.Option("--prompt", "-p", help=say("Instead of the preset's prompts.", "プリセットのプロンプトの代わりに使います。"))] = None,
+    timeout: TimeoutOption = 10.0,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
+    return _steer(run, "sample", {"prompts": prompts} if prompts else {}, timeout, as_json)
+
+
+@app.command(
+    "set",
+    help=say(
+        "Change a value while the run goes on (learning_rate_factor, cadences, prompts, max_train_steps).",
+        "実行中に値を変更します（learning_rate_factor、保存・サンプル間隔、プロンプト、max_train_steps）。",
+    ),
+)
+def set_(
+    run: RunArgument,
+    change: Annotated[str, typer.Argument(metavar="KEY=VALUE", help=say("What to change.", "変更内容。"))],
+    timeout: TimeoutOption = 10.0,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
+    from musubi_tui.cli.train import parse_overrides
+    from musubi_tui.runs.resuming import parse_value
+
+    ((key, value),) = parse_overrides([change]).items()
+    return _steer(run, "set", {"key": key, "value": parse_value(value)}, timeout, as_json)
+
+
+@app.command(
+    help=say("Stop a run safely: it saves a complete state first.", "run を安全に停止します（先に状態を保存します）。")
+)
+def stop(
+    run: RunArgument,
+    when: Annotated[str, typer.Option("--when", metavar="now|save|epoch", help=say("After this step, the next save, or the epoch.", "このステップの後、次の保存の後、またはエポックの終わり。"))] = "now",
+    timeout: TimeoutOption = 10.0,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
+    from engine.events.control import STOP_WHEN
+
+    if when not in STOP_WHEN:
+        raise UserError.of(
+            "usage",
+            say(f"--when takes {', '.join(STOP_WHEN)}, not {when!r}.", f"--when は {', '.join(STOP_WHEN)} のいずれかです（{when!r} は不可）。"),
+            key="when",
+        )  # fmt: skip
+    return _steer(run, "stop", {"when": when}, timeout, as_json)
+
+
+def _steer(word: str, command: str, arguments: Mapping[str, Any], timeout: float, as_json: bool) -> int:
+    """Put a command before the engine and tell its answer; the exit code."""
+    from engine.events.control import send, wait_for_ack
+    from engine.events.status import ALIVE, true_state
+    from musubi_tui.runs.finding import find_run
+
+    run = find_run(word)
+    state = true_state(run)
+    if state not in ALIVE:
+        raise UserError.of(
+            "not_running",
+            say(f"The run {run.id} is {state}: nobody would obey.", f"run {run.id} は {state} で、命令を受け付けません。"),
+            say(f"`musubi-tui train --resume {run.id}` goes on with it.", f"再開: `musubi-tui train --resume {run.id}`。"),
+            file=run.path,
+        )  # fmt: skip
+    sent = send(run, command, arguments)
+    ack = wait_for_ack(run, sent, timeout)
+    if as_json:
+        answer = {"result": ack.result, "message": ack.message} if ack else {"result": "unanswered", "message": ""}
+        print_json({"id": sent.id, "command": command, **answer})
+    elif ack is None:
+        narrate(
+            say(
+                f"No answer within {timeout:g} s; the engine looks at it after the step it is in.",
+                f"{timeout:g} 秒以内に応答がありません。現在のステップの後に処理されます。",
+            )
+        )
+    else:
+        narrate(f"{command}: {ack.result}" + (f" - {ack.message}" if ack.message else ""))
+    if ack is None:
+        return JOB_FAILED
+    return WRONG_INPUT if ack.result == "refused" else OK
+
+
+def _local_time(iso: str | None) -> str:
+    from datetime import datetime
+
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M") if iso else "-"

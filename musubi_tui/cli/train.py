@@ -1,0 +1,246 @@
+"""``musubi-tui train`` and ``musubi-tui cache``: from a preset to a run that outlives this terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.config.language import say
+from engine.config.problems import ConfigError, Problem, UserError
+from musubi_tui.cli.output import OK, narrate, print_json, print_problems
+
+if TYPE_CHECKING:
+    from engine.config import LoadedConfig
+    from engine.events.rundir import RunDirectory
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help=say("Override a value of the preset; may be given several times.", "プリセットの値を上書きします（複数可）。")),
+]  # fmt: skip
+DetachOption = Annotated[
+    bool,
+    typer.Option("--detach", "-d", help=say("Return at once; the run goes on.", "すぐに戻ります。実行は続きます。")),
+]
+PlainOption = Annotated[
+    bool,
+    typer.Option("--plain", help=say("Lines instead of bars that update in place.", "バーではなく行で表示します。")),
+]
+StrictOption = Annotated[
+    bool,
+    typer.Option("--strict", help=say("Options that are not built yet are errors.", "未実装の項目をエラーにします。")),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help=say("Check everything and print the resolved run.toml; start nothing.", "検査して解決済みの run.toml を表示し、何も開始しません。")),
+]  # fmt: skip
+JsonOption = Annotated[
+    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
+]
+
+
+def train(
+    preset: Annotated[
+        Path | None, typer.Argument(metavar="PRESET", help=say("Preset (TOML).", "プリセット（TOML）。"))
+    ] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help=say("Go on with a run from its newest complete state.", "run を最新の状態から再開します。"),
+        ),
+    ] = "",
+    overrides: SetOption = None,
+    detach: DetachOption = False,
+    strict: StrictOption = False,
+    dry_run: DryRunOption = False,
+    plain: PlainOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Train a preset: encode what is not cached, train the LoRA, save it, and leave a run directory.
+
+    The run lives in a session of its own: closing the terminal does not stop it. In the foreground Ctrl-C saves and stops
+    (exit code 0 or 75), a second one leaves at once; Ctrl-D only detaches.
+
+      musubi-tui train preset.toml --set max_train_steps=500
+
+      musubi-tui train --resume last
+    """  # fmt: skip
+    if bool(preset) == bool(resume):
+        raise UserError.of(
+            "usage",
+            say(
+                "Give either a preset or --resume RUN.", "プリセットか --resume RUN のどちらか一方を指定してください。"
+            ),
+            say("`musubi-tui train --help` explains both.", "説明は `musubi-tui train --help` にあります。"),
+        )
+    if preset is None:
+        return resume_run(resume, overrides, detach=detach, plain=plain, as_json=as_json)
+    return _start(preset, overrides, "train", None, detach, strict, dry_run, plain, as_json)
+
+
+def cache(
+    preset: Annotated[Path, typer.Argument(metavar="PRESET", help=say("Preset (TOML).", "プリセット（TOML）。"))],
+    only: Annotated[
+        str,
+        typer.Option(
+            "--only",
+            metavar="latents|text",
+            help=say("Only pictures, or only captions.", "画像のみ、またはキャプションのみ。"),
+        ),
+    ] = "",
+    overrides: SetOption = None,
+    detach: DetachOption = False,
+    strict: StrictOption = False,
+    dry_run: DryRunOption = False,
+    plain: PlainOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Encode pictures and captions of a preset into cache files. What is current is not encoded again.
+
+      musubi-tui cache preset.toml
+
+      musubi-tui cache preset.toml --only text
+    """  # fmt: skip
+    stages = {"": ("cache_latents", "cache_text"), "latents": ("cache_latents",), "text": ("cache_text",)}
+    if only not in stages:
+        raise UserError.of(
+            "usage",
+            say(f"--only takes latents or text, not {only!r}.", f"--only は latents か text です（{only!r} は不可）。"),
+            key="only",
+        )
+    return _start(preset, overrides, "cache", stages[only], detach, strict, dry_run, plain, as_json)
+
+
+def resume_run(word: str, overrides: Sequence[str] | None, *, detach: bool, plain: bool, as_json: bool) -> int:
+    """Go on with a run; the exit code."""
+    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.resuming import parse_value, prepare_resume, run_option
+
+    run = find_run(word)
+    changes = {key: parse_value(value) for key, value in parse_overrides(overrides).items()}
+    prepare_resume(run, changes)
+    narrate(say(f"Resuming {run.id}.", f"{run.id} を再開します。"))
+    device = str(run_option(run, "run", "device") or "auto")
+    return _run(run, device=device, secrets={}, detach=detach, plain=plain, as_json=as_json)
+
+
+def parse_overrides(overrides: Sequence[str] | None) -> dict[str, str]:
+    """``["a=1", "b=2"]`` as a dictionary. Raises ``UserError``."""
+    values: dict[str, str] = {}
+    for entry in overrides or ():
+        key, equals, value = entry.partition("=")
+        if not equals or not key.strip():
+            raise UserError.of(
+                "usage",
+                say(f"--set {entry!r} has no value.", f"--set {entry!r} に値がありません。"),
+                say("Write --set key=value.", "--set key=value と書いてください。"),
+                key=key.strip(),
+            )
+        values[key.strip()] = value
+    return values
+
+
+def _start(
+    preset: Path,
+    overrides: Sequence[str] | None,
+    kind: str,
+    stages: tuple[str, ...] | None,
+    detach: bool,
+    strict: bool,
+    dry_run: bool,
+    plain: bool,
+    as_json: bool,
+) -> int:
+    from engine.config import secrets_environment
+    from musubi_tui.runs.creating import create_run, dry_run_text
+
+    loaded = _load(preset, parse_overrides(overrides), strict)
+    if dry_run:
+        text = dry_run_text(loaded, kind=kind, stages=stages)
+        if as_json:
+            print_json({"ok": True, "kind": kind, "run_toml": text, "warnings": [w.as_json() for w in loaded.warnings]})
+        else:
+            sys.stdout.write(text)
+        return OK
+    run = create_run(loaded, kind=kind, stages=stages)
+    _introduce(run)
+    config = loaded.config
+    return _run(run, device=str(config.run.device), secrets=secrets_environment(config), detach=detach, plain=plain, as_json=as_json)  # fmt: skip
+
+
+def _load(preset: Path, overrides: dict[str, str], strict: bool) -> LoadedConfig:
+    from engine.config import load_config
+
+    loaded = load_config(preset, overrides, check_files=True)
+    unbuilt = [warning for warning in loaded.warnings if warning.code == "not_built_yet"]
+    if strict and unbuilt:
+        raise ConfigError([replace(warning, severity="error") for warning in unbuilt])
+    print_problems(_as_warnings(loaded.warnings))
+    return loaded
+
+
+def _as_warnings(problems: Sequence[Problem]) -> list[Problem]:
+    return [replace(problem, severity="warning") for problem in problems]
+
+
+def _introduce(run: RunDirectory) -> None:
+    from musubi_tui.cli.following import how_to_watch
+    from musubi_tui.runs.home import survives
+
+    narrate(say(f"Run {run.id}.", f"run {run.id}。") + how_to_watch(run))
+    where = say(f"States and events: {run.path}", f"状態とイベント: {run.path}")
+    if not survives(run.path):
+        where += say(
+            " - on the container's own disk: gone when it stops. Set MUSUBI_TUI_HOME to a volume.",
+            "（コンテナのディスク上: 停止すると消えます。MUSUBI_TUI_HOME にボリュームを指定してください）",
+        )
+    narrate(where)
+
+
+def _run(run: RunDirectory, *, device: str, secrets: dict[str, str], detach: bool, plain: bool, as_json: bool) -> int:
+    """Launch, then stay or leave; the exit code."""
+    from engine.events.status import ALIVE, true_state
+    from musubi_tui.cli.following import exit_code, listening, stay_with
+    from musubi_tui.cli.live import make_display
+    from musubi_tui.runs.launching import launch
+
+    offset = run.events.stat().st_size if run.events.exists() else 0
+    if detach:
+        launch(run, device=device, secrets=secrets)
+        alive = true_state(run) in ALIVE
+        _report(run, as_json, short=True)
+        return OK if alive else exit_code(run)
+    with listening() as wishes:
+        process = launch(run, device=device, secrets=secrets)
+        code = stay_with(run, process, make_display(sys.stderr, plain=plain or as_json), wishes, offset=offset)
+    _report(run, as_json, short=False)
+    return code
+
+
+def _report(run: RunDirectory, as_json: bool, *, short: bool) -> None:
+    """stdout is data: the id of a run that goes on, the files of one that ended, or all of it as JSON."""
+    from engine.events.status import ALIVE
+    from musubi_tui.runs.snapshot import snapshot
+
+    now = snapshot(run)
+    if as_json:
+        print_json(now.as_json())
+        return
+    if short:
+        sys.stdout.write(f"{run.id}\n")
+        return
+    if now.state in ALIVE:
+        return
+    for error in now.errors:
+        narrate(" ".join(filter(None, (say("error:", "エラー:"), error["message"], error["fix"]))))
+    narrate(f"{run.id}: {now.state}" + (f" ({now.reason})" if now.reason and not now.errors else ""))
+    if now.state in ("preempted", "stopped", "failed") and now.step:
+        narrate(say(f"Go on with: musubi-tui train --resume {run.id}", f"再開: musubi-tui train --resume {run.id}"))
+    for output in now.outputs:
+        if output["kind"] != "state":
+            sys.stdout.write(f"{output['path']}\n")

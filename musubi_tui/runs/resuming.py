@@ -1,0 +1,109 @@
+"""Going on with a run that ended early: whether that is possible, and a note of what the new attempt changes."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from engine.events.atomic import write_text_atomically
+from engine.events.control import LIVE_KEYS
+from engine.events.lines import iso_time
+from engine.events.process import host_name
+from engine.events.rundir import RunDirectory
+from engine.events.status import ALIVE
+from engine.events.steps_index import StepsIndex
+from musubi_tui.runs.launching import refuse_if_alive
+from musubi_tui.runs.snapshot import brief
+
+
+def prepare_resume(run: RunDirectory, changes: Mapping[str, Any]) -> None:
+    """Check that ``run`` may go on and write ``attempts/N.toml``. ``changes`` are values that are safe to change.
+
+    Raises ``UserError``: it is alive (says who), it is done, or a value cannot change within a run.
+    """
+    refuse_if_alive(run)
+    now = brief(run)
+    if now.state in ALIVE:
+        raise UserError.of(
+            "run_alive",
+            say(f"The run {run.id} is {now.state} on {now.host}.", f"run {run.id} は {now.host} で {now.state} です。"),
+            say(f"Watch it: `musubi-tui runs watch {run.id}`.", f"監視: `musubi-tui runs watch {run.id}`。"),
+            file=run.path,
+        )
+    if not run.run_toml.is_file():
+        raise UserError.of(
+            "damaged_run",
+            say(f"{run.run_toml} is missing: the run cannot go on.", f"{run.run_toml} がないため、再開できません。"),
+            say("Start a new run from the preset.", "プリセットから新しい run を始めてください。"),
+            file=run.path,
+        )
+    _check_keys(changes)
+    if now.state == "done":
+        _check_done(run, now.step, changes)
+    number = next_attempt(run)
+    if number > 1:
+        run.attempts.mkdir(mode=0o700, exist_ok=True)
+        write_text_atomically(run.attempts / f"{number}.toml", _attempt_toml(number, changes))
+
+
+def next_attempt(run: RunDirectory) -> int:
+    """The number the engine will give its next attempt."""
+    attempts = StepsIndex(run.steps_idx).attempts()
+    return attempts[-1][1] + 1 if attempts else 1
+
+
+def run_option(run: RunDirectory, section: str, key: str) -> Any:
+    """One value of run.toml, read without the schema; None when it is not there."""
+    try:
+        return tomllib.loads(run.run_toml.read_text("utf-8")).get(section, {}).get(key)
+    except (OSError, ValueError):
+        return None
+
+
+def parse_value(text: str) -> Any:
+    """A word of the command line as a number where it is one, else as text."""
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _check_keys(changes: Mapping[str, Any]) -> None:
+    for key in changes:
+        if key not in LIVE_KEYS:
+            raise UserError.of(
+                "not_live",
+                say(f"{key} cannot change within a run.", f"{key} は run の途中では変更できません。"),
+                say(f"These can: {', '.join(LIVE_KEYS)}. For anything else start a new run.", f"変更可能: {', '.join(LIVE_KEYS)}。それ以外は新しい run を始めてください。"),
+                key=key,
+            )  # fmt: skip
+
+
+def _check_done(run: RunDirectory, step: int, changes: Mapping[str, Any]) -> None:
+    wanted = changes.get("max_train_steps")
+    if isinstance(wanted, int) and wanted > step:
+        return
+    raise UserError.of(
+        "run_done",
+        say(f"The run {run.id} is done ({step} steps).", f"run {run.id} は完了しています（{step} ステップ）。"),
+        say(f"To train further: --set max_train_steps=N with N above {step}.", f"続けるには --set max_train_steps=N（N は {step} より大きく）を指定してください。"),
+        file=run.path,
+    )  # fmt: skip
+
+
+def _attempt_toml(number: int, changes: Mapping[str, Any]) -> str:
+    from engine.config.toml_text import toml_value
+
+    lines = [
+        f"attempt = {number}",
+        f"created = {toml_value(iso_time(time.time()))}",
+        f"host = {toml_value(host_name())}",
+    ]
+    lines += ["", "[set]", *(f"{key} = {toml_value(value)}" for key, value in changes.items())]
+    return "\n".join(lines) + "\n"

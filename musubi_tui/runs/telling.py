@@ -1,0 +1,226 @@
+"""A run told in lines: what a person reads in a log, a pipe or a screen reader, one event at a time.
+
+Words from outside (captions, file names, prompts) may hold anything; control characters never reach the terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from engine.config.language import say
+from engine.events.lines import Record
+from engine.events.types import (
+    Checkpoint,
+    Control,
+    Event,
+    Failed,
+    Phase,
+    Plan,
+    Progress,
+    RunEnd,
+    RunStart,
+    Sample,
+    Step,
+    Validation,
+    Warned,
+)
+from musubi_tui.runs.snapshot import EMA_DECAY
+
+PLAIN_SECONDS = 5.0  # a step or progress line at most this often
+
+
+@dataclass
+class PhaseView:
+    """One phase as a bar: units done of a total, since when, and how fast."""
+
+    name: str
+    began: float
+    done: int = 0
+    total: int = 0
+    first: int = 0  # units that were done before the first report: not part of the rate
+    latest: float = 0.0
+
+    @property
+    def rate(self) -> float | None:
+        """Units per second, None before it can be told."""
+        seconds = self.latest - self.began
+        return (self.done - self.first) / seconds if seconds > 0 and self.done > self.first else None
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds to go."""
+        return (self.total - self.done) / self.rate if self.rate and self.total else None
+
+
+@dataclass
+class Story:
+    """What was heard so far: the open phases, the last step, its moving averages. Fed record by record."""
+
+    max_steps: int = 0
+    step: Step | None = None
+    loss: float | None = None  # moving average
+    step_seconds: float | None = None  # moving average
+    phases: list[PhaseView] = field(default_factory=list)
+    finished: list[PhaseView] = field(default_factory=list)
+    _weight: float = 0.0
+    _total: float = 0.0
+
+    def feed(self, record: Record) -> None:
+        """Take one record in."""
+        event = record.event
+        if isinstance(event, RunStart):
+            self.phases.clear()
+            self.max_steps = int(event.config.get("max_train_steps") or self.max_steps)
+        elif isinstance(event, Phase):
+            self._phase(event, record.t)
+        elif isinstance(event, Progress):
+            self._progress(event, record.t)
+        elif isinstance(event, Step):
+            self._step(event)
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds of training to go."""
+        if self.step is None or not self.max_steps or self.step_seconds is None:
+            return None
+        return max(0, self.max_steps - self.step.step) * self.step_seconds
+
+    def _phase(self, event: Phase, t: float) -> None:
+        if event.state == "start":
+            self.phases.append(PhaseView(event.name, t, latest=t))
+            return
+        for view in [view for view in self.phases if view.name == event.name]:
+            view.latest = t
+            self.phases.remove(view)
+            self.finished.append(view)
+
+    def _progress(self, event: Progress, t: float) -> None:
+        view = next((view for view in self.phases if view.name == event.phase), None)
+        if view is None:
+            view = PhaseView(event.phase, t, latest=t)
+            self.phases.append(view)
+        if view.total == 0:
+            view.first, view.began = (event.done, t) if event.done > 1 else (0, view.began)
+        view.done, view.total, view.latest = event.done, event.total, t
+        if event.phase == "train" and event.total:
+            self.max_steps = event.total
+
+    def _step(self, event: Step) -> None:
+        self.step = event
+        if event.loss is not None:
+            self._total = self._total * EMA_DECAY + event.loss
+            self._weight = self._weight * EMA_DECAY + 1
+            self.loss = self._total / self._weight
+        if event.step_s is not None:
+            before = self.step_seconds
+            self.step_seconds = event.step_s if before is None else 0.9 * before + 0.1 * event.step_s
+
+
+class PlainTeller:
+    """Lines for a log: everything that happens once, and every few seconds how far it is."""
+
+    def __init__(self, seconds: float = PLAIN_SECONDS) -> None:
+        self.story = Story()
+        self._seconds = seconds
+        self._next = 0.0
+
+    def lines(self, record: Record) -> list[str]:
+        """The lines a record is worth, perhaps none."""
+        self.story.feed(record)
+        event = record.event
+        stamp = time.strftime("%H:%M:%S", time.localtime(record.t))
+        if isinstance(event, (Step, Progress)):
+            last = isinstance(event, Progress) and event.done == event.total
+            if isinstance(event, Progress) and (event.phase == "train" or self.story.step is not None):
+                return []
+            if record.t < self._next and not last:
+                return []
+            self._next = record.t + self._seconds
+            text = step_line(self.story) if isinstance(event, Step) else progress_line(event, self.story)
+            return [f"{stamp} {text}"]
+        text = describe(event)
+        return [f"{stamp} {text}"] if text else []
+
+
+def step_line(story: Story) -> str:
+    """``step 120/200  loss 0.0831  lr 9.2e-05  1.23 s/step  ETA 1:38``."""
+    step = story.step
+    if step is None:
+        return ""
+    parts = [say("step ", "ステップ ") + (f"{step.step}/{story.max_steps}" if story.max_steps else f"{step.step}")]
+    if story.loss is not None:
+        parts.append(f"loss {story.loss:.4f}")
+    if step.lr and step.lr[0] is not None:
+        parts.append(f"lr {step.lr[0]:.3g}")
+    if story.step_seconds is not None:
+        parts.append(f"{story.step_seconds:.3g} s/step")
+    if story.eta is not None:
+        parts.append(f"ETA {clock(story.eta)}")
+    return "  ".join(parts)
+
+
+def progress_line(event: Progress, story: Story) -> str:
+    """``latents 12/24  5.2/s  ETA 0:02``."""
+    parts = [
+        f"{clean(event.phase)} {event.done}/{event.total}" if event.total else f"{clean(event.phase)} {event.done}"
+    ]
+    view = next((view for view in story.phases if view.name == event.phase), None)
+    if view is not None and view.rate is not None:
+        parts.append(rate_text(view.rate))
+        if view.eta is not None and event.done < event.total:
+            parts.append(f"ETA {clock(view.eta)}")
+    return "  ".join(parts)
+
+
+def describe(event: Event) -> str:
+    """One line for an event that happens once; empty for the stream of readings."""
+    match event:
+        case RunStart():
+            at = (
+                say(f"resumes at step {event.from_step}", f"ステップ {event.from_step} から再開")
+                if event.from_step
+                else say("starts", "開始")
+            )
+            return say(f"attempt {event.attempt} {at}", f"試行 {event.attempt} {at}") + (
+                f"  ({clean(event.gpu)})" if event.gpu else ""
+            )
+        case Phase(state="start"):
+            return f"{clean(event.name)} …"
+        case Phase():
+            return f"{clean(event.name)}: {clean(event.state)}" if event.state != "done" else ""
+        case Plan():
+            return clean(f"plan: {event.resident} blocks resident, {event.streamed} streamed, {event.reason}")
+        case Validation(loss=float()):
+            base = f"  ({say('predicting zero', 'ゼロ予測')} {event.base:.4f})" if event.base is not None else ""
+            return f"{say('validation', '検証')} {event.step}  loss {event.loss:.4f}{base}"
+        case Sample():
+            return clean(f"sample {event.step}  {event.path}  {event.prompt[:60]!r}")
+        case Checkpoint():
+            return clean(f"save {event.kind} {event.step}  {event.path}  ({event.bytes / 1e6:.1f} MB)")
+        case Control():
+            return clean(f"{event.command}: {event.result} {event.message}".rstrip())
+        case Warned():
+            return clean(f"{say('warning', '警告')}: {event.message} {event.fix}".rstrip())
+        case Failed():
+            return clean(f"{say('error', 'エラー')}: {event.message} {event.fix}".rstrip())
+        case RunEnd():
+            return clean(f"{event.state} {event.reason}".rstrip())
+    return ""
+
+
+def clean(text: str) -> str:
+    """``text`` on one line without control characters (escape sequences would steer the terminal)."""
+    return "".join(char if char.isprintable() else " " if char in "\n\t\r" else "�" for char in text)
+
+
+def clock(seconds: float) -> str:
+    """``1:05`` or ``2:03:00``."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def rate_text(rate: float) -> str:
+    """``5.2/s``, or ``3.1 s`` each when slower than one a second."""
+    return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s/it"
