@@ -140,7 +140,10 @@ class PlainTeller:
             text = step_line(self.story) if isinstance(event, Step) else progress_line(event, self.story)
             return [f"{stamp} {text}"]
         text = describe(event)
-        return [f"{stamp} {text}"] if text else []
+        lines = [f"{stamp} {text}"] if text else []
+        if isinstance(event, RunEnd) and self.story.step is not None:
+            lines.insert(0, f"{stamp} {step_line(self.story)}")
+        return lines
 
 
 def step_line(story: Story) -> str:
