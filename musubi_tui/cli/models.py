@@ -1,0 +1,122 @@
+"""``musubi-tui models``: which files a family needs, and a tiny set of them to try everything with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from engine.families import FamilySpec, family_names, get_family
+from musubi_tui.cli import output
+from musubi_tui.cli.family_option import require_family
+
+app = typer.Typer(
+    rich_markup_mode="rich",
+    help=say("Which model files a family needs; make a tiny set.", "必要なモデルファイルの一覧と、小さなモデル一式の作成。"),
+)  # fmt: skip
+
+
+@app.command("list")
+def list_models(
+    family: Annotated[str, typer.Option("--family", help=say("Only this family.", "このファミリーだけ。"))] = "",
+    as_json: Annotated[bool, typer.Option("--json", help=say("Print JSON.", "JSON で出力します。"))] = False,
+) -> None:
+    """List the files each family needs: the preset key that names it, its size, and the repository people get it from.
+
+    Sizes are of the first file name; smaller variants follow it. Any layout that ComfyUI or the original release uses is read.
+    """
+    chosen = [require_family(family)] if family else [get_family(name) for name in family_names()]
+    slots: list[dict[str, Any]] = [
+        {
+            "family": spec.name,
+            "option": slot.option,
+            "title": slot.title,
+            "size_gb": slot.size_gb,
+            "repository": slot.repository,
+            "files": list(slot.files),
+            "needed_for": sorted(slot.needed_for),
+        }
+        for spec in chosen
+        for slot in spec.slots
+    ]
+    if as_json:
+        output.print_json(slots)
+        return
+    headers = (
+        say("family", "ファミリー"),
+        say("key", "キー"),
+        "GB",
+        say("repository", "リポジトリ"),
+        say("files", "ファイル"),
+    )
+    rows = [
+        (slot["family"], slot["option"], f"{slot['size_gb']:g}", slot["repository"], ", ".join(slot["files"]))
+        for slot in slots
+    ]
+    output.print_table(headers, rows, right=[2])
+
+
+@app.command("tiny")
+def tiny(
+    out: Annotated[Path, typer.Option("--out", help=say("Folder to write.", "書き出すフォルダー。"))],
+    family: Annotated[str, typer.Option("--family", help=say("Model family.", "モデルのファミリー。"))] = "",
+) -> None:
+    """Write a tiny random model, photographs with captions, a dataset file and a preset: all that `train` takes.
+
+    The model files have the layouts people have on disk, only with small sizes, so every ordinary command works on them.
+    Nothing is downloaded. A folder that has a preset.toml already is left as it is.
+    """
+    preset = write_tiny(require_family(family) if family else get_family(family_names()[0]), out)
+    output.narrate(say(f"Train it: musubi-tui train {preset}", f"学習: musubi-tui train {preset}"))
+    typer.echo(preset)
+
+
+def write_tiny(spec: FamilySpec, out: Path) -> Path:
+    """The preset of a tiny set-up in ``out``, written by the engine unless it is there already.
+
+    Raises ``UserError`` when ``out`` holds a preset of another family, ``typer.Exit`` with the engine's code when it fails.
+    """
+    import shutil
+    import sys
+
+    from engine.config import Config
+    from musubi_tui.cli.following import listening, stay_with
+    from musubi_tui.cli.live import make_display
+    from musubi_tui.runs.creating import create_job
+    from musubi_tui.runs.launching import launch
+
+    preset = out / "preset.toml"
+    if preset.exists():
+        _require_same_family(preset, spec)
+        output.narrate(
+            say(f"{out} has a tiny model already: using it.", f"{out} には既に小さなモデルがあるため、それを使います。")
+        )
+        return preset
+    config = Config.of({"family": spec.name, "output_dir": out.absolute()})
+    job = create_job(config, kind="tiny", stages=("tiny",), name=f"tiny-{spec.name}")
+    with listening() as wishes:
+        code = stay_with(job, launch(job, device="cpu"), make_display(sys.stderr), wishes)
+    if code == output.OK and preset.exists():
+        shutil.rmtree(job.path, ignore_errors=True)
+        return preset
+    if code == output.OK:  # the person detached and the engine still writes
+        output.narrate(
+            say(f"The tiny model is still being written to {out}.", f"小さなモデルはまだ {out} に書き出し中です。")
+        )
+    raise typer.Exit(output.INTERRUPTED if code == output.PREEMPTED else code)
+
+
+def _require_same_family(preset: Path, spec: FamilySpec) -> None:
+    from engine.config import load_config
+
+    found = load_config(preset).config.run.family
+    if found != spec.name:
+        raise UserError.of(
+            "other_family",
+            say(f"This folder holds a model of {found}, not {spec.name}.", f"このフォルダーは {spec.name} ではなく {found} のモデルです。"),
+            say("Choose another folder, or --family " + str(found) + ".", f"別のフォルダーか、--family {found} を指定してください。"),
+            file=preset,
+        )  # fmt: skip
