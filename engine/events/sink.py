@@ -20,7 +20,7 @@ from engine.config.language import say
 from engine.events.atomic import write_bytes_atomically
 from engine.events.lines import Record, encode_line
 from engine.events.reader import last_record, read_events
-from engine.events.steps_index import RECORD, StepsIndex, pack
+from engine.events.steps_index import RECORD, StepRecord, StepsIndex, pack
 from engine.events.types import Checkpoint, Event, Failed, RunEnd, RunStart, Step, Warned
 
 QUEUE_LIMIT = 4096
@@ -229,7 +229,7 @@ def repair_index(path: Path, index_path: Path) -> None:
     index = StepsIndex(index_path)
     size = path.stat().st_size
     keep = len(index)
-    while keep and index[keep - 1].offset + index[keep - 1].length > size:
+    while keep and (index[keep - 1].offset + index[keep - 1].length > size or not _founded(path, index[keep - 1])):
         keep -= 1
     end = index[keep - 1].offset + index[keep - 1].length if keep else 0
     attempt = index[keep - 1].attempt if keep else 1
@@ -247,6 +247,12 @@ def repair_index(path: Path, index_path: Path) -> None:
     if missing or recorded != keep * RECORD.size:
         kept = index_path.read_bytes()[: keep * RECORD.size] if keep else b""
         write_bytes_atomically(index_path, kept + b"".join(missing))
+
+
+def _founded(path: Path, entry: StepRecord) -> bool:
+    """Whether the event of an index record really stands in the file."""
+    record = next(read_events(path, entry.offset, entry.offset + 1), None)
+    return record is not None and record.offset == entry.offset and record.seq == entry.seq
 
 
 def _close_torn_line(path: Path, descriptor: int) -> int:

@@ -48,5 +48,8 @@ def _facts(now: Snapshot) -> list[tuple[str, str]]:
         if entry["loss"] is not None:
             base = f" ({say('predicting zero', 'ゼロ予測')} {entry['base']:.4f})" if entry["base"] is not None else ""
             facts.append((say("validation", "検証"), f"{entry['step']}: loss {entry['loss']:.4f}{base}"))
-    facts += [(output["kind"], f"{output['path']}  ({output['step']})") for output in now.outputs]
+    kinds = {"lora": "LoRA", "state": say("resume state", "再開用の状態"), "sample": say("sample", "サンプル")}
+    facts += [
+        (kinds.get(output["kind"], output["kind"]), f"{output['path']}  ({output['step']})") for output in now.outputs
+    ]
     return facts
