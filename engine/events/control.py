@@ -112,15 +112,13 @@ def _read(run: RunDirectory, command_id: str) -> Command:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return Command(command_id, "", error=say("It is a link, or cannot be opened.", "リンクであるか、開けません。"))
-    with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
-            return Command(command_id, "", error=say("It is not a plain file.", "通常のファイルではありません。"))
-        if facts.st_uid != os.geteuid():
-            return Command(command_id, "", error=say("It belongs to another user.", "別のユーザーのファイルです。"))
-        if facts.st_size > SIZE_LIMIT:
-            return Command(command_id, "", error=say("It is larger than 64 kB.", "64 kB を超えています。"))
-        data = file.read(SIZE_LIMIT)
+    try:
+        refusal = _refusal(os.fstat(handle))
+        if refusal:
+            return Command(command_id, "", error=refusal)
+        data = os.read(handle, SIZE_LIMIT)
+    finally:
+        os.close(handle)
     try:
         values = json.loads(data)
     except (ValueError, RecursionError):
@@ -130,6 +128,17 @@ def _read(run: RunDirectory, command_id: str) -> Command:
     name = str(values.pop("command", ""))
     arguments = {key: value for key, value in values.items() if key not in ("id", "t")}
     return Command(command_id, name, arguments, _complaint(name, arguments))
+
+
+def _refusal(facts: os.stat_result) -> str:
+    """Why a file must not be obeyed, or nothing."""
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+        return say("It is not a plain file.", "通常のファイルではありません。")
+    if facts.st_uid != os.geteuid():
+        return say("It belongs to another user.", "別のユーザーのファイルです。")
+    if facts.st_size > SIZE_LIMIT:
+        return say("It is larger than 64 kB.", "64 kB を超えています。")
+    return ""
 
 
 def _complaint(name: str, arguments: Mapping[str, Any]) -> str:

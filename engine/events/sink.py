@@ -31,7 +31,7 @@ _DURABLE = (Checkpoint, Failed, RunEnd)  # waits for the disk before anything el
 class EventSink:
     """Writes the events of one attempt to ``path`` and their index to ``index_path``. Safe to use from any thread.
 
-    ``seq`` goes on from what the file holds. A line torn by a kill is closed, and the index is brought in line with the events.
+    ``attempt`` is the one that goes on when no ``RunStart`` opens another. ``seq`` goes on from what the file holds. A line torn by a kill is closed, and the index is brought in line with the events.
     Raises ``OSError`` when the files cannot be opened at all.
     """
 
@@ -135,6 +135,8 @@ class EventSink:
         marks: list[bytes] = []
         offset = self._offset
         for t, event in batch:
+            if isinstance(event, RunStart):
+                self.attempt = event.attempt
             line = encode_line(self._seq, t, event)
             mark = pack(Record(self._seq, t, event, offset, len(line)), self.attempt)
             if mark is not None:

@@ -1,0 +1,216 @@
+"""Whether a run lives: processes that died, pids that were given away, machines that restarted, hosts far away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.config.problems import UserError
+from engine.events.lines import iso_time
+from engine.events.process import ProcessIdentity, process_start
+from engine.events.rundir import RunDirectory, safe_name
+from engine.events.status import ALIVE, STALE_SECONDS, STATES, Lease, Status, is_alive, true_state
+
+ME = ProcessIdentity.of_this_process()
+
+
+def ago(seconds: float) -> str:
+    return iso_time(time.time() - seconds)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory.create(tmp_path, "a run")
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def identity(process: subprocess.Popen[bytes]) -> ProcessIdentity:
+    return replace(ME, pid=process.pid, started=process_start(process.pid) or "")
+
+
+def test_a_run_directory_is_private(run: RunDirectory) -> None:
+    folders = [run.path, run.attempts, run.source, run.control, run.state, run.output]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+    Status("queued").write(run)
+    assert stat.S_IMODE(run.status.stat().st_mode) == 0o600
+
+
+def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    ids = [RunDirectory.create(tmp_path, "same").id for _ in range(4)]
+    assert len(set(ids)) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("a/b", "a-b"), ("../../etc", "etc"), ("", "run"), (".hidden", "hidden"), ("水墨 風", "水墨-風"), ("a\x1b[31m\n", "a-31m"), ("-rf", "rf")],
+)  # fmt: skip
+def test_names_become_folders_safely(name: str, safe: str) -> None:
+    assert safe_name(name) == safe
+    assert len(safe_name(name * 200).encode()) <= 60
+
+
+def test_a_status_survives_writing(run: RunDirectory) -> None:
+    status = Status("running", ME, ago(0), "train", 2, 7, 100, None, "why", ago(9), "", "n", "wan", "train")
+    status.write(run)
+    assert Status.read(run) == status
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": "dancing"}', '{"state": "done", "step": "x"}', "\xff"])
+def test_a_damaged_status_is_none(run: RunDirectory, text: str) -> None:
+    run.status.write_text(text, encoding="latin-1")
+    assert Status.read(run) is None
+    assert true_state(run) == "failed"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_state_needs_its_process(run: RunDirectory, state: str) -> None:
+    Status(state, ME, ago(3600)).write(run)
+    assert true_state(run) == state
+    gone = replace(ME, pid=2**22 + 1)
+    Status(state, gone, ago(0)).write(run)
+    assert true_state(run) == ("orphaned" if state in ALIVE else state)
+
+
+def test_a_killed_process_leaves_an_orphan(run: RunDirectory, sleeper: subprocess.Popen[bytes]) -> None:
+    Status("running", identity(sleeper), ago(0)).write(run)
+    assert true_state(run) == "running"
+    sleeper.kill()
+    sleeper.poll()
+    deadline = time.monotonic() + 5
+    while true_state(run) == "running" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert true_state(run) == "orphaned"  # also while it is a zombie that nobody waited for
+
+
+def test_a_stopped_process_still_lives(run: RunDirectory, sleeper: subprocess.Popen[bytes]) -> None:
+    Status("running", identity(sleeper), ago(900)).write(run)
+    sleeper.send_signal(signal.SIGSTOP)
+    assert true_state(run) == "running"
+
+
+def test_a_reused_pid_is_not_mistaken(run: RunDirectory, sleeper: subprocess.Popen[bytes]) -> None:
+    Status("running", replace(identity(sleeper), started="12345"), ago(0)).write(run)
+    assert true_state(run) == "orphaned"
+
+
+def test_a_restarted_machine_has_no_old_processes(run: RunDirectory) -> None:
+    Status("running", replace(ME, boot_id="an earlier boot"), ago(0)).write(run)
+    assert true_state(run) == "orphaned"
+
+
+def test_another_host_is_judged_by_its_heartbeat(run: RunDirectory) -> None:
+    other = replace(ME, host="pod-7", boot_id="of pod 7")
+    for age, state in ((1, "running"), (STALE_SECONDS - 5, "running"), (STALE_SECONDS + 5, "orphaned"), (-300, "running")):  # fmt: skip
+        Status("running", other, ago(age)).write(run)
+        assert true_state(run) == state
+    Status("running", other, "").write(run)
+    assert true_state(run) == "orphaned"
+
+
+def test_another_container_of_this_machine_is_judged_by_its_heartbeat() -> None:
+    other = replace(ME, namespace="pid:[1]")
+    assert is_alive(other, ago(1))
+    assert not is_alive(other, ago(STALE_SECONDS + 1))
+
+
+def test_a_lease_keeps_others_out(run: RunDirectory) -> None:
+    lease = Lease.acquire(run)
+    assert stat.S_IMODE(run.lease.stat().st_mode) == 0o600
+    with pytest.raises(UserError) as caught:
+        Lease.acquire(run)
+    problem = caught.value.problems[0]
+    assert problem.code == "lease_alive"
+    assert str(os.getpid()) in problem.message
+    lease.release(run)
+    assert not run.lease.exists()
+    Lease.acquire(run)
+
+
+def test_a_dead_holder_of_this_host_is_replaced_at_once(
+    run: RunDirectory, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = Lease(identity(sleeper), ago(0))
+    theirs._create(run)
+    with pytest.raises(UserError):
+        Lease.acquire(run)
+    sleeper.kill()
+    sleeper.wait()
+    lease = Lease.acquire(run, sleep=lambda seconds: pytest.fail("waited for a process of this host"))
+    assert Lease.read(run) == lease
+    assert lease.process.pid == os.getpid()
+    assert sorted(path.name for path in run.path.iterdir() if "lease" in path.name) == ["lease.json"]
+
+
+def test_a_lease_of_another_host_is_watched_before_it_is_taken(run: RunDirectory) -> None:
+    far = Lease(replace(ME, host="pod-7", boot_id="x"), ago(10))
+    far._create(run)
+    with pytest.raises(UserError):
+        Lease.acquire(run, sleep=lambda _: None)
+    # Its clock is an hour behind: stale to us, yet it moves while we look.
+    run.lease.unlink()
+    slow = Lease(far.process, ago(3600))
+    slow._create(run)
+
+    def beats(_: float) -> None:
+        run.lease.unlink()
+        replace(slow, heartbeat=ago(3595))._create(run)
+
+    with pytest.raises(UserError):
+        Lease.acquire(run, sleep=beats)
+    watched: list[float] = []
+    assert Lease.acquire(run, sleep=watched.append).process.pid == os.getpid()
+    assert len(watched) == 1
+    assert watched[0] > 10
+
+
+def test_a_lease_that_was_taken_away_is_noticed(run: RunDirectory) -> None:
+    lease = Lease.acquire(run)
+    time.sleep(0.002)
+    fresh = lease.renew(run)
+    assert fresh.heartbeat > lease.heartbeat
+    run.lease.unlink()
+    Lease(replace(ME, host="pod-7"), ago(0))._create(run)
+    with pytest.raises(UserError):
+        fresh.renew(run)
+    fresh.release(run)
+    assert run.lease.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"pid": "x"}'])
+def test_a_damaged_lease_holds_nobody_out(run: RunDirectory, text: str) -> None:
+    run.lease.write_text(text)
+    Lease.acquire(run)
+
+
+def test_only_one_of_many_gets_the_lease(run: RunDirectory) -> None:
+    run.lease.write_text("{}")  # a dead one that all of them must move aside first
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom engine.config.problems import UserError\n"
+        "from engine.events import Lease, RunDirectory\nrun = RunDirectory(Path(sys.argv[1]))\n"
+        "try:\n    Lease.acquire(run)\n    print('mine', flush=True)\n    sys.stdin.read()\n"
+        "except UserError as error:\n    print(error.problems[0].code, flush=True)\n"
+    )
+    racers = [
+        subprocess.Popen([sys.executable, "-c", script, run.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    answers = sorted(racer.stdout.readline().decode().strip() for racer in racers if racer.stdout)
+    for racer in racers:
+        racer.communicate()
+    assert answers == ["lease_alive"] * 3 + ["mine"]
