@@ -6,13 +6,16 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
 from musubi_tui.cli.output import JOB_FAILED, OK, WRONG_INPUT, narrate, print_json, print_table
+
+if TYPE_CHECKING:
+    from engine.events.rundir import RunDirectory
 
 app = typer.Typer(
     rich_markup_mode="rich",
@@ -233,6 +236,58 @@ def stop(
             key="when",
         )  # fmt: skip
     return _steer(run, "stop", {"when": when}, timeout, as_json)
+
+
+@app.command(
+    help=say(
+        "Ask runs of this machine to save a complete state and leave, before a pod or a machine stops.",
+        "Pod やマシンが止まる前に、このマシンの run に完全な状態を保存させて終了させます。",
+    )
+)
+def preempt(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=say("Which run; or --all.", "対象の run、または --all。"))] = "",
+    everything: Annotated[bool, typer.Option("--all", help=say("Every run that is active on this machine.", "このマシンで実行中のすべての run。"))] = False,
+    wait: Annotated[bool, typer.Option("--wait", help=say("Return when they have saved and left.", "保存して終了するまで待ちます。"))] = False,
+    timeout: Annotated[float | None, typer.Option("--timeout", min=0, help=say("Seconds to wait at most (with --wait).", "待つ秒数の上限（--wait と併用）。"))] = None,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
+    from musubi_tui.runs.finding import find_run, list_runs
+    from musubi_tui.runs.preempting import ask_to_save, has_saved, running_here, wait_until_gone
+
+    if bool(run) == everything:
+        raise UserError.of(
+            "usage", say("Give either a run or --all.", "run か --all のどちらか一方を指定してください。")
+        )
+    asked = running_here(list_runs() if everything else [find_run(run)])
+    ask_to_save(asked)
+    late = wait_until_gone(asked, timeout) if wait else []
+    lost = [one for one in asked if wait and one not in late and not has_saved(one)]
+    report = [
+        {"id": one.run.id, "state": _state_of(one.run), "saved": has_saved(one) if wait else None} for one in asked
+    ]
+    if as_json:
+        print_json(report)
+    else:
+        for entry in report:
+            sys.stdout.write(f"{entry['id']}  {entry['state']}\n")
+        if not asked:
+            narrate(say("No run is active on this machine.", "このマシンで実行中の run はありません。"))
+        for one in late:
+            narrate(say(f"{one.run.id} is still saving.", f"{one.run.id} はまだ保存中です。"))
+        for one in lost:
+            narrate(
+                say(
+                    f"{one.run.id} did not save: see {one.run.engine_log}",
+                    f"{one.run.id} は保存できませんでした: {one.run.engine_log}",
+                )
+            )
+    return JOB_FAILED if late or lost else OK
+
+
+def _state_of(run: RunDirectory) -> str:
+    from engine.events.status import true_state
+
+    return true_state(run)
 
 
 def _steer(word: str, command: str, arguments: Mapping[str, Any], timeout: float, as_json: bool) -> int:
