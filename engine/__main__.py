@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         return _interrupted(attempt, interruption.request)
     except UserError as error:
         return _failed(attempt, error.problems, error.exit_code)
-    except Exception as error:  # noqa: BLE001 - the outermost frame: whatever it was becomes a state, an event and a log entry
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the outermost frame: whatever it was becomes a state, an event and a log entry
         traceback.print_exc()
         problem = _explain(error, run)
         return _failed(attempt, (problem,), 3 if problem.code == "disk_full" else 1)
@@ -106,7 +106,7 @@ def _failed(attempt: Attempt, problems: tuple[Problem, ...], exit_code: int) -> 
     return exit_code
 
 
-def _explain(error: Exception, run: RunDirectory) -> Problem:
+def _explain(error: BaseException, run: RunDirectory) -> Problem:
     """One line and a way out for an exception nobody foresaw; the traceback is in engine.log."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else ""
     text = f"{type(error).__name__}: {first}" if first else type(error).__name__

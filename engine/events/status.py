@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
@@ -145,7 +146,7 @@ class Lease:
 
     def _create(self, run: RunDirectory) -> bool:
         """Make lease.json with all its content, or leave the one that is there."""
-        temporary = run.lease.with_name(f".lease.{self.process.pid}.tmp")
+        temporary = run.lease.with_name(f".lease.{secrets.token_hex(6)}.tmp")
         write_text_atomically(temporary, _dump(_to_values(self)))
         try:
             os.link(temporary, run.lease)  # as exclusive as O_EXCL, and never half-written
@@ -203,7 +204,7 @@ def _create_exclusively(path: Path, data: bytes) -> bool:
 
 def _remove_if_unchanged(path: Path, held: Lease | None) -> None:
     """Move a dead lease out of the way; put it back when it turns out to be another's, made in between."""
-    aside = path.with_name(f".lease.{os.getpid()}.dead")
+    aside = path.with_name(f".lease.{secrets.token_hex(6)}.dead")
     try:
         os.rename(path, aside)
     except FileNotFoundError:
