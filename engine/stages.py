@@ -109,7 +109,7 @@ def train_lora(place: Workplace) -> None:
             loader,
             place.plan,
             device=device,
-            sampler=previewer.make_for_loop if previewer.prompts else None,
+            sampler=previewer.make if previewer.prompts else None,
             validation=validation,
             resume=resume,
             datasets=place.dataset.datasets,

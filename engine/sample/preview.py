@@ -71,10 +71,6 @@ class Previewer:
         """The model that is trained, and its adapter (for its dropout: previews are made without)."""
         self._transformer, self._network = transformer, network
 
-    def make_for_loop(self, step: int, prompts: Sequence[str] | None) -> None:
-        """``make`` as the training loop calls it; which steps are due is the loop's decision (engine.sample.schedule)."""
-        self.make(step, prompts=prompts)
-
     def make(self, step: int, epoch: int | None = None, prompts: Sequence[str] | None = None) -> list[Path]:
         """Sample, decode and write every prompt, or the lines ``prompts`` instead; the paths that were written.
 

@@ -24,6 +24,7 @@ from engine.events.types import Checkpoint, Step, Validation
 from engine.families.family import FamilyModel
 from engine.job import Interrupted, StopRequest
 from engine.networks.lora import LoraNetwork
+from engine.sample.schedule import samples_due
 from engine.train.live import LiveValues
 from engine.train.memory import measure_memory
 from engine.train.metadata import RunMetadata
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 _MEMORY_EVERY_S = 10.0
 _PAUSE_LOOKS_EVERY_S = 0.2
 
-Sampler = Callable[[int, "Sequence[str] | None"], None]
+Sampler = Callable[[int, "int | None", "Sequence[str] | None"], Any]
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def train(
 ) -> TrainResult:
     """Train ``network`` on ``loader`` until the configured step.
 
-    ``loader`` starts at ``resume.position.batches`` (0 without). ``sampler(step, prompts)`` writes previews; None means the
-    preset's prompts. Raises ``Interrupted`` after a stop was asked for and everything is saved, ``TrainingFailed`` when the
+    ``loader`` starts at ``resume.position.batches`` (0 without). ``sampler(step, epoch, prompts)`` writes previews,
+    named by the epoch that ended, if one is given; prompts None means the preset's. Raises ``Interrupted`` after a stop was asked for and everything is saved, ``TrainingFailed`` when the
     loss is no longer a number, ``UserError`` for options that cannot be met.
     """
     training = _Training(job, family_model, transformer, network, loader, plan, device, sampler, validation, datasets)
@@ -143,6 +144,7 @@ class _Training:
         self.last: ValidationResult | None = None
         self._state_due = time.monotonic() + config.save.save_state_every_minutes * 60
         self._memory_due = 0.0
+        self._sampled_at: int | None = None
 
     def _make_saver(self, optimizer_name: str, datasets: Sequence[DatasetSpec]) -> Saver:
         config, job = self.config, self.job
@@ -256,7 +258,7 @@ class _Training:
             return
         self._validate()
         self.first = self.last
-        if self.sampler and self.config.sampling.sample_at_first:
+        if samples_due(0, at_first=self.config.sampling.sample_at_first):
             self._sample()
 
     def _after_step(self, epoch_ended: bool) -> None:
@@ -264,13 +266,11 @@ class _Training:
         if time.monotonic() >= self._memory_due:
             self._tell_memory()
         epoch = self._epoch()
-        sampled = _due(step, live.sample_every_n_steps)
         saved = _due(step, live.save_every_n_steps)
         if saved:
             self._save(step_stem(self.saver.name, step))
             self._make_room(step_stem, step_to_remove(step, live.save_every_n_steps or 1, save.save_last_n_steps))
         if epoch_ended:
-            sampled = sampled or _due(epoch, live.sample_every_n_epochs)
             if _due(epoch, live.save_every_n_epochs) and step < live.max_train_steps:
                 saved = True
                 self._save(epoch_stem(self.saver.name, epoch))
@@ -281,8 +281,14 @@ class _Training:
             self.save_state()
         if _due(step, self.config.validation.validate_every_n_steps) and step < live.max_train_steps:
             self._validate()
-        if sampled:
-            self._sample()
+        if samples_due(
+            step,
+            epoch=epoch if epoch_ended else None,
+            every_n_steps=live.sample_every_n_steps,
+            every_n_epochs=live.sample_every_n_epochs,
+            last=self._sampled_at,
+        ):
+            self._sample(None if _due(step, live.sample_every_n_steps) else epoch)
         stop = self.job.stop_requested
         if stop is None or step >= live.max_train_steps:
             return  # after the last step the run is done, not stopped
@@ -318,7 +324,7 @@ class _Training:
             case "sample":
                 if self.sampler is None:
                     raise ValueError(say("This run has no sampler.", "この run ではサンプルを生成できません。"))
-                self._sample(arguments.get("prompts"))
+                self._sample(prompts=arguments.get("prompts"))
                 return ""
             case "set":
                 key, value = str(arguments.get("key", "")), arguments.get("value")
@@ -349,6 +355,8 @@ class _Training:
     def _finish(self) -> None:
         """The last file, the last state, the last validation."""
         self._save(self.saver.name)
+        if self._sampled_at != self.position.step:
+            self._sample()  # whatever the cadence: the last LoRA is the one people look at
         if self.config.save.save_state or self.config.save.save_state_on_train_end:
             self.save_state()
         self._validate()
@@ -387,17 +395,18 @@ class _Training:
         self.job.events.emit(Checkpoint(path=str(path), kind="state", bytes=size, seconds=seconds, step=here.step))
         return path
 
-    def _sample(self, prompts: Sequence[str] | None = None) -> None:
+    def _sample(self, epoch: int | None = None, prompts: Sequence[str] | None = None) -> None:
         """Previews, with the adapter at rest and the random generators as they were."""
         if self.sampler is None:
             return
+        self._sampled_at = self.position.step if prompts is None else self._sampled_at
         self.reader.flush()
         generators = capture_generators()
         network = self.step_of.network
         network.eval()
         try:
             with torch.no_grad():
-                self.sampler(self.position.step, prompts or self.live.sample_prompts)
+                self.sampler(self.position.step, epoch, prompts or self.live.sample_prompts)
         finally:
             network.train()
             restore_generators(generators)

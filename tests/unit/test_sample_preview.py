@@ -197,7 +197,7 @@ def test_prompts_may_come_while_training(tmp_path: Path) -> None:
     assert family.loads == ["text", "vae", "text"]
     assert family.encoded[-1] == "a bird"  # the cat is known
     assert [path.name.split("_")[2] for path in paths] == ["02", "03"]
-    made.make_for_loop(10, ["a cat --w 64 --h 48 --f 1 --s 1"])
+    made.make(10, None, ["a cat --w 64 --h 48 --f 1 --s 1"])
     assert Path(job.emitted[-1].path).name.startswith("cat_000010_02_")
     assert made.make(9, prompts=["x --w wide"]) == []
     assert job.warnings[-1][0] == "wrong_prompt_value"

@@ -226,7 +226,7 @@ def test_commands(tmp_path: Path) -> None:
             job.queue.append(Command("id", command, arguments))
 
     attempt = Attempt(tmp_path, script=script, max_train_steps=50)
-    attempt.go(sampler=lambda step, prompts: samples.append((step, prompts)))
+    attempt.go(sampler=lambda step, epoch, prompts: samples.append((step, prompts)))
 
     results = [(command, result) for command, result, _ in attempt.job.acks]
     assert results == [
@@ -234,7 +234,7 @@ def test_commands(tmp_path: Path) -> None:
         ("sample", "done"), ("dance", "refused"), ("set", "refused"),
     ]  # fmt: skip
     assert attempt.job.steps[-1] == 6
-    assert samples == [(4, ["a cat"])]
+    assert samples == [(4, ["a cat"]), (6, None)]  # the last one with the preset's prompts
     assert (tmp_path / "output" / "x-step00000003.safetensors").is_file()
     rates = [event.lr[0] for event in attempt.job.of(Step)]
     assert rates == pytest.approx([1e-2] * 3 + [5e-3] * 3)
@@ -262,7 +262,7 @@ def test_previews_and_validation_do_not_move_the_noise(tmp_path: Path) -> None:
                    validate_every_n_steps=3)  # fmt: skip
     seen: list[tuple[int, bool]] = []
 
-    def sampler(step: int, prompts: Any) -> None:
+    def sampler(step: int, epoch: int | None, prompts: Any) -> None:
         torch.rand(7)
         random.random()
         seen.append((step, busy.network.training))
@@ -272,6 +272,13 @@ def test_previews_and_validation_do_not_move_the_noise(tmp_path: Path) -> None:
     assert busy.losses == quiet.losses
     assert seen == [(0, False), (2, False), (4, False), (6, False), (8, False)]
     assert [event.step for event in busy.job.of(Validation)] == [0, 3, 6, 8]
+
+
+def test_previews_by_epoch_carry_its_number_and_the_last_step_has_one(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path, max_train_epochs=4, sample_every_n_epochs=3)
+    seen: list[tuple[int, int | None]] = []
+    attempt.go(sampler=lambda step, epoch, prompts: seen.append((step, epoch)))
+    assert seen == [(9, 3), (12, None)]
 
 
 def test_epoch_files(tmp_path: Path) -> None:
