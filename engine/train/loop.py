@@ -270,12 +270,11 @@ class _Training:
         if saved:
             self._save(step_stem(self.saver.name, step))
             self._make_room(step_stem, step_to_remove(step, live.save_every_n_steps or 1, save.save_last_n_steps))
-        if epoch_ended:
-            if _due(epoch, live.save_every_n_epochs) and step < live.max_train_steps:
-                saved = True
-                self._save(epoch_stem(self.saver.name, epoch))
-                gone = epoch_to_remove(epoch, live.save_every_n_epochs or 1, save.save_last_n_epochs)
-                self._make_room(epoch_stem, gone)
+        if epoch_ended and _due(epoch, live.save_every_n_epochs) and step < live.max_train_steps:
+            saved = True
+            self._save(epoch_stem(self.saver.name, epoch))
+            gone = epoch_to_remove(epoch, live.save_every_n_epochs or 1, save.save_last_n_epochs)
+            self._make_room(epoch_stem, gone)
         if (saved and save.save_state) or self._state_is_due():
             saved = True
             self.save_state()
