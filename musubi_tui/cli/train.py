@@ -64,7 +64,7 @@ def train(
     """Train a preset: encode what is not cached, train the LoRA, save it, and leave a run directory.
 
     The run lives in a session of its own: closing the terminal does not stop it. In the foreground Ctrl-C saves and stops
-    (exit code 0 or 75), a second one leaves at once; Ctrl-D only detaches.
+    (exit code 75), a second one leaves at once; Ctrl-D only detaches.
 
       musubi-tui train preset.toml --set max_train_steps=500
 
