@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 COLUMNS = 100
-RECORDED = Path("tests/golden/data/replay/events.jsonl")
+RECORDED = Path("tests/data/replay/interrupted.jsonl")
 SHOTS = {
     "help": ["--help"],
     "presets-list": ["presets", "list"],
