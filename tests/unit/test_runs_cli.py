@@ -1,0 +1,265 @@
+"""`train`, `cache` and `runs` at the keyboard: what they print, how they exit, and what signals do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.attempt import Attempt
+from engine.config import Config, write_run_toml
+from engine.events import RunDirectory, Status, Step, read_events, true_state
+from engine.events.control import Command
+from engine.events.process import ProcessIdentity
+from engine.events.sink import repair_index
+from engine.job import Job
+from musubi_tui.cli.root import run as musubi
+from musubi_tui.runs.creating import create_job
+from musubi_tui.runs.home import find_home
+from tests.unit.test_job_process import _FRAME, HANGS, TRAINS
+
+RECORDING = Path(__file__).parents[1] / "data" / "replay" / "interrupted.jsonl"
+CONFIG = Config.of({"family": "wan", "task": "t2v-1.3B", "device": "cpu"})
+
+
+@pytest.fixture
+def finished() -> RunDirectory:
+    """The recorded run in the home of this test."""
+    run = RunDirectory.create(find_home().path, "ink-wash")
+    shutil.copy(RECORDING, run.events)
+    repair_index(run.events, run.steps_idx)
+    run.engine_log.write_text("".join(f"line {n}\n" for n in range(100)) + "\x1b[31mred\n")
+    Status("done", ProcessIdentity.of_this_process(), step=200, max_steps=200, exit_code=0, name="ink-wash", family="qwen_image", started="2026-05-28T20:26:40.000Z").write(run)  # fmt: skip
+    return run
+
+
+@pytest.fixture
+def job() -> Iterator[Job]:
+    """A living job of this very process."""
+    run = RunDirectory.create(find_home().path, "alive")
+    write_run_toml(CONFIG, run.run_toml, kind="train", stages=["train"])
+    Status("queued", name="alive", family="wan").write(run)
+    job = Job(Attempt(run), CONFIG)
+    yield job
+    job.finish("stopped")
+
+
+def wait_until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert true()
+
+
+def test_without_runs_the_list_is_empty_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert musubi(["runs", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert musubi(["runs", "list"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "musubi-tui train" in captured.err
+
+
+def test_list_and_show(finished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    assert musubi(["runs", "list"]) == 0
+    out = capsys.readouterr().out
+    assert finished.id in out
+    assert "200/200" in out
+    assert musubi(["runs", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert musubi(["runs", "show", "last", "--json"]) == 0
+    assert listed == [json.loads(capsys.readouterr().out)]
+    assert musubi(["runs", "show", "ink-wash"]) == 0
+    card = capsys.readouterr().out
+    for word in (finished.id, "done", "200/200", "NVIDIA H200", "/workspace/out/ink-wash.safetensors", "0.3300"):
+        assert word in card
+
+
+def test_lists_load_neither_the_schema_nor_anything_heavy(finished: RunDirectory) -> None:
+    script = (
+        "import sys, json\nfrom musubi_tui.cli.root import run\n"
+        "assert run(sys.argv[1:]) == 0\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
+    )
+    for arguments in (["list"], ["list", "--json"], ["show", "last"], ["watch", "last", "--plain"], ["logs", "last"]):
+        done = subprocess.run([sys.executable, "-c", script, "runs", *arguments], capture_output=True, text=True, check=True)  # fmt: skip
+        modules = set(json.loads(done.stderr.splitlines()[-1]))
+        heavy = {"torch", "numpy", "textual", "psutil", "engine.config.schema", "engine.job"}
+        assert modules & heavy == set(), arguments
+
+
+def test_the_reading_rooms_need_no_pydantic() -> None:
+    script = (
+        "import sys\nimport musubi_tui.runs.finding, musubi_tui.runs.snapshot, musubi_tui.runs.telling, engine.events.control\n"
+        "assert not {'pydantic', 'pydantic_core', 'psutil', 'typer', 'rich'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_watching_a_run_that_ended_tells_it_whole(finished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    assert musubi(["runs", "watch", "last", "--plain"]) == 0
+    out = capsys.readouterr().out
+    assert "attempt 2 resumes at step 100" in out
+    assert out.rstrip().endswith("done")
+    assert musubi(["runs", "watch", "last", "--json"]) == 0
+    assert capsys.readouterr().out.encode() == RECORDING.read_bytes()
+
+
+def test_replaying_a_recording(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert musubi(["runs", "watch", "--replay", str(RECORDING)]) == 0
+    assert "step 200/200" in capsys.readouterr().out
+    short = tmp_path / "short.jsonl"
+    short.write_bytes(b"".join(RECORDING.read_bytes().splitlines(keepends=True)[:120]))
+    began = time.monotonic()
+    assert musubi(["runs", "watch", "--replay", str(short), "--speed", "60"]) == 0
+    assert time.monotonic() - began > 0.1
+    assert musubi(["runs", "watch", "--replay", str(tmp_path / "nothing")]) == 2
+    short.write_text("nothing of the kind\n")
+    assert musubi(["runs", "watch", "--replay", str(short)]) == 2
+    assert musubi(["runs", "watch"]) == 2
+
+
+def test_logs_show_the_end_without_escapes(finished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    assert musubi(["runs", "logs", "last", "-n", "3"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["line 98", "line 99", "�[31mred"]
+    assert musubi(["runs", "logs", "last", "-n", "0", "-f"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 101
+
+
+@pytest.mark.parametrize("arguments", [["stop"], ["pause"], ["save"], ["sample"], ["stop", "--when", "never"]])
+def test_a_run_that_is_over_is_not_steered(
+    finished: RunDirectory, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, *options = arguments
+    assert musubi(["runs", command, "last", *options]) == 2
+    assert "error:" in capsys.readouterr().err
+    assert list(finished.control.iterdir()) == []
+
+
+def test_commands_are_answered(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert musubi(["runs", "pause", "alive"]) == 0
+    assert job.paused
+    assert musubi(["runs", "pause", "alive"]) == 2  # refused
+    assert musubi(["runs", "resume", "alive", "--json"]) == 0
+    assert not job.paused
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["result"] == "done"
+    assert "already" in captured.err
+    with job.phase("train"):
+        job.commands()
+        assert musubi(["runs", "set", "alive", "learning_rate_factor=0.5", "--timeout", "0"]) == 1  # no answer yet
+        assert musubi(["runs", "sample", "alive", "-p", "a heron", "-p", "a fox", "--timeout", "0"]) == 1
+        got: list[Command] = []
+        wait_until(lambda: got.extend(job.commands()) or len(got) == 2)
+    assert got[0].arguments == {"key": "learning_rate_factor", "value": 0.5}
+    assert got[1].arguments == {"prompts": ["a heron", "a fox"]}
+    assert musubi(["runs", "set", "alive", "nonsense"]) == 2
+    assert musubi(["runs", "stop", "alive", "--when", "epoch"]) == 0
+    assert job.stop_requested is not None
+    assert job.stop_requested.when == "epoch"
+
+
+def test_a_living_run_is_not_trained_twice(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert musubi(["train", "--resume", "alive"]) == 2
+    assert f"pid {os.getpid()}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train"], ["train", "x.toml", "--resume", "y"], ["train", "nowhere.toml"], ["train", "--resume", "nobody"], ["cache", "nowhere.toml"], ["cache", "x.toml", "--only", "pixels"], ["train", "x.toml", "--set", "novalue"], ["runs", "show", "nobody"]],
+)  # fmt: skip
+def test_wrong_words_are_a_paragraph(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert musubi(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "error:" in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_detaching_returns_the_id_and_a_failed_start_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    run = create_job(CONFIG, kind="train", stages=[], name="quick")
+    Status("stopped", name="quick", family="wan").write(run)
+    assert musubi(["train", "--resume", str(run.path), "--detach"]) == 0
+    assert capsys.readouterr().out == f"{run.id}\n"
+    wait_until(lambda: true_state(run) == "done", 60)
+    run.run_toml.write_text("schema_version = 99\n")
+    Status("stopped", name="quick").write(run)
+    assert musubi(["train", "--resume", str(run.path), "--json"]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["state"] == "failed"
+    assert "schema version" in captured.err
+
+
+_FOREGROUND = """
+import subprocess, sys
+from pathlib import Path
+from engine.events import RunDirectory
+from musubi_tui.cli.following import listening, stay_with
+from musubi_tui.cli.live import make_display
+run = RunDirectory(Path(sys.argv[1]))
+with listening() as wishes:
+    engine = subprocess.Popen([sys.executable, "-c", sys.argv[2], run.path], start_new_session=True)
+    sys.exit(stay_with(run, engine, make_display(sys.stderr), wishes))
+"""
+
+
+def foreground(stage: str) -> tuple[RunDirectory, subprocess.Popen[str]]:
+    run = create_job(CONFIG, kind="train", stages=["train"], name="foreground")
+    command = [sys.executable, "-c", _FOREGROUND, str(run.path), _FRAME.format(stage=stage)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: true_state(run) == "running")
+    return run, process
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_first_interrupt_saves_and_waits(name: str) -> None:
+    run, process = foreground(TRAINS)
+    wait_until(lambda: (Status.read(run) or Status("queued")).step > 3)
+    process.send_signal(getattr(signal, name))
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 75
+    assert true_state(run) == "preempted"
+    assert "step " in told
+    assert ("Ctrl-C again" in told) == (name == "SIGINT")
+
+
+def test_the_second_interrupt_leaves_at_once() -> None:
+    run, process = foreground(HANGS)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: true_state(run) == "stopping")
+    time.sleep(0.7)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    wait_until(lambda: true_state(run) == "failed")
+
+
+def test_a_closed_terminal_only_detaches() -> None:
+    run, process = foreground(TRAINS)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(10) == 0
+    assert true_state(run) == "running"
+    status = Status.read(run)
+    assert status is not None
+    assert status.process is not None
+    os.kill(status.process.pid, signal.SIGTERM)
+    wait_until(lambda: true_state(run) == "preempted")
+    steps = [record.event.step for record in read_events(run.events) if isinstance(record.event, Step)]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_an_engine_that_is_killed_fails_the_command() -> None:
+    run, process = foreground(TRAINS)
+    status = Status.read(run)
+    assert status is not None
+    assert status.process is not None
+    os.kill(status.process.pid, signal.SIGKILL)
+    assert process.wait(10) == 1
+    assert true_state(run) == "orphaned"
