@@ -11,13 +11,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from engine.checkpoints.load import load_transformer
+from engine.checkpoints.load import check_transformer, load_transformer
 from engine.config.language import say
 from engine.config.problems import ConfigError
 from engine.data.cache_check import check_caches
 from engine.data.loader import Loader, load_batch
 from engine.encode import encode_latents, encode_text
 from engine.job import Job
+from engine.networks.arguments import parse_network_args
 from engine.networks.build import build_network
 from engine.planner.disk import (
     adapter_bytes,
@@ -37,8 +38,18 @@ from engine.workplace import Workplace
 def run_stages(job: Job, names: tuple[str, ...]) -> None:
     """Run the stages in order. What they raise is the run's end; the process frame turns it into state and exit code."""
     place = Workplace(job)
+    if "train" in names:
+        look_ahead(place)
     for name in names:
         STAGES[name](place)
+
+
+def look_ahead(place: Workplace) -> None:
+    """Find now what would otherwise end the run after hours of caching: no device, no output folder, a wrong model file."""
+    _ = place.device
+    check_writable({"output_dir": place.output_dir})
+    check_transformer(place.family_model, place.required_file("dit", say("to train", "学習に必要")))
+    parse_network_args(place.config.network.network_args)
 
 
 def tiny(place: Workplace) -> None:
@@ -71,7 +82,6 @@ def cache_text(place: Workplace) -> None:
 def train_lora(place: Workplace) -> None:
     """Train the adapter: from the newest complete state when there is one, else from the beginning."""
     job, config, device = place.job, place.config, place.device
-    check_writable({"output_dir": place.output_dir})
     problems = check_caches(place.items, job.spec)
     if problems:
         raise ConfigError(problems)

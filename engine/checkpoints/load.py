@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from engine.checkpoints.place import load_into
-from engine.checkpoints.reader import open_checkpoint
+from engine.checkpoints.reader import Checkpoint, open_checkpoint
 from engine.config.problems import CheckpointError, Problem
 from engine.families.family import FamilyModel
 
@@ -28,10 +28,7 @@ def load_transformer(
     Raises ``CheckpointError`` that names the file when it is missing, damaged or another model.
     """
     checkpoint = open_checkpoint(path)
-    try:
-        module = family_model.build(family_model.detect(checkpoint.shapes))
-    except CheckpointError as error:
-        raise CheckpointError([_with_file(problem, path) for problem in error.problems]) from error
+    module = family_model.build(_detect(family_model, checkpoint))
     load_into(
         module,
         checkpoint,
@@ -43,6 +40,18 @@ def load_transformer(
     )
     compute_in_fp32(module, family_model.keep_fp32)
     return module.to(device)
+
+
+def check_transformer(family_model: FamilyModel, path: Path) -> None:
+    """Look at names and shapes only. Raises ``CheckpointError`` as ``load_transformer`` would for another model's file."""
+    _detect(family_model, open_checkpoint(path))
+
+
+def _detect(family_model: FamilyModel, checkpoint: Checkpoint) -> dict[str, Any]:
+    try:
+        return family_model.detect(checkpoint.shapes)
+    except CheckpointError as error:
+        raise CheckpointError([_with_file(problem, checkpoint.path) for problem in error.problems]) from error
 
 
 def compute_in_fp32(module: nn.Module, parts: Iterable[str]) -> None:
@@ -64,4 +73,4 @@ def _without_autocast(forward: Callable[..., Any]) -> Callable[..., Any]:
 def _with_file(problem: Problem, path: Path) -> Problem:
     from dataclasses import replace
 
-    return replace(problem, file=problem.file or str(path), message=f"{path.name}: {problem.message}")
+    return replace(problem, file=problem.file or str(path))

@@ -169,7 +169,7 @@ def _load_pickle(path: Path) -> dict[str, torch.Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except Exception as error:  # torch.load raises a different type for each kind of damage
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        reason = str(error).strip().split(". ")[0].splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise _error(
             path, "unreadable_pickle",
             say(f"cannot be read as plain tensors ({_looks_like(path)}; {reason})",
@@ -229,4 +229,4 @@ def _missing(path: Path) -> CheckpointError:
 
 
 def _error(path: Path, code: str, message: str, fix: str = "") -> CheckpointError:
-    return CheckpointError.of(code, f"{path.name}: {message}.", fix, file=path)
+    return CheckpointError.of(code, f"{message}.", fix, file=path)

@@ -67,7 +67,6 @@ def check_space(needs: Iterable[tuple[Path, int]]) -> None:
                     "Free some space, lower keep_states or save less often, or set output_dir and cache_directory to a larger disk.",
                     "空きを作るか、keep_states や保存頻度を下げるか、output_dir と cache_directory を別のディスクにしてください。",
                 ),
-                file=folder,
             )
 
 
@@ -89,7 +88,6 @@ def check_writable(folders: Mapping[str, Path]) -> None:
                     "Choose another folder, or change its owner or permissions.",
                     "別のフォルダーにするか、所有者・権限を変更してください。",
                 ),
-                file=folder,
                 key=option,
             ) from error
 
