@@ -13,7 +13,7 @@ import math
 import mmap
 import os
 import struct
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,10 +198,6 @@ class StepsIndex:
 
     def _until(self, entry: range, step: int) -> range:
         return entry[: bisect_right(entry, step, key=lambda position: self[position].step)]
-
-    def first_after(self, entry: range, step: int) -> int:
-        """Position of the first record of ``entry`` whose step is at least ``step`` (``entry.stop`` when none is)."""
-        return entry.start + bisect_left(entry, step, key=lambda position: self[position].step)
 
 
 def _int32(value: int) -> int:

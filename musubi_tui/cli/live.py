@@ -90,6 +90,7 @@ class LiveDisplay:
         self._console = Console(file=stream, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._next = 0.0
+        self._changed = True
         self._live.start()
 
     def feed(self, records: list[Record]) -> None:
@@ -103,7 +104,9 @@ class LiveDisplay:
             if text:
                 self._print(text)
         now = time.monotonic()
-        if now >= self._next:
+        self._changed = self._changed or bool(records)
+        if self._changed and now >= self._next:
+            self._changed = False
             self._next = now + 1 / _FRAMES_PER_SECOND
             self._live.update(self._lines(), refresh=True)
 
@@ -129,7 +132,8 @@ class LiveDisplay:
         from rich.console import Group
         from rich.text import Text
 
-        lines = [Text(bar(view)) for view in self._story.phases]
+        training = self._story.step is not None  # then the step line below has rate and ETA
+        lines = [Text(bar(view, pace=not training or view.name != "train")) for view in self._story.phases]
         if self._story.step is not None:
             lines.append(Text(step_line(self._story)))
         for line in lines:
@@ -137,13 +141,13 @@ class LiveDisplay:
         return Group(*lines)
 
 
-def bar(view: PhaseView) -> str:
-    """``latents ██████░░░░ 12/24  5.2/s  ETA 0:02``."""
+def bar(view: PhaseView, *, pace: bool = True) -> str:
+    """``latents ██████░░░░ 12/24  5.2/s  ETA 0:02``, without rate and ETA when ``pace`` is off."""
     if not view.total:
         return f"{clean(view.name):<12} …"
     full = round(_BAR * min(1.0, view.done / view.total))
     parts = [f"{clean(view.name):<12} {'█' * full}{'░' * (_BAR - full)} {view.done}/{view.total}"]
-    if view.rate is not None:
+    if pace and view.rate is not None:
         parts.append(rate_text(view.rate))
         if view.eta is not None and view.done < view.total:
             parts.append(f"ETA {clock(view.eta)}")
