@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -72,6 +73,8 @@ def start(run: RunDirectory) -> Child:
     try:
         os.setsid()
         os.chdir(run.path)
+        # pytest's captured streams belong to the parent; a real engine writes to descriptors 1 and 2
+        sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
         code = main([str(run.path)])
     finally:
         os._exit(code)
