@@ -42,6 +42,10 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    except OSError as error:
+        problem = _explain(error, run)
+        sys.stderr.write(f"{problem}\n")
+        return 3 if problem.code == "disk_full" else 1
     try:
         return _work(attempt, signals)
     except Interrupted as interruption:

@@ -39,6 +39,14 @@ class Attempt:
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
         self.lease = Lease.acquire(run)
+        try:
+            self._open()
+        except BaseException:
+            self.lease.release(run)
+            raise
+
+    def _open(self) -> None:
+        run = self.run
         before = Status.read(run)
         self.events = EventSink(run.events, run.steps_idx, attempt=1)
         attempts = StepsIndex(run.steps_idx).attempts()

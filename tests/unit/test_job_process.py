@@ -187,3 +187,10 @@ def test_no_run_directory_is_a_sentence(tmp_path: Path) -> None:
 def test_the_frame_imports_no_torch(run: RunDirectory) -> None:
     stage = "import sys\ndef run_stages(job, names):\n    assert 'torch' not in sys.modules\n    assert 'musubi_tui' not in sys.modules\n"
     assert start(run, stage).wait(20) == 0
+
+
+def test_a_log_that_cannot_be_opened_frees_the_run(run: RunDirectory) -> None:
+    run.events.mkdir()
+    assert start(run, TRAINS).wait(20) == 1
+    assert "events.jsonl" in run.engine_log.read_text()
+    assert not run.lease.exists()
