@@ -236,8 +236,6 @@ def _report(run: RunDirectory, as_json: bool, *, short: bool) -> None:
         return
     if now.state in ALIVE:
         return
-    for error in now.errors:
-        narrate(" ".join(filter(None, (say("error:", "エラー:"), error["message"], error["fix"]))))
     narrate(f"{run.id}: {now.state}" + (f" ({now.reason})" if now.reason and not now.errors else ""))
     if now.state in ("preempted", "stopped", "failed") and now.step:
         narrate(say(f"Go on with: musubi-tui train --resume {run.id}", f"再開: musubi-tui train --resume {run.id}"))

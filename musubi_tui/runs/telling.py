@@ -207,6 +207,8 @@ def describe(event: Event) -> str:
             return clean(f"{say('warning', '警告')}: {event.message} {event.fix}".rstrip())
         case Failed():
             return clean(f"{say('error', 'エラー')}: {event.message} {event.fix}".rstrip())
+        case RunEnd(state="failed"):
+            return event.state  # the error before it said why
         case RunEnd():
             return clean(f"{event.state} {event.reason}".rstrip())
     return ""
