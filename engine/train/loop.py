@@ -178,6 +178,7 @@ class _Training:
         with self.job.phase("train") as progress:
             self.job.resumed_at(self.position.step)
             self._before_the_first_step()
+            self._obey()  # what a resume changes, before the first look at how far to go
             while self.position.step < self.live.max_train_steps:
                 self._listen()
                 if not self.position.step < self.live.max_train_steps:
@@ -356,8 +357,9 @@ class _Training:
         self._save(self.saver.name)
         if self._sampled_at != self.position.step:
             self._sample()  # whatever the cadence: the last LoRA is the one people look at
-        if self.config.save.save_state or self.config.save.save_state_on_train_end:
-            self.save_state()
+        save = self.config.save
+        if save.save_state or save.save_state_on_train_end or save.save_state_every_minutes:
+            self.save_state()  # so that the run can be trained further
         self._validate()
 
     # -- files and measurements

@@ -64,6 +64,13 @@ class Verdict:
         }
 
 
+@output.in_japanese(
+    """小さなモデルの LoRA を実写写真で学習します（キャッシュ → 学習 → サンプル → 保存）。CPU で 1〜2 分です。
+
+    通常のモデルファイル・データセット・プリセットを書き出すので、変更して何度でも学習できます。2 回目は既存のものを使います。
+    学習後の予測が「ゼロ予測」より明らかに良くならなければ終了コード 1 です。
+    """
+)
 def demo(
     family: Annotated[str, typer.Option("--family", help=say("Model family.", "モデルのファミリー。"))] = family_names()[0],
     folder: Annotated[

@@ -19,6 +19,13 @@ from musubi_tui.machine.deep import check_torch
 _GLYPHS = {Verdict.OK: "✓", Verdict.NOTE: "•", Verdict.MISSING: "✗"}
 
 
+@output.in_japanese(
+    """Python、torch、パッケージ、GPU、メモリ、ディスク、ターミナルを調べ、不足ごとに対処を示します。
+
+    終了コードは 0、学習に必要なものが足りなければ 3 です。GPU のないマシンでもその旨を示して合格とします。
+    小さなモデル・テスト・計画系コマンドは動きます。
+    """
+)
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help=say("Print JSON.", "JSON で出力します。"))] = False,
     deep: Annotated[

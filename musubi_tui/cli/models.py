@@ -20,6 +20,12 @@ app = typer.Typer(
 
 
 @app.command("list")
+@output.in_japanese(
+    """各ファミリーに必要なファイルを、プリセットの項目名・サイズ・入手元リポジトリとともに一覧します。
+
+    サイズは先頭のファイルのもので、続く名前はより小さい版です。ComfyUI と公式の形式はどちらも読めます。
+    """
+)
 def list_models(
     family: Annotated[str, typer.Option("--family", help=say("Only this family.", "このファミリーだけ。"))] = "",
     as_json: Annotated[bool, typer.Option("--json", help=say("Print JSON.", "JSON で出力します。"))] = False,
@@ -60,6 +66,13 @@ def list_models(
 
 
 @app.command("tiny")
+@output.in_japanese(
+    """小さなランダムモデル、キャプション付き写真、データセットファイル、プリセットを書き出します。`train` に必要なものすべてです。
+
+    ファイルの形式は配布モデルと同じでサイズだけが小さいため、通常のコマンドがそのまま使えます。
+    ダウンロードはありません。preset.toml が既にあるフォルダーは変更しません。
+    """
+)
 def tiny(
     out: Annotated[Path, typer.Option("--out", help=say("Folder to write.", "書き出すフォルダー。"))],
     family: Annotated[str, typer.Option("--family", help=say("Model family.", "モデルのファミリー。"))] = "",

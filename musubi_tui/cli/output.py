@@ -10,11 +10,13 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
-from typing import IO, Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import IO, Any, Final, TypeVar
 
 from engine.config.language import say
 from engine.config.problems import Problem
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 OK: Final = 0  # also a run that was asked to stop
 JOB_FAILED: Final = 1
@@ -72,3 +74,13 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, rig
             parts.append(blanks + cell if column in to_the_right else cell + blanks)
         line = "  ".join(parts).rstrip()
         sys.stdout.write((f"{_BOLD}{line}{_RESET}" if colour and index == 0 else line) + "\n")
+
+
+def in_japanese(text: str) -> Callable[[F], F]:
+    """Give a command its long help in Japanese where that is the user's language; the docstring is the English one."""
+
+    def told(command: F) -> F:
+        command.__doc__ = say(command.__doc__ or "", text)
+        return command
+
+    return told

@@ -7,7 +7,7 @@ import sys
 from engine.config.language import say
 from musubi_tui.cli.output import display_width
 from musubi_tui.runs.snapshot import Snapshot
-from musubi_tui.runs.telling import clean, clock
+from musubi_tui.runs.telling import clean, clock, weight
 
 
 def print_card(now: Snapshot) -> None:
@@ -16,9 +16,10 @@ def print_card(now: Snapshot) -> None:
     width = max(display_width(title) for title, _ in facts)
     for title, value in facts:
         sys.stdout.write(f"{title}{' ' * (width - display_width(title))}  {clean(value)}\n")
-    for word, entries in ((say("warning", "警告"), now.warnings), (say("error", "エラー"), now.errors)):
-        for entry in entries:
-            sys.stdout.write(clean(f"{word}: {entry['message']} {entry['fix']}".rstrip()) + "\n")
+    told = [(weight(entry["fix"]), entry) for entry in now.warnings]
+    told += [(say("error", "エラー"), entry) for entry in now.errors]
+    for word, entry in told:
+        sys.stdout.write(clean(f"{word}: {entry['message']} {entry['fix']}".rstrip()) + "\n")
 
 
 def _facts(now: Snapshot) -> list[tuple[str, str]]:

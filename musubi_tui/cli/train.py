@@ -12,7 +12,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem, UserError
-from musubi_tui.cli.output import OK, narrate, print_json, print_problems
+from musubi_tui.cli.output import OK, in_japanese, narrate, print_json, print_problems
 
 if TYPE_CHECKING:
     from engine.config import LoadedConfig
@@ -42,6 +42,17 @@ JsonOption = Annotated[
 ]
 
 
+@in_japanese(
+    """プリセットを学習します。未キャッシュの画像・クリップ・キャプションをエンコードし、LoRA を学習・保存し、run フォルダーを残します。
+
+    run は独立したセッションで動くため、ターミナルを閉じても止まりません。前面では Ctrl-C で保存して停止し（終了コード 75）、
+    2 回目で即時終了します。Ctrl-D は表示だけを切り離します。
+
+      musubi-tui train preset.toml --set max_train_steps=500
+
+      musubi-tui train --resume last
+    """
+)
 def train(
     preset: Annotated[
         Path | None, typer.Argument(metavar="PRESET", help=say("Preset (TOML).", "プリセット（TOML）。"))
@@ -83,6 +94,14 @@ def train(
     return _start(preset, overrides, "train", None, detach, strict, dry_run, plain, as_json)
 
 
+@in_japanese(
+    """プリセットの画像・クリップ・キャプションをキャッシュファイルにエンコードします。最新のものは再エンコードしません。
+
+    musubi-tui cache preset.toml
+
+    musubi-tui cache preset.toml --only text
+    """
+)
 def cache(
     preset: Annotated[Path, typer.Argument(metavar="PRESET", help=say("Preset (TOML).", "プリセット（TOML）。"))],
     only: Annotated[

@@ -204,7 +204,7 @@ def describe(event: Event) -> str:
         case Control():
             return clean(f"{event.command}: {event.result} {event.message}".rstrip())
         case Warned():
-            return clean(f"{say('warning', '警告')}: {event.message} {event.fix}".rstrip())
+            return clean(f"{weight(event.fix)}: {event.message} {event.fix}".rstrip())
         case Failed():
             return clean(f"{say('error', 'エラー')}: {event.message} {event.fix}".rstrip())
         case RunEnd(state="failed"):
@@ -212,6 +212,11 @@ def describe(event: Event) -> str:
         case RunEnd():
             return clean(f"{event.state} {event.reason}".rstrip())
     return ""
+
+
+def weight(fix: str) -> str:
+    """What to call a warning: one that asks for nothing is a note."""
+    return say("warning", "警告") if fix else say("note", "お知らせ")
 
 
 def clean(text: str) -> str:
