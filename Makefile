@@ -6,6 +6,7 @@
 #                           builds is asked first, which saves about 3 GB; TORCH_INDEX=none turns that off
 #   FAMILY=qwen_image DIR=… STEPS=…    passed on to `musubi-tui demo`
 #   ARGS='-k buckets'       passed on to pytest
+#   WORKERS=0               test processes side by side (default 2, each imports torch once; 0: all in one)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -22,6 +23,8 @@ STAMPS := $(VENV)/.stamps
 SOURCES := engine musubi_tui tests benchmarks docs
 TYPED := engine/config engine/events engine/data engine/planner musubi_tui
 
+WORKERS ?= 2
+
 # On a CPU one torch thread is the fast choice: two on a busy two-core machine ran the demo many times slower.
 export OMP_NUM_THREADS ?= 1
 
@@ -37,7 +40,7 @@ demo: $(STAMPS)/demo  ## set up, then train a tiny model on real photographs (a 
 	@$(BIN)/musubi-tui demo $(DEMO_FLAGS)
 
 test: $(STAMPS)/dev  ## set up, then the whole test suite
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS) --dist loadfile) $(ARGS)
 
 check: lint types imports test  ## format, lint, types, import laws and tests: what CI wants
 

@@ -108,6 +108,12 @@ def write_tiny(spec: FamilySpec, out: Path) -> Path:
             say(f"{out} has a tiny model already: using it.", f"{out} には既に小さなモデルがあるため、それを使います。")
         )
         return preset
+    output.narrate(
+        say(
+            f"Writing a tiny {spec.title}, photographs and a preset to {out} (some seconds).",
+            f"小さな {spec.title}、写真、プリセットを {out} に書き出します（数秒）。",
+        )
+    )
     config = Config.of({"family": spec.name, "output_dir": out.absolute()})
     job = create_job(config, kind="tiny", stages=("tiny",), name=f"tiny-{spec.name}")
     with listening() as wishes:

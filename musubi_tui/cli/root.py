@@ -149,7 +149,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _usage_error(error: typer.TyperException) -> int:
     """A wrong option or argument, as a paragraph with the command whose help explains it."""
-    text = error.format_message().strip()
+    text = _usage_text(error).strip()
     if text:  # empty when a group without arguments has printed its help already
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "musubi-tui"
@@ -159,6 +159,20 @@ def _usage_error(error: typer.TyperException) -> int:
             [Problem("usage", text, say(f"`{path} --help` explains it.", f"説明は `{path} --help` にあります。"))]
         )
     return error.exit_code
+
+
+def _usage_text(error: typer.TyperException) -> str:
+    """The two most frequent complaints in the user's language, the others in Typer's own words."""
+    option = getattr(error, "option_name", None)
+    near = getattr(error, "possibilities", None)
+    if option and hasattr(error, "possibilities"):
+        unknown = say(f"There is no option {option}.", f"{option} というオプションはありません。")
+        return unknown + (say(f" Did you mean {near[0]}?", f" {near[0]} のことですか？") if near else "")
+    parameter = getattr(error, "param", None)
+    if parameter is not None and hasattr(error, "param_type"):  # a parameter that was not given
+        hint = parameter.get_error_hint().strip("'")
+        return say(f"{hint} is missing.", f"{hint} が指定されていません。")
+    return error.format_message()
 
 
 def _system_error(error: OSError) -> int:

@@ -58,8 +58,13 @@ def test_an_unknown_option_is_one_paragraph(capsys: pytest.CaptureFixture[str]) 
     assert run(["--vresion"]) == output.WRONG_INPUT
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert told.startswith("error: No such option: --vresion")
+    assert told.startswith("error: There is no option --vresion. Did you mean --version?")
     assert "--help" in told
+
+
+def test_a_missing_argument_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["runs", "show"]) == output.WRONG_INPUT
+    assert capsys.readouterr().err == "error: RUN is missing. `musubi-tui runs show --help` explains it.\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
