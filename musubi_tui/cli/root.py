@@ -153,7 +153,7 @@ def _usage_error(error: typer.TyperException) -> int:
     if text:  # empty when a group without arguments has printed its help already
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "musubi-tui"
-        if text[-1] not in ".?!)。":
+        if text[-1] not in ".?!)。？":
             text += "."
         print_problems(
             [Problem("usage", text, say(f"`{path} --help` explains it.", f"説明は `{path} --help` にあります。"))]

@@ -71,12 +71,13 @@ def test_looking_at_a_dataset_needs_no_torch(tmp_path: Path) -> None:
     assert loaded(modules, "torch", "diffusers", "transformers", "accelerate", "textual") == set()
 
 
-@pytest.mark.parametrize("room", ["engine.config", "engine.events", "engine.planner", "engine.job", "engine.families"])
+@pytest.mark.parametrize("room", ["engine.config", "engine.events", "engine.data", "engine.planner", "engine.job"])
 def test_rooms_without_torch(room: str) -> None:
     code = (
         f"import importlib, pkgutil, sys; room = importlib.import_module({room!r})\n"
         "for found in pkgutil.iter_modules(getattr(room, '__path__', [])):\n"
-        "    importlib.import_module(room.__name__ + '.' + found.name)\n"
+        "    if found.name != 'loader':\n"
+        "        importlib.import_module(room.__name__ + '.' + found.name)\n"
         "import engine.families as f; [f.get_family(name) for name in f.family_names()]\n"
         "print([name for name in ('torch', 'diffusers', 'transformers') if name in sys.modules])"
     )
