@@ -55,7 +55,7 @@ class Ack:
 
 def send(run: RunDirectory, name: str, arguments: Mapping[str, Any] | None = None) -> Command:
     """Put a command before the engine. Raises ``OSError``."""
-    command = Command(f"{int(time.time() * 1000):013d}-{secrets.token_hex(3)}", name, dict(arguments or {}))
+    command = Command(f"{time.time_ns():019d}-{secrets.token_hex(3)}", name, dict(arguments or {}))
     values = {"id": command.id, "command": name, "t": iso_time(time.time()), **command.arguments}
     run.control.mkdir(mode=0o700, exist_ok=True)
     write_text_atomically(run.control / f"{command.id}.json", json.dumps(plain(values), ensure_ascii=False) + "\n")
