@@ -5,11 +5,9 @@ They read top to bottom as a person would do the work; everything they use is bu
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
-import numpy as np
-import torch
+from accelerate.utils import set_seed
 
 from engine.checkpoints.load import check_transformer, load_transformer
 from engine.config.language import say
@@ -85,7 +83,7 @@ def train_lora(place: Workplace) -> None:
     problems = check_caches(place.items, job.spec)
     if problems:
         raise ConfigError(problems)
-    seed_everything(place.seed)
+    set_seed(place.seed)
     previewer = Previewer(job, place.family_model, device=device, dtype=place.compute_dtype)
     previewer.prepare()
     dit = place.required_file("dit", say("to train", "学習に必要"))
@@ -93,7 +91,7 @@ def train_lora(place: Workplace) -> None:
         transformer = load_transformer(
             place.family_model, dit, device=device, dtype=place.compute_dtype, progress=progress.update
         )
-    seed_everything(place.seed)  # the adapter's first weights do not depend on whether previews were prepared
+    set_seed(place.seed)  # the adapter's first weights do not depend on whether previews were prepared
     network = build_network(config, transformer, place.family_model, device=device)
     previewer.attach(transformer, network)
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -108,7 +106,7 @@ def train_lora(place: Workplace) -> None:
     job.resumed_at(resume.position.step if resume else 0)
     count = config.validation.validation_items
     validation = ValidationSet(place.items, count, seed=place.seed, load=load_batch) if count else None
-    seed_everything(place.seed + 1)
+    set_seed(place.seed + 1)
     start = resume.position.batches if resume else 0
     with Loader(place.plan, start, pin=device.type == "cuda") as loader:
         train(
@@ -124,13 +122,6 @@ def train_lora(place: Workplace) -> None:
             resume=resume,
             datasets=place.dataset.datasets,
         )
-
-
-def seed_everything(seed: int) -> None:
-    """All global generators: Python's, NumPy's, torch's on every device."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
 
 
 STAGES: dict[str, Callable[[Workplace], None]] = {

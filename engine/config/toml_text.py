@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +10,13 @@ from typing import Any
 
 def toml_value(value: Any) -> str:
     """One value on one line; mappings become inline tables. Raises ``TypeError`` for what TOML cannot say (None too)."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | Path):
-        return _string(str(value))
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return _float(value)
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return value.isoformat()
+    if isinstance(value, Path):
+        value = str(value)
+    if isinstance(value, bool | str | int | float | datetime.datetime | datetime.date | datetime.time):
+        import tomlkit  # 25 ms that commands which only list things do not spend
+
+        text: str = tomlkit.item(value).as_string()
+        return text
     if isinstance(value, Mapping):
         inside = ", ".join(f"{toml_key(str(key))} = {toml_value(item)}" for key, item in value.items())
         return f"{{ {inside} }}" if inside else "{}"
@@ -32,17 +27,7 @@ def toml_value(value: Any) -> str:
 
 def toml_key(key: str) -> str:
     """A key, quoted where it must be."""
-    return key if key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key) else _string(key)
+    import tomlkit
 
-
-def _string(text: str) -> str:
-    # TOML's basic strings are JSON's, but that DEL must be escaped and that escapes are scalar values, not surrogate pairs.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _float(value: float) -> str:
-    if math.isnan(value):
-        return "nan"
-    if math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return repr(value)
+    bare = key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key)
+    return key if bare else tomlkit.string(key).as_string()

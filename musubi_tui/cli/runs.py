@@ -12,6 +12,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli import plot as plots
 from musubi_tui.cli.output import JOB_FAILED, OK, WRONG_INPUT, narrate, print_json, print_table
 
 if TYPE_CHECKING:
@@ -37,15 +38,17 @@ TimeoutOption = Annotated[
 
 
 @app.command("list", help=say("List runs, newest first.", "run の一覧（新しい順）。"))
-def list_(as_json: JsonOption = False) -> int:
-    from musubi_tui.runs.finding import list_runs
-    from musubi_tui.runs.snapshot import brief, snapshot
+def list_(
+    state: Annotated[str, typer.Option("--state", metavar="STATE", help=say("Only runs in this state; `gone`: the folder was moved or deleted.", "この状態の run のみ。`gone` はフォルダーが移動・削除されたもの。"))] = "",
+    family: Annotated[str, typer.Option("--family", metavar="F", help=say("Only runs of this family.", "このファミリーの run のみ。"))] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help=say("Only the newest N; 0: all.", "新しい N 件のみ。0 なら全部。"))] = 0,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
+    from musubi_tui.runs.registry import Registry
 
-    runs = list_runs()
-    if as_json:
-        print_json([snapshot(run).as_json() for run in runs])
-        return OK
-    if not runs:
+    _check_state(state)
+    entries = Registry().runs(whole=as_json)
+    if not entries and not as_json:
         narrate(
             say(
                 "There are no runs yet. Start one: musubi-tui train PRESET",
@@ -53,15 +56,43 @@ def list_(as_json: JsonOption = False) -> int:
             )
         )
         return OK
+    wanted = [
+        entry
+        for entry in entries
+        if state in ("", "gone" if entry.gone else entry.summary.state) and family in ("", entry.summary.family)
+    ][: limit or None]
+    if as_json:
+        print_json([entry.summary.as_json() | ({"gone": True} if entry.gone else {}) for entry in wanted])
+        return OK
     rows = []
-    for run in runs:
-        now = brief(run)
+    for entry in wanted:
+        now = entry.summary
         steps = f"{now.step}/{now.max_steps}" if now.max_steps else str(now.step or "-")
         loss = "-" if now.loss is None else f"{now.loss:.4f}"
-        rows.append((now.id, now.family, now.kind, now.state, steps, loss, _local_time(now.started)))
+        shown = "gone" if entry.gone else now.state
+        rows.append((now.id, now.family, now.kind, shown, steps, loss, _local_time(now.started)))
     headers = ("id", say("family", "ファミリー"), say("kind", "種類"), say("state", "状態"), say("step", "ステップ"), "loss", say("started", "開始"))  # fmt: skip
     print_table(headers, rows, right=[4, 5])
+    if any(entry.gone for entry in wanted):
+        narrate(
+            say(
+                "gone: the folder was moved or deleted. `musubi-tui runs rm RUN` takes it off the list.",
+                "gone: フォルダーが移動または削除されています。`musubi-tui runs rm RUN` で一覧から消せます。",
+            )
+        )
     return OK
+
+
+def _check_state(state: str) -> None:
+    from engine.events.status import STATES
+
+    if state not in ("", "gone", *STATES):
+        raise UserError.of(
+            "usage",
+            say(f"There is no state {state!r}.", f"状態 {state!r} はありません。"),
+            say(f"One of: {', '.join((*STATES, 'gone'))}.", f"指定できる値: {', '.join((*STATES, 'gone'))}。"),
+            key="state",
+        )
 
 
 @app.command(
@@ -282,6 +313,22 @@ def preempt(
                 )
             )
     return JOB_FAILED if late or lost else OK
+
+
+app.command(
+    help=say(
+        "Draw a curve of one or several runs over the steps.\n\n  musubi-tui runs plot last\n\n"
+        "  musubi-tui runs plot v1 v2 --what grad-norm --log",
+        "1 つ以上の run の推移をステップに対して描画します。\n\n  musubi-tui runs plot last\n\n"
+        "  musubi-tui runs plot v1 v2 --what grad-norm --log",
+    )
+)(plots.plot)
+app.command(
+    help=say(
+        "Show in which settings runs differ, and what came of them.\n\n  musubi-tui runs compare v1 v2",
+        "run どうしで異なる設定と結果を並べて表示します。\n\n  musubi-tui runs compare v1 v2",
+    )
+)(plots.compare)
 
 
 def _state_of(run: RunDirectory) -> str:

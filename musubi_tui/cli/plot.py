@@ -1,0 +1,153 @@
+"""``runs plot`` and ``runs compare``: still pictures of finished or running runs, for a pipe, a log or a quick look."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from musubi_tui.cli.output import OK, print_json, print_table
+
+RunsArgument = Annotated[
+    list[str], typer.Argument(metavar="RUN…", help=say("One or several runs.", "1 つ以上の run。"))
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
+]
+QUANTITIES = {"loss": "loss", "lr": "lr", "grad-norm": "grad_norm", "seconds": "step_s", "wait": "data_s"}
+EMA_WEIGHT = 0.95  # of the past, in the smoothed loss
+_MARGIN = 2  # columns that stay free, so that no terminal wraps a line
+
+
+def plot(
+    runs: RunsArgument,
+    what: Annotated[
+        str,
+        typer.Option("--what", metavar="|".join(QUANTITIES), help=say("What to draw.", "描画する量。")),
+    ] = "loss",
+    raw: Annotated[bool, typer.Option("--raw", help=say("Do not smooth the loss.", "loss を平滑化しません。"))] = False,
+    log: Annotated[bool, typer.Option("--log", help=say("Logarithmic axis.", "対数軸。"))] = False,
+    width: Annotated[int | None, typer.Option("--width", min=30, help=say("Columns. Default: the terminal's.", "桁数。既定は端末の幅。"))] = None,
+    height: Annotated[int, typer.Option("--height", min=8, help=say("Lines.", "行数。"))] = 18,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
+    """Draw a curve of one or several runs over the steps."""
+    from musubi_tui.runs.finding import find_run
+
+    if what not in QUANTITIES:
+        raise UserError.of(
+            "wrong_value",
+            say(f"--what knows {', '.join(QUANTITIES)}, not {what!r}.", f"--what は {', '.join(QUANTITIES)} のいずれかです（{what!r} は不可）。"),
+        )  # fmt: skip
+    columns = width or max(30, shutil.get_terminal_size().columns - _MARGIN)
+    smooth = what == "loss" and not raw
+    curves = []
+    for word in runs:
+        run = find_run(word)
+        steps, values = _curve(run.steps_idx, QUANTITIES[what])
+        if not steps:
+            raise UserError.of(
+                "no_steps",
+                say(f"{run.id} has no steps to draw yet.", f"{run.id} にはまだ描画できるステップがありません。"),
+                file=run.path,
+            )
+        curves.append((run.id, steps, smoothed(values) if smooth else values))
+    if as_json:
+        print_json([{"id": name, "what": what, "steps": steps, "values": values} for name, steps, values in curves])
+        return OK
+    title = f"{what} (EMA {EMA_WEIGHT})" if smooth else what
+    sys.stdout.write(draw(curves, title, columns, height, log=log) + "\n")
+    return OK
+
+
+def compare(runs: RunsArgument, as_json: JsonOption = False) -> int:
+    """Show in which settings runs differ, and what came of them."""
+    from engine.config import read_run_toml
+    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.snapshot import snapshot
+
+    found = [find_run(word) for word in runs]
+    if len(found) < 2:
+        raise UserError.of(
+            "usage", say("Give two runs or more to compare.", "比較する run を 2 つ以上指定してください。")
+        )
+    now = [snapshot(run) for run in found]
+    values = [read_run_toml(run.run_toml).config.values() for run in found]
+    different = {
+        name: [_text(each[name]) for each in values]
+        for name in values[0]
+        if len({_text(each[name]) for each in values}) > 1
+    }
+    results = {
+        say("state", "状態"): [each.state for each in now],
+        say("step", "ステップ"): [f"{each.step}/{each.max_steps}" for each in now],
+        "loss": ["-" if each.loss is None else f"{each.loss:.4f}" for each in now],
+        "s/step": ["-" if each.step_seconds is None else f"{each.step_seconds:.3g}" for each in now],
+    }
+    if as_json:
+        print_json({"runs": [each.as_json() for each in now], "different": different})
+        return OK
+    rows = [(name, *cells) for name, cells in (different | results).items()]
+    print_table(("", *(run.id for run in found)), rows)
+    return OK
+
+
+def smoothed(values: Sequence[float]) -> list[float]:
+    """The exponential moving average, without the pull towards zero at its start (Kingma and Ba 2014, bias correction)."""
+    average, weight, result = 0.0, 0.0, []
+    for value in values:
+        average = EMA_WEIGHT * average + (1 - EMA_WEIGHT) * value
+        weight = EMA_WEIGHT * weight + (1 - EMA_WEIGHT)
+        result.append(average / weight)
+    return result
+
+
+def draw(
+    curves: Sequence[tuple[str, list[int], list[float]]], title: str, width: int, height: int, *, log: bool
+) -> str:
+    """The curves as lines of text ``width`` columns wide; colours only on a terminal that takes them."""
+    import plotext
+
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
+    plotext.clf()
+    plotext.theme("clear" if plain else "pro")
+    plotext.limit_size(False, False)
+    plotext.plot_size(width, height)
+    plotext.title(title)
+    if log:
+        plotext.yscale("log")
+    for name, steps, values in curves:
+        label: str | None = name if len(curves) > 1 else None
+        plotext.plot(steps, values, label=label, marker="braille")
+    plotext.xlabel(say("step", "ステップ"))
+    picture: str = plotext.build()
+    lines = (plotext.uncolorize(picture) if plain else picture).splitlines()
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _curve(index_path: Path, column: str) -> tuple[list[int], list[float]]:
+    """Steps and finite values of the story, in order."""
+    from engine.events.steps_index import StepsIndex
+
+    index = StepsIndex(index_path)
+    steps: list[int] = []
+    values: list[float] = []
+    for entry in index.story():
+        found = zip(index.column("step", entry.start, entry.stop), index.column(column, entry.start, entry.stop))
+        for step, value in found:
+            if math.isfinite(value):
+                steps.append(int(step))
+                values.append(float(value))
+    return steps, values
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)
