@@ -156,7 +156,7 @@ def read_state(path: Path) -> State:
 
 
 def capture_generators() -> dict[str, Any]:
-    """The random generators of torch (CPU, all CUDA devices), Python and numpy, as JSON values."""
+    """The random generators of torch (CPU, all CUDA devices, MPS), Python and numpy, as JSON values."""
     version, internal, gauss = random.getstate()
     name, keys, place, has_gauss, cached = np.random.get_state(legacy=True)
     return {
@@ -164,16 +164,19 @@ def capture_generators() -> dict[str, Any]:
         "cuda": [state.numpy().tobytes().hex() for state in torch.cuda.get_rng_state_all()]
         if torch.cuda.is_initialized()
         else [],
+        "mps": torch.mps.get_rng_state().numpy().tobytes().hex() if torch.backends.mps.is_available() else "",
         "python": [version, list(internal), gauss],
         "numpy": [name, np.asarray(keys).tolist(), int(place), int(has_gauss), float(cached)],
     }
 
 
 def restore_generators(captured: Mapping[str, Any]) -> None:
-    """Put the generators back. CUDA's are restored as far as this machine has the devices."""
+    """Put the generators back. A device's are restored as far as this machine has it."""
     torch.set_rng_state(_bytes(captured["torch"]))
     for device, state in enumerate(captured["cuda"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(_bytes(state), device)
+    if captured.get("mps") and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(_bytes(captured["mps"]))
     version, internal, gauss = captured["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, place, has_gauss, cached = captured["numpy"]

@@ -122,7 +122,8 @@ def quantile_timesteps(settings: TimestepSettings, quantiles: torch.Tensor, shap
     Estimated from 16,384 draws under a fixed seed; torch's generator is left as it was. For validation sets.
     """
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
+        # Not torch.manual_seed, which seeds the devices too: the noise of every step after a validation would be the same.
+        torch.default_generator.manual_seed(0)
         t = draw_timesteps(settings, (16384, *shape[1:])).t
     t = torch.quantile(t, quantiles)
     model = t * 1000 + 1 if settings.numerics == "musubi" and settings.sampling != "sigma" else t * 1000
@@ -183,7 +184,7 @@ def _table() -> torch.Tensor:
 
 def _sigma_table(settings: TimestepSettings, count: int) -> torch.Tensor:
     low, high = (limit * 1000 for limit in settings.range)
-    indices = (_density(settings, count) * (high - low) + low).long()
+    indices = (_density(settings, count) * (high - low) + low).long().clamp(max=999)  # a density may reach 1 itself
     return _table()[indices]
 
 

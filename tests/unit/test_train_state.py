@@ -147,3 +147,13 @@ def test_state_json_is_plain(tmp_path: Path) -> None:
     assert document["version"] == 1
     assert document["position"]["step"] == 1
     restore_generators(document["generators"])
+
+
+def test_the_generator_of_an_apple_gpu_comes_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_back: list[torch.Tensor] = []
+    state = torch.arange(9, dtype=torch.uint8)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state)
+    monkeypatch.setattr(torch.mps, "set_rng_state", put_back.append)
+    restore_generators(json.loads(json.dumps(states.capture_generators())))
+    assert torch.equal(put_back[0], state)

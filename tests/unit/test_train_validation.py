@@ -55,3 +55,14 @@ def test_it_notices_the_adapter() -> None:
         for a in network:
             a.up.normal_(generator=torch.Generator().manual_seed(0))
     assert check.evaluate(OBJECTIVE, model, network, CPU).loss != before
+
+
+def test_no_device_is_seeded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``torch.manual_seed`` seeds every device: after each validation, training would meet the same noise again."""
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    model = tiny_wan()
+    network, check = adapter(model), ValidationSet(items(3), 4, seed=1, load=tensors)
+    seeded.clear()
+    check.evaluate(OBJECTIVE, model, network, CPU)
+    assert seeded == []
