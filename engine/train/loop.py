@@ -136,7 +136,7 @@ class _Training:
         if training.gradient_checkpointing:
             checkpoint_blocks(transformer, network)
         network.train()
-        self.reader = StepReader(self._tell_step)
+        self.reader = StepReader(self._tell_step, gradients_may_overflow=self.step_of.scaler.is_enabled())
         self.position = Position()
         self.generators: Mapping[str, Any] | None = None
         self.saver = self._make_saver(built.name, datasets)

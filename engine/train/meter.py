@@ -88,10 +88,20 @@ class _Pending:
 
 
 class StepReader:
-    """Hands finished records to ``emit``, in order, one step late. Raises ``TrainingFailed`` for a loss that is not finite."""
+    """Hands finished records to ``emit``, in order, one step late. Raises ``TrainingFailed`` for a loss or gradient that is
+    not finite."""
 
-    def __init__(self, emit: Callable[[StepRecord], None], losses: Iterable[float] = (), window: int = 100) -> None:
+    def __init__(
+        self,
+        emit: Callable[[StepRecord], None],
+        losses: Iterable[float] = (),
+        window: int = 100,
+        *,
+        gradients_may_overflow: bool = False,
+    ) -> None:
+        """``gradients_may_overflow``: a loss scaler skips such steps by itself (fp16)."""
         self._emit = emit
+        self._overflow = gradients_may_overflow
         self._pending: deque[_Pending] = deque()
         self.losses: deque[float] = deque(losses, maxlen=window)
 
@@ -129,7 +139,8 @@ class StepReader:
         record.loss, record.grad_norm = pending.values.tolist()
         record.parts = pending.parts()
         self._emit(record)
-        if not math.isfinite(record.loss):
+        # A finite loss with a gradient that is not: the adapter is spoilt already, and must not reach a file either.
+        if not math.isfinite(record.loss) or not (self._overflow or math.isfinite(record.grad_norm)):
             self._pending.clear()
             raise _diverged(record)
         self.losses.append(record.loss)
@@ -138,10 +149,12 @@ class StepReader:
 def _diverged(record: StepRecord) -> TrainingFailed:
     items = ", ".join(record.items[:4]) + (" …" if len(record.items) > 4 else "")
     levels = ", ".join(f"{level:.0f}" for level in record.timesteps[:4])
+    what, value = ("loss", record.loss) if not math.isfinite(record.loss) else ("gradient", record.grad_norm)
+    name = say(what, {"loss": "loss", "gradient": "勾配"}[what])
     return TrainingFailed.of(
-        "loss_not_finite",
-        say(f"The loss of step {record.step} is {record.loss} (items {items}; timesteps {levels}): training stopped, nothing was saved from it.",
-            f"ステップ {record.step} の loss が {record.loss} です（項目 {items}、timestep {levels}）。学習を停止し、この結果は保存していません。"),
+        f"{what}_not_finite",
+        say(f"The {name} of step {record.step} is {value} (items {items}; timesteps {levels}): training stopped, nothing was saved from it.",
+            f"ステップ {record.step} の {name} が {value} です（項目 {items}、timestep {levels}）。学習を停止し、この結果は保存していません。"),
         say("Look at these items and their caches; a lower learning_rate or mixed_precision = \"bf16\" often helps. Resume goes on from the last good state.",
             "これらの項目とキャッシュを確認してください。learning_rate を下げるか mixed_precision = \"bf16\" が有効なことがあります。再開は最後の正常な状態から続きます。"),
         key="learning_rate",

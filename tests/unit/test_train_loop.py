@@ -213,6 +213,21 @@ def test_nan_stops_the_run_and_saves_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path).rglob("*.safetensors"))
 
 
+def test_a_gradient_that_is_no_number_reaches_no_state(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path, save_every_n_steps=5, save_state=True, max_train_steps=20)
+
+    def poisoned() -> Any:
+        for number, batch in enumerate(batches(attempt.plan)):
+            if number == 4:  # the step at whose end a state is due: its loss is fine
+                next(iter(attempt.network)).down.register_hook(lambda gradient: gradient * float("nan"))
+            yield batch
+
+    with pytest.raises(TrainingFailed, match="gradient of step 5"):
+        attempt.go(source=poisoned())
+    assert newest_state(tmp_path / "state") is None
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 def test_commands(tmp_path: Path) -> None:
     sent = {
         2: [("set", {"key": "max_train_steps", "value": "6"}), ("set", {"key": "seed", "value": 1})],

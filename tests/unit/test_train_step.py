@@ -190,6 +190,17 @@ def test_a_loss_that_is_no_number_is_named(bad: float) -> None:
     assert not reader.losses
 
 
+def test_a_gradient_that_is_no_number_is_named() -> None:
+    reader = StepReader(lambda r: None)
+    reader.push(record(7), torch.tensor(1.0), torch.tensor(float("nan")), dict)
+    with pytest.raises(TrainingFailed, match=r"gradient of step 7 is nan.*0:a"):
+        reader.flush()
+    scaled = StepReader(lambda r: None, gradients_may_overflow=True)
+    scaled.push(record(8), torch.tensor(1.0), torch.tensor(float("inf")), dict)
+    scaled.flush()
+    assert list(scaled.losses) == [1.0]
+
+
 def test_optimizer_arguments() -> None:
     built = make_optimizer("AdamW", ["weight_decay=0.1", "betas=(0.9, 0.95)"], [{"params": [torch.zeros(2)]}], 1e-3)
     assert built.name == "torch.optim.adamw.AdamW(weight_decay=0.1,betas=(0.9, 0.95))"
