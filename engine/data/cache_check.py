@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.config.language import say
 from engine.config.problems import Problem
-from engine.data.cache_files import CacheHeader, DamagedCache, batch_key, read_header
+from engine.data.cache_files import CacheHeader, DamagedCache, batch_key, read_header, stored_shapes
 from engine.data.items import Item
 from engine.families.family import FamilySpec
 
@@ -28,9 +28,10 @@ def check_caches(items: Sequence[Item], spec: FamilySpec) -> list[Problem]:
         if latents is None or text is None:
             continue
         expected = spec.latent_shape(*item.bucket)
-        if latents.get("latents") not in (expected, (expected[0], *expected[2:])):
+        if latents.get("latents") not in stored_shapes(expected):
             problems.append(_wrong_size(item, latents.get("latents")))
             continue
+        latents["latents"] = expected  # both ways of storing a picture make one batch
         groups[item.dataset, item.bucket].append((item.latent_cache, latents))
         groups[item.dataset, item.bucket].append((item.text_cache, text))
     for members in groups.values():

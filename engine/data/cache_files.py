@@ -151,6 +151,12 @@ def latents_shape(header: CacheHeader) -> tuple[int, ...] | None:
     return None
 
 
+def stored_shapes(expected: tuple[int, int, int, int]) -> list[tuple[int, ...]]:
+    """(C, F, H, W), and for one frame also (C, H, W): some families store pictures without the frame axis."""
+    channels, frames, height, width = expected
+    return [expected, (channels, height, width)] if frames == 1 else [expected]
+
+
 def list_latent_names(names: Iterable[str], cache_id: str) -> list[str]:
     """Those of ``names`` that end as latent caches of this id, sorted."""
     return sorted(name for name in names if name.endswith(f"_{cache_id}.safetensors"))

@@ -17,6 +17,7 @@ from engine.data.cache_files import (
     list_latent_names,
     parse_latent_name,
     read_header,
+    stored_shapes,
     text_name,
 )
 from engine.data.dataset_spec import DatasetSpec
@@ -77,8 +78,7 @@ def _add(
     except (DamagedCache, OSError) as error:
         listing.skipped.append(Skipped(path, "damaged_cache", str(error), dataset.index, broken=True))
         return
-    channels, frames, height, width = spec.latent_shape(*bucket)
-    if shape not in ((channels, frames, height, width), (channels, height, width)):
+    if shape not in stored_shapes(spec.latent_shape(*bucket)):
         reason = say(
             f"its latents are {'x'.join(map(str, shape or ()))}, and the dataset asks for {bucket.width}x{bucket.height}.",
             f"潜在の形 {'x'.join(map(str, shape or ()))} が、設定の {bucket.width}x{bucket.height} と合いません。",

@@ -57,6 +57,8 @@ def load_batch(items: Sequence[Item]) -> Tensors:
                 ) from error
             for name, tensor in stored.items():
                 key, varies = batch_key(name)
+                if key == "latents" and tensor.dim() == 3:
+                    tensor = tensor[:, None]  # a picture stored without the frame axis
                 rows.setdefault(key, []).append(tensor)
                 if varies:
                     ragged.add(key)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from engine.data.cache_files import FORMAT_VERSION, CacheHeader, DamagedCache, latents_shape, read_header
+from engine.data.cache_files import FORMAT_VERSION, CacheHeader, DamagedCache, latents_shape, read_header, stored_shapes
 from engine.data.items import Item
 from engine.families.family import FamilySpec, TaskSpec
 
@@ -179,7 +179,7 @@ def latents_state(item: Item, context: CacheContext) -> CacheState:
         return _stale(say("made for another architecture", "別のモデル用"), ours)
     expected = context.spec.latent_shape(*item.bucket)
     shape = latents_shape(header)
-    if shape not in _stored_shapes(expected):
+    if shape not in stored_shapes(expected):
         found = "x".join(map(str, shape or ()))
         wanted = "x".join(map(str, expected))
         return _stale(say(f"latents are {found}, not {wanted}", f"潜在の形が {found} ({wanted} ではない)"), ours)
@@ -192,12 +192,6 @@ def latents_state(item: Item, context: CacheContext) -> CacheState:
         if changed:
             return _stale(changed, ours)
     return _judge_encoder(header, context)
-
-
-def _stored_shapes(expected: tuple[int, int, int, int]) -> list[tuple[int, ...]]:
-    """(C, F, H, W), and for one frame also (C, H, W): some families store pictures without the frame axis."""
-    channels, frames, height, width = expected
-    return [expected, (channels, height, width)] if frames == 1 else [expected]
 
 
 def text_state(item: Item, context: CacheContext) -> CacheState:

@@ -189,6 +189,29 @@ def test_caches_that_do_not_fit_are_found_by_name_before_the_first_step(tmp_path
     assert {p.code for p in check_caches(items, WAN)} == {"missing_cache", "wrong_cache_size"}
 
 
+def test_pictures_stored_without_the_frame_axis_train_beside_the_others(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.png")
+    items = items_in(tmp_path, batch_size=2).items
+    for item in items:
+        write_caches(item)
+    (name, latents), *_ = load_file(items[0].latent_cache).items()
+    save_file({name: latents[:, 0]}, items[0].latent_cache, dict(read_header(items[0].latent_cache).metadata))
+    assert latents_state(items[0], CONTEXT).state == "current"
+    assert check_caches(items, WAN) == []
+    assert load_batch(items)["latents"].shape == (2, *WAN.latent_shape(*items[0].bucket))
+
+
+def test_latents_of_a_clip_need_their_frames(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (item,) = items_in(tmp_path).items
+    write_caches(item)
+    (name, latents), *_ = load_file(item.latent_cache).items()
+    save_file({name: latents[:, 0]}, item.latent_cache)
+    clip = replace(item, kind="clip", bucket=item.bucket._replace(frames=5))
+    assert [problem.code for problem in check_caches([clip], WAN)] == ["wrong_cache_size"]
+
+
 def test_fingerprints_of_encoders(tmp_path: Path) -> None:
     shards = [tmp_path / f"te-0000{n}-of-00002.safetensors" for n in (1, 2)]
     for number, shard in enumerate(shards):
