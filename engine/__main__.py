@@ -63,7 +63,8 @@ def _work(attempt: Attempt, signals: SignalWatch) -> int:
 
     document = read_run_toml(attempt.run.run_toml)
     changes = _changes(attempt)
-    of_config = {key: value for key, value in changes.items() if key in OPTIONS and key != "sample_prompts"}
+    merged = {key: value for values in changes.values() for key, value in values.items()}
+    of_config = {key: value for key, value in merged.items() if key in OPTIONS and key != "sample_prompts"}
     config = document.config.with_values(of_config) if of_config else document.config
     job = Job(attempt, config, kind=document.kind, changes=changes)
     signals.tell(
@@ -81,14 +82,14 @@ def _work(attempt: Attempt, signals: SignalWatch) -> int:
     return 0
 
 
-def _changes(attempt: Attempt) -> dict[str, Any]:
-    """What this attempt's own file changes, over what earlier attempts' files did."""
-    changes: dict[str, Any] = {}
-    for number in range(2, attempt.number + 1):
-        path = attempt.run.attempts / f"{number}.toml"
-        if path.is_file():
-            changes |= tomllib.loads(path.read_text("utf-8")).get("set", {})
-    return changes
+def _changes(attempt: Attempt) -> dict[int, dict[str, Any]]:
+    """What the files of this attempt and of earlier ones change, by the attempt's number."""
+    files = {number: attempt.run.attempts / f"{number}.toml" for number in range(2, attempt.number + 1)}
+    return {
+        number: tomllib.loads(path.read_text("utf-8")).get("set", {})
+        for number, path in files.items()
+        if path.is_file()
+    }
 
 
 def _interrupted(attempt: Attempt, request: StopRequest) -> int:

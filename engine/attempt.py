@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -59,6 +60,7 @@ class Attempt:
         self._ended = threading.Event()
         self._on_tick: Callable[[], None] = lambda: None
         self._complained = False
+        self._troubles: set[str] = set()
         self.status = replace(
             before or Status("starting"),
             state="running",
@@ -92,9 +94,10 @@ class Attempt:
         self._on_tick = action
 
     def update(self, **changes: Any) -> None:
-        """Change fields of the status; written within a second."""
+        """Change fields of the status; written within a second. Nothing changes once the run has ended."""
         with self._lock:
-            self.status = replace(self.status, **changes)
+            if not self.status.ended:
+                self.status = replace(self.status, **changes)
 
     def finish(self, state: str, reason: str, exit_code: int) -> None:
         """Write the end: run_end, the final status, then give the lease back. Does nothing the second time."""
@@ -122,17 +125,27 @@ class Attempt:
         next_beat = next_status = 0.0
         while not self._ended.wait(TICK_SECONDS):
             now = time.monotonic()
-            self._on_tick()
+            self._guarded(self._on_tick)
             if now >= next_beat:
                 next_beat = now + HEARTBEAT_SECONDS
                 next_status = 0.0
                 self._renew_lease()
-                self.events.emit(self.machine.read())
+                self._guarded(lambda: self.events.emit(self.machine.read()))
                 self.update(heartbeat=iso_time(time.time()))
             if now >= next_status and self.status != self._written:
                 next_status = now + STATUS_SECONDS
                 self.update(heartbeat=iso_time(time.time()))
                 self._write_status(durable=False)
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """Nothing that is done beside the heartbeat may end it: a run without one is taken for dead, and taken over."""
+        try:
+            action()
+        except Exception:  # noqa: BLE001 - see above; each kind of trouble is told once
+            trouble = traceback.format_exc()
+            if trouble not in self._troubles:
+                self._troubles.add(trouble)
+                sys.stderr.write(trouble)
 
     def _renew_lease(self) -> None:
         try:

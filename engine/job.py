@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -79,8 +79,14 @@ class Job:
     """One job of the engine. ``run``: its directory; ``spec``, ``task``: the family's facts; ``events``: where to tell things."""
 
     def __init__(
-        self, attempt: Attempt, config: Config, *, kind: str = "train", changes: dict[str, Any] | None = None
+        self,
+        attempt: Attempt,
+        config: Config,
+        *,
+        kind: str = "train",
+        changes: Mapping[int, Mapping[str, Any]] | None = None,
     ) -> None:
+        """``changes``: what each attempt was started with, by its number; the stage gets them as commands, oldest first."""
         self._attempt = attempt
         self.config = config
         self.kind = kind
@@ -95,9 +101,12 @@ class Job:
         self._seen: set[str] = set()
         self._phases: list[str] = []
         self._listening: int | None = None  # how many phases were open when a stage last asked for commands
-        for key, value in (changes or {}).items():
-            command = Command(f"attempt-{attempt.number}-{key}", "set", {"key": key, "value": value})
-            self._commands.append((float("inf"), command))
+        self._changes = {
+            f"attempt-{number}-{key}": (number, Command(f"attempt-{number}-{key}", "set", {"key": key, "value": value}))
+            for number, values in sorted((changes or {}).items())
+            for key, value in values.items()
+        }
+        self._commands += [(float("inf"), command) for _, command in self._changes.values()]
         self._refuse_old_commands()
         attempt.start(self._summary(), config.get("price_per_hour"))
         attempt.on_tick(self._look_for_commands)
@@ -142,6 +151,15 @@ class Job:
         """Say from which step this attempt really goes on, when the newest state was passed over."""
         if step != self._attempt.from_step:
             self._attempt.start_again_from(step, self._summary(), self.config.get("price_per_hour"))
+
+    def goes_on_from(self, attempt: int) -> None:
+        """Say which attempt saved the state that is resumed: what it was started with is in there, with what came later."""
+        with self._lock:
+            self._commands = [
+                (since, command)
+                for since, command in self._commands
+                if self._changes.get(command.id, (attempt + 1,))[0] > attempt
+            ]
 
     @property
     def stop_requested(self) -> StopRequest | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +167,7 @@ class _Training:
     def resume(self, state: State) -> None:
         """Stand where ``state`` was saved."""
         self.live.replay(state.position.live)
+        self.job.goes_on_from(state.position.attempt)
         state.restore(self.step_of.network, self.step_of.optimizer, self.step_of.scaler)
         self.position = state.position
         self.reader.losses.extend(state.position.losses)
@@ -380,7 +381,12 @@ class _Training:
         """Write a resume state of the last finished step."""
         self.reader.flush()
         begin = time.monotonic()
-        here = Position(self.position.step, self.position.batches, tuple(self.reader.losses), dict(self.live.changes))
+        here = replace(
+            self.position,
+            losses=tuple(self.reader.losses),
+            live=dict(self.live.changes),
+            attempt=self.job.attempt,
+        )
         network, optimizer = self.step_of.network, self.step_of.optimizer
         path = save_state(
             self.job.run.state,

@@ -40,6 +40,7 @@ class Position:
     batches: int = 0
     losses: tuple[float, ...] = ()  # of the last steps, oldest first
     live: Mapping[str, Any] = field(default_factory=dict)  # values changed while running
+    attempt: int = 0  # that saved this
 
 
 @dataclass(frozen=True)

@@ -174,10 +174,26 @@ def test_damaged_and_late_commands_are_refused(run: RunDirectory) -> None:
 
 def test_changes_of_an_attempt_reach_the_stage_as_commands(run: RunDirectory) -> None:
     Job(Attempt(run), CONFIG).finish("stopped")
-    job = Job(Attempt(run), CONFIG, changes={"learning_rate_factor": 0.1})
+    job = Job(Attempt(run), CONFIG, changes={2: {"learning_rate_factor": 0.1}})
     (command,) = job.commands()
     assert (command.command, command.arguments) == ("set", {"key": "learning_rate_factor", "value": 0.1})
     job.ack(command, "done")
+    job.finish("done")
+
+
+def test_changes_that_a_state_holds_already_do_not_undo_later_ones(run: RunDirectory) -> None:
+    """Attempt 2 began with 100 steps, then someone made them 200 and the state was saved: attempt 3 must not say 100."""
+    changes = {2: {"max_train_steps": 100}, 3: {"learning_rate_factor": 0.1}}
+    job = Job(Attempt(run), CONFIG, changes=changes)
+    job.goes_on_from(2)
+    assert [command.id for command in job.commands()] == ["attempt-3-learning_rate_factor"]
+    job.finish("done")
+
+
+def test_changes_of_an_attempt_that_saved_nothing_still_count(run: RunDirectory) -> None:
+    job = Job(Attempt(run), CONFIG, changes={2: {"max_train_steps": 100}})
+    job.goes_on_from(1)
+    assert [command.arguments["value"] for command in job.commands()] == [100]
     job.finish("done")
 
 
@@ -211,3 +227,34 @@ def test_the_machine_is_read(run: RunDirectory, job: Job) -> None:
     assert host.disk_free
     assert host.ram_total
     assert host.ram_total > host.ram
+
+
+def test_trouble_beside_the_heartbeat_does_not_end_it(run: RunDirectory, capfd: pytest.CaptureFixture[str]) -> None:
+    attempt = Attempt(run)
+    ticks: list[int] = []
+
+    def broken() -> None:
+        ticks.append(1)
+        raise ValueError("a network folder that answers nonsense")
+
+    attempt.on_tick(broken)
+    wait_until(lambda: len(ticks) >= 3)
+    attempt.update(step=7)
+    wait_until(lambda: Status.read(run).step == 7)
+    attempt.finish("done", "", 0)
+    assert capfd.readouterr().err.count("ValueError: a network folder") == 1
+
+
+def test_a_signal_that_comes_after_the_end_changes_nothing(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(Attempt(run), CONFIG)
+    write = Status.write
+
+    def signalled(status: Status, *where: object, **how: object) -> None:
+        if status.state == "done":
+            job.request_stop(StopRequest("preempted", "now", "SIGTERM"))
+            status = job._attempt.status
+        write(status, *where, **how)
+
+    monkeypatch.setattr(Status, "write", signalled)
+    job.finish("done")
+    assert Status.read(run).state == "done"

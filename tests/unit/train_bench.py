@@ -95,6 +95,8 @@ class FakeJob:
     acks: list[tuple[str, str, str]] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     resumed_from: int = -1
+    attempt: int = 1
+    saved_by: int = -1
 
     def __post_init__(self) -> None:
         self.run = SimpleNamespace(state=self.path / "state", output=self.path / "output")
@@ -120,6 +122,9 @@ class FakeJob:
 
     def resumed_at(self, step: int) -> None:
         self.resumed_from = step
+
+    def goes_on_from(self, attempt: int) -> None:
+        self.saved_by = attempt
 
     def set_step(self, step: int, max_steps: int) -> None:
         self.steps.append(step)
