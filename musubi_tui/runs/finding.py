@@ -6,12 +6,17 @@ import difflib
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory, safe_name
 from engine.events.status import Status
 from musubi_tui.runs.home import known_homes
+
+if TYPE_CHECKING:
+    from musubi_tui.runs.registry import RunEntry
+    from musubi_tui.runs.snapshot import Snapshot
 
 _STAMP = re.compile(r"-(\d{8}-\d{6})(?:-(\d+))?$")
 
@@ -28,13 +33,13 @@ def list_runs(homes: list[Path] | None = None) -> list[RunDirectory]:
             run = RunDirectory(home / "runs" / name)
             if not name.startswith(".") and run.exists():
                 found[run.path] = run
-    return sorted(found.values(), key=_age, reverse=True)
+    return sorted(found.values(), key=lambda run: age(run.id), reverse=True)
 
 
 def find_run(word: str) -> RunDirectory:
     """The run a person means: ``last``, an id, a name (its newest run), a unique prefix of an id, or a path.
 
-    Raises ``UserError`` (no_such_run, ambiguous_run).
+    Raises ``UserError`` (no_such_run, ambiguous_run, run_gone).
     """
     as_path = RunDirectory(Path(word).expanduser())
     if os.sep in word and as_path.exists():
@@ -42,11 +47,12 @@ def find_run(word: str) -> RunDirectory:
     runs = list_runs()
     if word == "last" and runs:
         return runs[0]
-    for matches in (
-        [run for run in runs if run.id == word],
-        [run for run in runs if name_of(run) == word or _STAMP.sub("", run.id) == safe_name(word)][:1],
-        [run for run in runs if run.id.startswith(word)],
-    ):
+    by_id = [run for run in runs if run.id == word]
+    if len(by_id) == 1:
+        return by_id[0]
+    entries = _entries()
+    named = [RunDirectory(entry.path) for entry in entries if not entry.gone and _is_called(entry.summary, word)]
+    for matches in (by_id, named[:1], [run for run in runs if run.id.startswith(word)]):
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -57,7 +63,32 @@ def find_run(word: str) -> RunDirectory:
             )  # fmt: skip
     if as_path.exists():
         return as_path
-    raise _no_such_run(word, runs)
+    for entry in entries:
+        if entry.gone and (entry.summary.id == word or _is_called(entry.summary, word)):
+            raise _run_gone(entry.path)
+    raise _no_such_run(word, [entry.summary for entry in entries])
+
+
+def _entries() -> list[RunEntry]:
+    from musubi_tui.runs.registry import Registry
+
+    return Registry().runs()
+
+
+def _is_called(summary: Snapshot, word: str) -> bool:
+    return summary.name == word or _STAMP.sub("", summary.id) == safe_name(word)
+
+
+def _run_gone(path: Path) -> UserError:
+    return UserError.of(
+        "run_gone",
+        say(f"The folder of {path.name} was moved or deleted.", f"{path.name} のフォルダーは移動または削除されています。"),
+        say(
+            f"If you moved it, give its path. To drop it from the list: `musubi-tui runs rm {path.name}`.",
+            f"移動した場合はそのパスを指定してください。一覧から消すには `musubi-tui runs rm {path.name}`。",
+        ),
+        file=path,
+    )  # fmt: skip
 
 
 def name_of(run: RunDirectory) -> str:
@@ -66,14 +97,14 @@ def name_of(run: RunDirectory) -> str:
     return status.name if status and status.name else _STAMP.sub("", run.id)
 
 
-def _no_such_run(word: str, runs: list[RunDirectory]) -> UserError:
+def _no_such_run(word: str, runs: list[Snapshot]) -> UserError:
     if not runs:
         fix = say(
             "There are no runs yet. Start one: `musubi-tui train PRESET`.",
             "まだ run がありません。`musubi-tui train PRESET` で始めてください。",
         )
         return UserError.of("no_such_run", say(f"There is no run {word!r}.", f"run {word!r} はありません。"), fix)
-    near = difflib.get_close_matches(word, [run.id for run in runs] + [name_of(run) for run in runs], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word, [run.id for run in runs] + [run.name for run in runs], n=1, cutoff=0.5)
     hint = say(f"Did you mean {near[0]!r}? ", f"{near[0]!r} のことですか？ ") if near else ""
     listing = say("`musubi-tui runs list` shows them all.", "`musubi-tui runs list` で一覧できます。")
     return UserError.of(
@@ -81,6 +112,7 @@ def _no_such_run(word: str, runs: list[RunDirectory]) -> UserError:
     )
 
 
-def _age(run: RunDirectory) -> tuple[str, int, str]:
-    stamp = _STAMP.search(run.id)
-    return (stamp[1], int(stamp[2] or 1), run.id) if stamp else ("", 0, run.id)
+def age(run_id: str) -> tuple[str, int, str]:
+    """Sorts ids by when the runs were made."""
+    stamp = _STAMP.search(run_id)
+    return (stamp[1], int(stamp[2] or 1), run_id) if stamp else ("", 0, run_id)
