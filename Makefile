@@ -2,8 +2,7 @@
 #
 #   PYTHON=python3.12       the interpreter for .venv (default: the first of python3, 3.13, 3.12, 3.11 that fits)
 #   SYSTEM_TORCH=1          keep the torch that this Python already has (GPU images); .venv then sees its packages
-#   TORCH_INDEX=https://…   take torch from this index. On Linux without an NVIDIA driver PyTorch's own index of CPU
-#                           builds is asked first, which saves about 3 GB; TORCH_INDEX=none turns that off
+#   TORCH_INDEX=https://…   take torch from this package index instead of pip's own (a CPU build saves about 3 GB)
 #   FAMILY=qwen_image DIR=… STEPS=…    passed on to `musubi-tui demo`
 #   ARGS='-k buckets'       passed on to pytest
 #   WORKERS=0               test processes side by side (default 2, each imports torch once; 0: all in one)
@@ -97,13 +96,10 @@ $(STAMPS)/constraints.txt: $(STAMPS)/venv constraints.txt
 	fi
 
 $(STAMPS)/torch: $(STAMPS)/constraints.txt
-	@index="$(TORCH_INDEX)"; cpu=https://download.pytorch.org/whl/cpu; \
-	if [ -z "$$index" ] && [ "`uname -s`" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1 \
-		&& ! $(BIN)/python -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null \
-		&& $(BIN)/python -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1] + "/torch/", timeout=4)' $$cpu 2>/dev/null; then index=$$cpu; fi; \
-	if [ -n "$$index" ] && [ "$$index" != none ]; then \
-		echo "Installing torch from $$index"; \
-		$(PIP) install --quiet -c $(STAMPS)/constraints.txt --index-url "$$index" torch || echo "That index did not work; taking torch from the default one." >&2; \
+	@if [ -n "$(TORCH_INDEX)" ]; then \
+		echo "Installing torch from TORCH_INDEX"; \
+		$(PIP) install --quiet -c $(STAMPS)/constraints.txt --index-url "$(TORCH_INDEX)" torch || { \
+			echo "error: torch could not be taken from TORCH_INDEX. Correct it, or leave it out." >&2; exit 3; }; \
 	fi
 	@touch $@
 

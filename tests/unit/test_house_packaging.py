@@ -131,7 +131,7 @@ def test_make_sets_up_without_doing_it_twice(repository: Path, tmp_path: Path) -
     def make_demo() -> list[str]:
         calls.write_text("", encoding="utf-8")
         subprocess.run(
-            ["make", "demo", f"PYTHON={sys.executable}", "TORCH_INDEX=none", "STEPS=3"],
+            ["make", "demo", f"PYTHON={sys.executable}", "STEPS=3"],
             cwd=tmp_path,
             check=True,
             capture_output=True,
