@@ -205,17 +205,20 @@ def _recommended(option: Option, spec: FamilySpec | None) -> tuple[Any, str] | N
 
 
 def _dataset_problems(reading: _Reading, path: Path) -> list[Problem]:
-    """What the data room has to say about the dataset file or tables."""
+    """What the data room has to say about the dataset file or tables, and about the pictures they name."""
     from engine.data import check_dataset_config
+    from engine.data.inventory import content_problems
 
     if reading.config is None or reading.identity is None or reading.identity.spec is None:
         return []
     dataset, spec = reading.config.dataset, reading.identity.spec
     if dataset.datasets and dataset.dataset_config is None:
         tables = {"general": dataset.general, "datasets": dataset.datasets}
-        return check_dataset_config(tables, base_dir=reading.dataset_base, spec=spec, file=str(path))[1]
-    if dataset.dataset_config is not None and dataset.dataset_config.is_file():
+        config, found = check_dataset_config(tables, base_dir=reading.dataset_base, spec=spec, file=str(path))
+    elif dataset.dataset_config is not None and dataset.dataset_config.is_file():
         file = dataset.dataset_config
         base = file.parent if reading.identity.dialect == "musubi-tui" else Path.cwd()
-        return check_dataset_config(file, base_dir=base, spec=spec)[1]
-    return []
+        config, found = check_dataset_config(file, base_dir=base, spec=spec)
+    else:
+        return []
+    return found if config is None else [*found, *content_problems(config, spec, reading.identity.task)]

@@ -199,6 +199,23 @@ def _dataset(case: Case) -> Iterator[Problem]:
         )
 
 
+def _output_name(case: Case) -> Iterator[Problem]:
+    name = case.values["output_name"]
+    if name and (Path(name).name != name or name == ".." or "\0" in name):
+        yield _error(
+            "wrong_value",
+            "output_name",
+            say(
+                f"output_name is the name of a file, not a path: {name!r}.",
+                f"output_name はファイル名で、パスは書けません: {name!r}。",
+            ),
+            say(
+                "Put the folder into output_dir.",
+                "フォルダーは output_dir に書いてください。",
+            ),
+        )
+
+
 def _schedule(case: Case) -> Iterator[Problem]:
     if case.values["lr_scheduler"] == "constant" and case.values["lr_warmup_steps"]:
         yield _error(
@@ -311,6 +328,11 @@ def _secrets(case: Case) -> Iterator[Problem]:
 def _files(case: Case) -> Iterator[Problem]:
     if not case.check_files:
         return
+    output = case.values["output_dir"]
+    blocked = output and next((path for path in (output, *output.parents) if path.exists() and not path.is_dir()), None)
+    if blocked:
+        message = say(f"output_dir: {blocked} is not a folder.", f"output_dir: {blocked} はフォルダーではありません。")
+        yield _error("not_a_folder", "output_dir", message, say("Name a folder.", "フォルダーを指定してください。"))
     for name in case.given:
         option, value = OPTIONS[name], case.values[name]
         if (
@@ -340,6 +362,7 @@ def _file(option: Option, path: Path) -> Iterator[Problem]:
 _RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _needed_values,
     _dataset,
+    _output_name,
     _statuses,
     _schedule,
     _timesteps,

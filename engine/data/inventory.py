@@ -11,10 +11,12 @@ from pathlib import Path
 
 from engine.config.language import say
 from engine.config.problems import Problem, UserError
+from engine.config.toml_source import similar_path
 from engine.data.buckets import BucketRule
 from engine.data.cache_files import clip_latent_name, image_latent_name, list_latent_names, parse_latent_name, text_name
 from engine.data.cached_items import list_cached
 from engine.data.dataset_spec import DEFAULT_FRAME_STRIDE, DEFAULT_STEP, DatasetConfig, DatasetSpec
+from engine.data.document import positions_of
 from engine.data.frames import count_kept, cut_clips
 from engine.data.items import Bucket, Item, Scan, Skipped
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info, image_size
@@ -22,6 +24,7 @@ from engine.data.sources import Listing, Source, list_sources
 from engine.families.family import FamilySpec, TaskSpec
 
 Progress = Callable[[int, int], None]
+_MOST_ERRORS = 20  # broken files that a check tells one by one
 
 
 def scan(
@@ -35,7 +38,8 @@ def scan(
     """List what is trained. ``progress(done, total)`` counts files.
 
     Raises ``UserError`` with every reason when training must not start: a missing folder, a file that is broken and not to be
-    skipped, two files with one cache name, nothing to train. With ``strict=False`` these stand in ``Scan.errors`` instead.
+    skipped, two files with one cache name, nothing to train. With ``strict=False`` these stand in ``Scan.errors`` instead, with
+    their line in the dataset file.
     Without a family sizes follow the step of 16 and cache files are not looked at.
     """
     listings = [list_sources(dataset) for dataset in config.datasets]
@@ -49,7 +53,7 @@ def scan(
             progress(done, total)
 
     rooms = [
-        _DatasetScan(dataset, spec, task, listing, count)
+        _DatasetScan(dataset, spec, task, listing, count, "" if strict else config.file)
         for dataset, listing in zip(config.datasets, listings, strict=True)
     ]
     for room in rooms:
@@ -68,6 +72,18 @@ def scan(
     return result
 
 
+def content_problems(config: DatasetConfig, spec: FamilySpec | None, task: TaskSpec | None) -> list[Problem]:
+    """What ``scan`` complains of, for a check of the whole preset. Of many broken files the first few are told one by one."""
+    found = scan(config, spec, task, strict=False)
+    errors = list(found.errors)
+    rest = len(errors) - _MOST_ERRORS
+    if rest > 0:
+        message = say(f"{rest} more files cannot be trained.", f"他に {rest} 個のファイルが学習できません。")
+        fix = say("musubi-tui data buckets lists them.", "musubi-tui data buckets で一覧できます。")
+        errors = [*errors[:_MOST_ERRORS], Problem("more_problems", message, fix, file=config.file)]
+    return [*errors, *found.warnings]
+
+
 class _DatasetScan:
     """One dataset on its way to items."""
 
@@ -78,6 +94,7 @@ class _DatasetScan:
         task: TaskSpec | None,
         listing: Listing,
         count: Callable[[], None],
+        file: str,
     ) -> None:
         self.dataset = dataset
         self.spec = spec
@@ -86,6 +103,7 @@ class _DatasetScan:
         self.rule = BucketRule(dataset.resolution, self.step, dataset.enable_bucket, dataset.bucket_no_upscale)
         self.listing = listing
         self.count = count
+        self.file = file
         self.items: list[Item] = []
         self.skipped = list(listing.skipped)
         self.warnings = list(listing.warnings)
@@ -212,13 +230,21 @@ class _DatasetScan:
         )
 
     def _missing_source(self) -> Problem:
-        source = self.dataset.jsonl or self.dataset.directory
+        keys = ("image_jsonl_file", "video_jsonl_file", "image_directory", "video_directory")
+        key, source = next((key, path) for key in keys if (path := getattr(self.dataset, key)) is not None)
         en, ja = ("folder", "フォルダ") if self.dataset.jsonl is None else ("list", "リスト")
+        places = positions_of(Path(self.file)) if self.file else {}
+        line, column = places.get(("datasets", self.dataset.index, key), (0, 0))
         return Problem(
             "missing_file",
-            say(f"the dataset's {en} does not exist: {source}.", f"データセットの{ja}がありません: {source}"),
-            say("Check the path.", "パスを確認してください。"),
-            file=str(source),
+            say(f"the dataset's {en} is a file: {source}.", f"データセットの{ja}がファイルです: {source}")
+            if source.is_file()
+            else say(f"the dataset's {en} does not exist: {source}.", f"データセットの{ja}がありません: {source}"),
+            "" if source.is_file() else similar_path(source) or say("Check the path.", "パスを確認してください。"),
+            file=self.file,
+            line=line,
+            column=column,
+            key=key,
         )
 
     def _find_collisions(self) -> None:
@@ -323,5 +349,4 @@ def _nothing_to_train(rooms: list[_DatasetScan]) -> Problem:
             "Put pictures with captions into the folder; musubi-tui data buckets shows what is found.",
             "画像とキャプションをフォルダに置いてください。musubi-tui data buckets で確認できます。",
         ),
-        file=str(rooms[0].dataset.directory or rooms[0].dataset.jsonl) if rooms else "",
     )

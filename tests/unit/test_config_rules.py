@@ -128,6 +128,11 @@ def test_contradictions(tmp_path: Path, lines: str, key: str, message: str) -> N
     assert found[0].message == message
 
 
+@pytest.mark.parametrize("name", ["../mine", "a/b", "..", "/tmp/x"])
+def test_a_name_is_no_path(tmp_path: Path, name: str) -> None:
+    assert summary(complaints(tmp_path, f'output_name = "{name}"')) == [("error", "wrong_value", "output_name")]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from engine.config import check_config, load_config
 from engine.config.problems import UserError
@@ -111,12 +112,36 @@ def test_check_of_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
 def test_check_of_a_good_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "d").touch()
     (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "pictures" / "a.png")
+    (tmp_path / "pictures" / "a.txt").write_text("a picture")
     path = tmp_path / "p.toml"
     path.write_text(
         'family = "wan"\ndit = "d"\n[general]\ncaption_extension = ".txt"\n[[datasets]]\nimage_directory = "pictures"\n'
     )
     assert run(["presets", "check", str(path)]) == 0
     assert "ok: nothing to complain about." in capsys.readouterr().err
+
+
+def test_check_looks_into_the_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "d").touch()
+    path = tmp_path / "p.toml"
+    path.write_text(
+        'family = "wan"\ndit = "d"\n[general]\ncaption_extension = ".txt"\n[[datasets]]\nimage_directory = "pictures"\n'
+    )
+    assert run(["presets", "check", str(path)]) == 2
+    assert (
+        f"error: {path}:6:1: the dataset's folder does not exist: {tmp_path / 'pictures'}." in capsys.readouterr().err
+    )
+    (tmp_path / "pictures").mkdir()
+    assert run(["presets", "check", str(path)]) == 2
+    assert "there is nothing to train" in capsys.readouterr().err
+    for number in range(25):
+        (tmp_path / "pictures" / f"{number}.png").write_bytes(b"no picture")
+        (tmp_path / "pictures" / f"{number}.txt").write_text("a picture")
+    assert run(["presets", "check", str(path), "--json"]) == 2
+    errors = json.loads(capsys.readouterr().out)["errors"]
+    assert [error["code"] for error in errors].count("unreadable_image") == 20
+    assert "5 more files" in next(error["message"] for error in errors if error["code"] == "more_problems")
 
 
 def test_set_and_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
