@@ -52,6 +52,10 @@ def launch(
     deadline = time.monotonic() + HANDSHAKE_SECONDS
     while time.monotonic() < deadline and process.poll() is None and not _runs(run, process.pid):
         time.sleep(0.02)
+    if process.poll() not in (None, 0):  # another start of the same run may have been faster
+        lease = Lease.read(run)
+        if lease is not None and lease.alive():
+            raise lease.refusal(run)
     record_stillborn(run, process)
     return process
 

@@ -44,6 +44,7 @@ def prepare_resume(run: RunDirectory, changes: Mapping[str, Any]) -> None:
     _check_keys(changes)
     if now.state == "done":
         _check_done(run, now.step, changes)
+    _check_values(run, now.step, changes)
     number = next_attempt(run)
     if number > 1:
         run.attempts.mkdir(mode=0o700, exist_ok=True)
@@ -83,6 +84,33 @@ def _check_keys(changes: Mapping[str, Any]) -> None:
                 say(f"These can: {', '.join(LIVE_KEYS)}. For anything else start a new run.", f"変更可能: {', '.join(LIVE_KEYS)}。それ以外は新しい run を始めてください。"),
                 key=key,
             )  # fmt: skip
+
+
+def _check_values(run: RunDirectory, step: int, changes: Mapping[str, Any]) -> None:
+    """Refuse here what the engine would refuse or, for too few steps, take for a run that is done."""
+    factor = changes.get("learning_rate_factor", 1.0)
+    if not isinstance(factor, (int, float)) or not 0 <= factor < float("inf"):
+        raise UserError.of(
+            "wrong_type",
+            say(f"learning_rate_factor must be a number, at least 0, not {factor!r}.", f"learning_rate_factor は 0 以上の数です（{factor!r} は不可）。"),
+            key="learning_rate_factor",
+        )  # fmt: skip
+    options = {key: value for key, value in changes.items() if key not in ("learning_rate_factor", "sample_prompts")}
+    if not options:
+        return
+    from engine.config import read_run_toml
+
+    read_run_toml(run.run_toml).config.with_values(options)
+    wanted = options.get("max_train_steps")
+    if isinstance(wanted, int) and wanted <= step:
+        raise UserError.of(
+            "too_few_steps",
+            say(f"The run {run.id} has done {step} steps already, so max_train_steps = {wanted} leaves nothing to train.",
+                f"run {run.id} は既に {step} ステップ完了しており、max_train_steps = {wanted} では学習するものがありません。"),
+            say(f"Give a number above {step}.", f"{step} より大きい数を指定してください。"),
+            file=run.path,
+            key="max_train_steps",
+        )  # fmt: skip
 
 
 def _check_done(run: RunDirectory, step: int, changes: Mapping[str, Any]) -> None:

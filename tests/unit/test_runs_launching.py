@@ -10,6 +10,7 @@ import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -229,6 +230,23 @@ def test_only_safe_values_change_within_a_run() -> None:
         prepare_resume(ended("stopped", 3), {"network_dim": 64})
     assert caught.value.problems[0].key == "network_dim"
     assert "max_train_steps" in caught.value.problems[0].fix
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"max_train_steps": "abc"}, "max_train_steps must be a whole number"),
+        ({"max_train_steps": 12}, "has done 12 steps already"),
+        ({"sample_every_n_steps": -1}, "sample_every_n_steps must be"),
+        ({"learning_rate_factor": "x"}, "learning_rate_factor must be a number"),
+    ],
+)
+def test_wrong_values_are_refused_before_the_engine_starts(changes: dict[str, Any], words: str) -> None:
+    run = ended("stopped", 12)
+    write_run_toml(Config.of({"family": "wan", "max_train_steps": 40}), run.run_toml, kind="train", stages=[])
+    with pytest.raises(UserError, match=words):
+        prepare_resume(run, changes)
+    assert not (run.attempts / "2.toml").exists()
 
 
 def test_a_living_run_is_not_resumed() -> None:
