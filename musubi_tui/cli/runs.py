@@ -13,6 +13,7 @@ import typer
 from engine.config.language import say
 from engine.config.problems import UserError
 from musubi_tui.cli import plot as plots
+from musubi_tui.cli import removing
 from musubi_tui.cli.output import JOB_FAILED, OK, WRONG_INPUT, narrate, print_json, print_table
 
 if TYPE_CHECKING:
@@ -329,6 +330,7 @@ app.command(
         "run どうしで異なる設定と結果を並べて表示します。\n\n  musubi-tui runs compare v1 v2",
     )
 )(plots.compare)
+app.command("rm", help=removing.HELP)(removing.rm)
 
 
 def _state_of(run: RunDirectory) -> str:
