@@ -103,10 +103,15 @@ def train_lora(place: Workplace) -> None:
         ]
     )
     resume = newest_state(job.run.state)
-    job.resumed_at(resume.position.step if resume else 0)
+    found = resume.position.step if resume else 0
+    promised = newest_state_step(job.run) if job.attempt > 1 else 0
+    if promised > found:
+        job.warn("damaged_state", say(f"The state of step {promised} is damaged; the run goes on from step {found}.", f"ステップ {promised} の状態が壊れているため、ステップ {found} から再開します。"),
+            say("Look at the disk that holds the run.", "run のあるディスクを確認してください。"))  # fmt: skip
+    job.resumed_at(found)
     count = config.validation.validation_items
     validation = ValidationSet(place.items, count, seed=place.seed, load=load_batch) if count else None
-    set_seed(place.seed + 1)
+    set_seed((place.seed + 1) % 2**32)
     start = resume.position.batches if resume else 0
     with Loader(place.plan, start, pin=device.type == "cuda") as loader:
         train(

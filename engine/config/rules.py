@@ -234,6 +234,25 @@ def _schedule(case: Case) -> Iterator[Problem]:
         yield _no_effect("max_train_steps", say("max_train_epochs counts instead", "max_train_epochs が優先されます"))
 
 
+def _precisions(case: Case) -> Iterator[Problem]:
+    """Weights of one 16-bit kind computed in another, or in 32 bits, end in PyTorch's own complaint at the first step."""
+    weights, mixed = case.values["dit_dtype"], case.values["mixed_precision"]
+    own = {"bf16": "bfloat16", "fp16": "float16"}.get(mixed, "float32")
+    if weights not in (None, "float32", own):
+        yield _error(
+            "contradiction",
+            "dit_dtype",
+            say(
+                f'dit_dtype = "{weights}" does not go with mixed_precision = "{mixed}".',
+                f'dit_dtype = "{weights}" と mixed_precision = "{mixed}" は組み合わせられません。',
+            ),
+            say(
+                "Remove dit_dtype: it follows mixed_precision.",
+                "dit_dtype を削除してください (mixed_precision に従います)。",
+            ),
+        )
+
+
 def _timesteps(case: Case) -> Iterator[Problem]:
     low, high = case.values["min_timestep"], case.values["max_timestep"]
     if (low or 0) >= (1000 if high is None else high):
@@ -365,6 +384,7 @@ _RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _output_name,
     _statuses,
     _schedule,
+    _precisions,
     _timesteps,
     _attention,
     _samples,

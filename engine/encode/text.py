@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,12 +13,20 @@ from engine.config import Config
 from engine.config.language import say
 from engine.config.problems import ConfigError
 from engine.data.items import Item
-from engine.data.provenance import CacheContext, CacheState, encoder_fingerprint, text_metadata, text_state
+from engine.data.provenance import (
+    CacheContext,
+    CacheState,
+    encoder_fingerprint,
+    file_hash,
+    text_metadata,
+    text_state,
+)
 from engine.encode.stage import announce, foreign_and_stale, judge, pause_or_stop
 from engine.encode.store import set_aside, text_key, write_cache
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec, TextEncoder
 from engine.job import Job
 
+_TOKENIZER_FILES = {"tokenizer.json", "spiece.model", "vocab.json", "merges.txt", "tokenizer_config.json"}
 ENCODER_DTYPE = torch.bfloat16  # of the released encoders, and of the reference's caches
 
 
@@ -50,14 +60,24 @@ def encode_text(job: Job, family_model: FamilyModel, items: Sequence[Item], *, d
 
 
 def text_context(config: Config, spec: FamilySpec, task: TaskSpec) -> CacheContext:
-    """What text caches are compared with: the encoder files, if they are named, the token limit and the dtype."""
+    """What text caches are compared with: the encoder files and the tokenizer, if they are named, the token limit, the dtype."""
     paths = _encoder_paths(config, spec)
+    settings: dict[str, Any] = {"token_limit": spec.token_limit, "dtype": str(ENCODER_DTYPE).removeprefix("torch.")}
+    tokenizer = config.get("tokenizer")
+    if tokenizer:
+        settings["tokenizer"] = tokenizer_hash(Path(tokenizer))
     return CacheContext(
         spec,
         task,
         encoder=encoder_fingerprint(list(paths.values())) if paths else None,
-        settings={"token_limit": spec.token_limit, "dtype": str(ENCODER_DTYPE).removeprefix("torch.")},
+        settings=settings,
     )
+
+
+def tokenizer_hash(path: Path) -> str:
+    """SHA-256 of a tokenizer's file, or of those in its folder that decide how a text is cut into tokens."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.name in _TOKENIZER_FILES)
+    return hashlib.sha256("".join(file_hash(file) for file in files).encode()).hexdigest()
 
 
 def _encoder_paths(config: Config, spec: FamilySpec) -> dict[str, Path]:

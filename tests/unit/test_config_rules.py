@@ -172,3 +172,18 @@ def test_copies_of_a_file_hold_no_secret() -> None:
         '# wandb_api_key is below\nwandb_api_key="<redacted>"# mine\n  "huggingface_token" = "<redacted>"\nseed = 1\r\n'
         'a.huggingface_token = "<redacted>"\nother = { huggingface_token = "<redacted>", b = 1 }\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("weights", "mixed", "fits"),
+    [
+        ("bfloat16", "bf16", True),
+        ("float32", "bf16", True),
+        ("float32", "no", True),
+        ("bfloat16", "no", False),
+        ("float16", "bf16", False),
+    ],
+)
+def test_weights_that_cannot_be_computed_with_are_refused(tmp_path: Path, weights: str, mixed: str, fits: bool) -> None:
+    found = complaints(tmp_path, f'dit_dtype = "{weights}"\nmixed_precision = "{mixed}"')
+    assert summary(found) == ([] if fits else [("error", "contradiction", "dit_dtype")])

@@ -132,6 +132,24 @@ def test_another_vae_or_precision_makes_latents_stale_but_not_text(tiny: Path, m
     assert model.captions == []
 
 
+def test_another_tokenizer_makes_text_stale(tiny: Path, made: TinySet) -> None:
+    words = tiny / "words"
+    shutil.copytree(
+        made.models, words, ignore=lambda _, names: [n for n in names if n.endswith((".pth", ".safetensors"))]
+    )
+    run(tiny, made, tokenizer=words)
+    model, _ = run(tiny, made, tokenizer=words)
+    assert model.captions == []
+    (file,) = [path for path in words.rglob("*") if path.name in ("tokenizer.json", "spiece.model")]
+    stamp = file.stat()
+    content = file.read_bytes()
+    file.write_bytes(content + (b" " if file.suffix == ".json" else b"\x00\x00"))
+    assert file.stat().st_size != stamp.st_size
+    model, _ = run(tiny, made, tokenizer=words)
+    assert model.captions
+    assert model.latents == []
+
+
 def test_equal_captions_are_encoded_once(tiny: Path, made: TinySet) -> None:
     for caption in (tiny / "data/pictures").glob("*.txt"):
         caption.write_text("the same words\n")
