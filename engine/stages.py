@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from accelerate.utils import set_seed
 
+from engine.attempt import newest_state_step
 from engine.checkpoints.load import check_transformer, load_transformer
 from engine.config.language import say
 from engine.config.problems import ConfigError
