@@ -18,6 +18,7 @@ from typing import Any
 from engine.attempt import Attempt
 from engine.config.language import say
 from engine.config.problems import Problem, UserError
+from engine.events.redaction import RedactingStream
 from engine.events.rundir import RunDirectory
 from engine.events.types import Failed
 from engine.job import Interrupted, Job, StopRequest
@@ -128,12 +129,13 @@ def _explain(error: BaseException, run: RunDirectory) -> Problem:
 
 
 def _collect_output(log: Path) -> None:
-    """Send everything this process prints, native libraries included, to engine.log."""
+    """Send everything this process prints, native libraries included, to engine.log; what Python writes, without secrets."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.close(handle)
     faulthandler.enable()
+    sys.stdout, sys.stderr = RedactingStream(sys.stdout), RedactingStream(sys.stderr)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from typing import Any
 from engine.config.language import say
 from engine.config.problems import ConfigError
 from engine.config.schema import OPTIONS, SECTIONS, Config
-from engine.config.secrets import REDACTED, SECRET_OPTIONS
+from engine.config.secrets import SECRET_OPTIONS
 from engine.config.toml_source import read_toml
 from engine.config.toml_text import toml_key, toml_value
 from engine.events.atomic import write_text_atomically
+from engine.events.redaction import REDACTED, redact, redacted_words
 
 SCHEMA_VERSION = 1
 
@@ -51,11 +52,20 @@ def run_toml_text(config: Config, *, kind: str, stages: Sequence[str], sources: 
         lines += ["", f"[{section}]"]
         for name in (option.name for option in OPTIONS.values() if option.section == section):
             if values[name] is not None and OPTIONS[name].kind not in ("table", "list of tables"):
-                value = REDACTED if name in SECRET_OPTIONS else values[name]
+                value = _shown(name, values[name])
                 comment = f"  # {_one_line(sources[name])}" if sources and name in sources else ""
                 lines.append(f"{name} = {toml_value(value)}{comment}")
     lines += list(_dataset_tables(values))
     return "\n".join(lines) + "\n"
+
+
+def _shown(name: str, value: Any) -> Any:
+    """The value as it may be kept. Paths stay as they are: they must be found again."""
+    if name in SECRET_OPTIONS:
+        return REDACTED
+    if OPTIONS[name].kind in ("text", "list of texts"):
+        return redact(value) if isinstance(value, str) else redacted_words(value)
+    return value
 
 
 def _dataset_tables(values: Mapping[str, Any]) -> Iterator[str]:

@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from engine.config.schema import OPTIONS
+from engine.events.redaction import REDACTED, redact
 
 if TYPE_CHECKING:
     from engine.config.schema import Config
 
-REDACTED = "<redacted>"
 _VARIABLES = {"huggingface_token": "HF_TOKEN", "wandb_api_key": "WANDB_API_KEY"}
 SECRET_OPTIONS = tuple(option.name for option in OPTIONS.values() if option.secret)
 
@@ -22,8 +22,8 @@ def secrets_environment(config: Config) -> dict[str, str]:
 
 
 def redacted_source(text: str) -> str:
-    """The text of a preset with the values of secret options replaced; everything else stays byte for byte."""
+    """The text of a preset with secret values replaced, in comments too; everything else stays byte for byte."""
     names = "|".join(SECRET_OPTIONS)
     value = r'"""[\s\S]*?"""|' + r"'''[\s\S]*?'''|" + r'"(?:\\.|[^"\\\n])*"|' + r"'[^'\n]*'|[^\s#,}][^#,}\n]*"
     pattern = re.compile(rf"""((?<![\w-])(?:\w+\s*\.\s*)?["']?(?:{names})["']?[ \t]*=[ \t]*)(?:{value})""")
-    return pattern.sub(lambda found: f'{found[1]}"{REDACTED}"', text)
+    return redact(pattern.sub(lambda found: f'{found[1]}"{REDACTED}"', text))

@@ -19,6 +19,7 @@ from typing import Any
 from engine.config.language import say
 from engine.events.atomic import write_text_atomically
 from engine.events.lines import iso_time
+from engine.events.redaction import redact
 from engine.events.rundir import RunDirectory
 from engine.events.types import plain
 
@@ -87,7 +88,7 @@ def write_ack(run: RunDirectory, ack: Ack) -> None:
         "id": ack.id,
         "command": ack.command,
         "result": ack.result,
-        "message": ack.message,
+        "message": redact(ack.message),
         "t": iso_time(time.time()),
     }
     write_text_atomically(

@@ -10,10 +10,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.events.types import SCHEMA_VERSION, Event, from_json, to_json
+from engine.events.redaction import redacted
+from engine.events.types import (
+    SCHEMA_VERSION,
+    Block,
+    Event,
+    Host,
+    Memory,
+    Progress,
+    Step,
+    Swap,
+    from_json,
+    to_json,
+)
 
 LINE_LIMIT = 4096  # bytes, with the newline
 _CUTS = ((1200, 64), (400, 32), (120, 12), (40, 4), (16, 1))  # (characters of a text, entries of a list), ever harsher
+_READINGS = (Step, Progress, Memory, Swap, Block, Host)  # many, and without a word from outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +41,9 @@ class Record:
 
 
 def encode_line(seq: int, t: float, event: Event) -> bytes:
-    """The line of an event, with its newline, at most ``LINE_LIMIT`` bytes."""
+    """The line of an event, with its newline, at most ``LINE_LIMIT`` bytes, without secrets."""
     head = {"v": SCHEMA_VERSION, "seq": seq, "t": iso_time(t)}
-    body = to_json(event)
+    body = to_json(event) if isinstance(event, _READINGS) else redacted(to_json(event))
     line = _dump({**head, **body})
     for text_limit, list_limit in _CUTS:
         if len(line) <= LINE_LIMIT:

@@ -22,6 +22,7 @@ from engine.config.problems import UserError
 from engine.events.atomic import write_text_atomically
 from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity
+from engine.events.redaction import redact
 from engine.events.rundir import RunDirectory
 
 STATES = (
@@ -63,7 +64,8 @@ class Status:
 
     def write(self, run: RunDirectory, *, durable: bool = True) -> None:
         """Replace status.json. Raises ``OSError``."""
-        write_text_atomically(run.status, _dump(_to_values(self)), durable=durable)
+        values = _to_values(self) | {"reason": redact(self.reason)}
+        write_text_atomically(run.status, _dump(values), durable=durable)
 
 
 @dataclass(frozen=True, slots=True)

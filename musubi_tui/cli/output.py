@@ -15,6 +15,7 @@ from typing import IO, Any, Final, TypeVar
 
 from engine.config.language import say
 from engine.config.problems import Problem
+from engine.events.redaction import redact
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,7 +52,12 @@ def print_problems(problems: Iterable[Problem]) -> None:
         word = say("error:", "エラー:") if problem.severity == "error" else say("warning:", "警告:")
         if colour:
             word = f"{_BOLD}{_RED if problem.severity == 'error' else _YELLOW}{word}{_RESET}"
-        narrate(f"{word} {problem}")
+        narrate(f"{word} {harmless(str(problem))}")
+
+
+def harmless(text: str) -> str:
+    """``text`` with neither secrets nor control characters but line ends: values of files and arguments are quoted in it."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in redact(text))
 
 
 def display_width(text: str) -> int:
@@ -63,7 +69,7 @@ def display_width(text: str) -> int:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Iterable[int] = ()) -> None:
     """An aligned table on stdout; the columns whose index is in ``right`` are aligned to the right (numbers)."""
-    cells = [list(headers), *[[str(value) for value in row] for row in rows]]
+    cells = [list(headers), *[[harmless(str(value)).replace("\n", " ") for value in row] for row in rows]]
     widths = [max(display_width(row[column]) for row in cells) for column in range(len(headers))]
     to_the_right = frozenset(right)
     colour = in_colour(sys.stdout)

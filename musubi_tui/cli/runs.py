@@ -126,7 +126,7 @@ def watch(
     run: Annotated[str, typer.Argument(metavar="RUN", help=say("Which run.", "対象の run。"))] = "",
     plain: Annotated[bool, typer.Option("--plain", help=say("Lines for pipes and screen readers.", "パイプやスクリーンリーダー向けの行表示。"))] = False,
     replay: Annotated[Path | None, typer.Option("--replay", metavar="EVENTS", help=say("Play a recorded events.jsonl instead.", "記録された events.jsonl を再生します。"))] = None,
-    speed: Annotated[float, typer.Option("--speed", help=say("Times as fast as it was recorded; 0: at once.", "再生速度の倍率。0 なら待たずに表示。"))] = 0.0,
+    speed: Annotated[float, typer.Option("--speed", min=0, help=say("Times as fast as it was recorded; 0: at once.", "再生速度の倍率。0 なら待たずに表示。"))] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help=say("Print the events, one JSON object per line.", "イベントを 1 行 1 JSON で出力します。"))] = False,
 ) -> int:  # fmt: skip
     from musubi_tui.cli.following import watch as stay
@@ -155,8 +155,9 @@ def watch(
 def logs(
     run: RunArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help=say("Go on until the run ends.", "run の終了まで続けます。"))] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help=say("How many of the last lines; 0: all.", "末尾の行数。0 なら全部。"))] = 50,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help=say("How many of the last lines; 0: all.", "末尾の行数。0 なら全部。"))] = 50,
 ) -> int:  # fmt: skip
+    from engine.events.redaction import redact
     from engine.events.status import ALIVE, true_state
     from musubi_tui.runs.finding import find_run
     from musubi_tui.runs.telling import clean
@@ -169,7 +170,7 @@ def logs(
         text = file.read().splitlines()
         while True:
             for line in text[-lines:] if lines else text:
-                sys.stdout.write(clean(line) + "\n")
+                sys.stdout.write(clean(redact(line)) + "\n")
             sys.stdout.flush()
             alive = follow and true_state(target) in ALIVE
             if alive:
@@ -246,6 +247,12 @@ def set_(
     from musubi_tui.cli.train import parse_overrides
     from musubi_tui.runs.resuming import parse_value
 
+    if "=" not in change:
+        raise UserError.of(
+            "usage",
+            say(f"{change!r} is not of the form KEY=VALUE.", f"{change!r} は KEY=VALUE の形ではありません。"),
+            say("Example: max_train_steps=2000", "例: max_train_steps=2000"),
+        )
     ((key, value),) = parse_overrides([change]).items()
     return _steer(run, "set", {"key": key, "value": parse_value(value)}, timeout, as_json)
 
@@ -350,8 +357,10 @@ def _steer(word: str, command: str, arguments: Mapping[str, Any], timeout: float
     if state not in ALIVE:
         raise UserError.of(
             "not_running",
-            say(f"The run {run.id} is {state}: nobody would obey.", f"run {run.id} は {state} で、命令を受け付けません。"),
-            say(f"`musubi-tui train --resume {run.id}` goes on with it.", f"再開: `musubi-tui train --resume {run.id}`。"),
+            say(f"The run {run.id} is {state}: it takes no commands.", f"run {run.id} は {state} で、命令を受け付けません。"),
+            say(f"Train it further: `musubi-tui train --resume {run.id} --set max_train_steps=N`.", f"さらに学習: `musubi-tui train --resume {run.id} --set max_train_steps=N`。")
+            if state == "done"
+            else say(f"`musubi-tui train --resume {run.id}` goes on with it.", f"再開: `musubi-tui train --resume {run.id}`。"),
             file=run.path,
         )  # fmt: skip
     sent = send(run, command, arguments)

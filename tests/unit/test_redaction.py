@@ -1,0 +1,171 @@
+"""No secret is kept or shown: fed in by files, environment and arguments, looked for in everything a run leaves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.config import Config, load_config, write_run_toml
+from engine.events import Control, EventSink, Failed, RunDirectory, Sample, Status, Warned
+from engine.events.control import Ack, write_ack
+from engine.events.redaction import redact, redacted, redacted_command
+from musubi_tui.cli.output import print_problems, print_table
+from musubi_tui.runs.creating import create_run
+from musubi_tui.runs.home import Home
+from tests.unit.test_job_process import _FRAME
+
+ENVIRONMENT = {
+    "MY_API_TOKEN": "env-token-0123456789",
+    "RUNPOD_API_KEY": "env-key-0123456789",
+    "DB_SECRET": "env-secret-0123456789",
+    "SMTP_PASS": "env-pass-0123456789",
+    "TEAM_WEBHOOK": "https://example.org/env-hook-0123456789",
+    "MUSUBI_TUI_NOTIFY_URL": "https://example.org/env-notify-0123456789",
+}
+BY_LOOKS = [
+    "hf_AbCdEfGhIjKlMnOpQrStUvWx",
+    "sk-proj-abcdefghijklmnop1234",
+    "ghp_abcdefghijklmnopqrst1234",
+    "AKIAABCDEFGHIJKLMNOP",
+]
+BY_NAME = [
+    ("--hf-token opt-value-0123456789", "opt-value-0123456789"),
+    ("wandb_api_key='quoted 0123456789'", "quoted 0123456789"),
+    ('{"password": "json-0123456789"}', "json-0123456789"),
+    ("AWS_SECRET_ACCESS_KEY=shell-0123456789", "shell-0123456789"),
+    ("https://hub.example/?access_token=query-0123456789&x=1", "query-0123456789"),
+    ("https://me:login-0123456789@hub.example/", "login-0123456789"),
+    ("https://hooks.slack.com/services/T0/B0/slack0123456789", "slack0123456789"),
+    ("https://discord.com/api/webhooks/1/discord0123456789", "discord0123456789"),
+    ("Authorization: Bearer bearer-0123456789", "bearer-0123456789"),
+]
+EVERYTHING = "\n".join([*ENVIRONMENT.values(), *BY_LOOKS, *(text for text, _ in BY_NAME)])
+SECRETS = [*ENVIRONMENT.values(), *BY_LOOKS, *(secret for _, secret in BY_NAME)]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+def assert_clean(text: str) -> None:
+    assert [secret for secret in SECRETS if secret in text] == []
+
+
+def everything_below(folder: Path) -> str:
+    return "\n".join(path.read_text("utf-8", "replace") for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("text", [*ENVIRONMENT.values(), *BY_LOOKS, *(text for text, _ in BY_NAME)])
+def test_a_secret_is_found_wherever_it_stands(text: str) -> None:
+    assert "<redacted>" in redact(f"before {text} after")
+    assert_clean(redact(f"before {text} after"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "missing key: blocks.0.self_attn.q.weight",
+        "hf_transfer is not installed",
+        "max_tokens = 123456789",
+        'tokenizer = "/models/tokenizer"',
+        "forward pass: 1.2345678 s",
+        "set learning_rate_factor = 0.5 (keyboard)",
+        "monkey: a monkey on a keyboard",
+    ],
+)
+def test_words_that_only_sound_like_secrets_stay(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_a_path_of_a_file_is_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path))
+    assert redact(f"writing {tmp_path}/a.safetensors") == f"writing {tmp_path}/a.safetensors"
+
+
+def test_names_hide_values_in_structures_and_a_set_command_stays_readable() -> None:
+    values = redacted(
+        {"api_token": "abcdefgh1", "key": "learning_rate_factor", "value": "0.500000000", "n": [1, EVERYTHING]}
+    )
+    assert values["api_token"] == "<redacted>"
+    assert (values["key"], values["value"]) == ("learning_rate_factor", "0.500000000")
+    assert_clean(str(values))
+
+
+def test_a_copied_command_holds_no_secret() -> None:
+    shown = redacted_command(
+        ["musubi-tui", "train", "--hf-token", "plain-0123456789", "--set", "wandb_api_key=abcdefgh1"]
+    )
+    assert shown == "musubi-tui train --hf-token '<redacted>' --set 'wandb_api_key=<redacted>'"
+
+
+def test_hostile_texts_are_read_in_linear_time() -> None:
+    for piece in ("a.b-", "_key", "token_a=", "http://a:", "--api-key ", "hf_"):
+        assert len(redact(piece * 20000 + " token")) > 0
+
+
+def test_events_status_and_answers_hold_no_secret(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "secrets")
+    sink = EventSink(run.events, run.steps_idx, attempt=1)
+    sink.emit(Warned("w", EVERYTHING, EVERYTHING))
+    sink.emit(Failed("f", EVERYTHING, EVERYTHING))
+    sink.emit(Sample(path="a.png", prompt=EVERYTHING))
+    sink.emit(Control("1", "sample", "done", EVERYTHING, {"prompts": [EVERYTHING], "api_key": "named-0123456789"}))
+    assert sink.close()
+    Status("failed", reason=EVERYTHING).write(run)
+    write_ack(run, Ack("1", "save", "refused", EVERYTHING))
+    assert_clean(everything_below(run.path))
+    assert "named-0123456789" not in run.events.read_text()
+
+
+def test_run_toml_and_source_hold_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    preset = tmp_path / "preset.toml"
+    comments = "\n".join(f"# {line}" for line in EVERYTHING.splitlines())
+    preset.write_text(
+        f"{comments}\nfamily = 'wan'\ntask = 't2v-1.3B'\ndit = 'a.safetensors'\nvae = 'b.safetensors'\nt5 = 'c.pth'\n"
+        "huggingface_token = 'hf_AbCdEfGhIjKlMnOpQrStUvWx'\n"
+        "wandb_api_key = 'plainwandb0123456789'\ntraining_comment = 'env-token-0123456789'\n"
+        "on_finish = ['curl', '--token', 'opt-value-0123456789', 'https://hooks.slack.com/services/T0/B0/slack0123456789']\n"
+        "[[datasets]]\nimage_directory = 'data'\nresolution = [64, 64]\n"
+    )
+    run = create_run(load_config(preset), home=Home(tmp_path / "home", "", True))
+    text = everything_below(run.path)
+    assert_clean(text)
+    assert "plainwandb0123456789" not in text
+    assert "image_directory" in (run.source / "preset.toml").read_text()
+
+
+def test_the_log_holds_no_secret_not_even_in_a_traceback(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "log")
+    write_run_toml(Config.of({"family": "wan", "device": "cpu"}), run.run_toml, kind="train", stages=["train"])
+    stage = (
+        "import logging, os\n"
+        "def run_stages(job, names):\n"
+        "    text = os.environ['EVERYTHING']\n"
+        "    print(text); sys.stderr.write(text); logging.warning(text)\n"
+        "    raise RuntimeError(text)\n"
+    )
+    # the variable's own name says nothing; what it holds is told apart by name, looks, or the other variables
+    environment = os.environ | {"EVERYTHING": EVERYTHING, "PYTHONPATH": os.pathsep.join(sys.path)}
+    code = subprocess.run(
+        [sys.executable, "-c", _FRAME.format(stage=stage), str(run.path)], env=environment, cwd=run.path, check=False
+    ).returncode
+    assert code == 1
+    assert "Traceback" in run.engine_log.read_text()
+    assert_clean(everything_below(run.path))
+
+
+def test_complaints_and_tables_hold_neither_secrets_nor_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    from engine.config.problems import Problem
+
+    print_problems([Problem("x", EVERYTHING + "\x1b]52;c;aGk=\x07", EVERYTHING)])
+    print_table(("caption",), [(EVERYTHING + "\x1b[2J",)])
+    captured = capsys.readouterr()
+    assert_clean(captured.out + captured.err)
+    assert "\x1b" not in captured.out + captured.err
