@@ -221,4 +221,9 @@ def _dataset_problems(reading: _Reading, path: Path) -> list[Problem]:
         config, found = check_dataset_config(file, base_dir=base, spec=spec)
     else:
         return []
-    return found if config is None else [*found, *content_problems(config, spec, reading.identity.task)]
+    if config is None:
+        return found
+    values, told = reading.config.values(), {problem.key for problem in reading.problems}
+    models = [slot.option for slot in spec.slots if values[slot.option] is not None or slot.option in told]
+    contents = content_problems(config, spec, reading.identity.task, models=models)
+    return [*found, *(problem if problem.file else replace(problem, file=str(path)) for problem in contents)]

@@ -39,6 +39,8 @@ def read_document(path: Path) -> Document:
             source = read_toml(path)
             return Document(source.data, str(path), source.positions)
         case other:
+            if not path.is_file():
+                read_text(path)  # says that it is not there, or a folder
             raise ConfigError.of(
                 "unknown_file_type",
                 say(

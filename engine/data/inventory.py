@@ -6,7 +6,7 @@ Only headers are read. A dataset whose source is gone is listed from its cache f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from engine.config.language import say
@@ -72,8 +72,13 @@ def scan(
     return result
 
 
-def content_problems(config: DatasetConfig, spec: FamilySpec | None, task: TaskSpec | None) -> list[Problem]:
-    """What ``scan`` complains of, for a check of the whole preset. Of many broken files the first few are told one by one."""
+def content_problems(
+    config: DatasetConfig, spec: FamilySpec, task: TaskSpec | None, *, models: Collection[str]
+) -> list[Problem]:
+    """What ``scan`` complains of, for a check of the whole preset. Of many broken files the first few are told one by one.
+
+    ``models`` are the options that name a model file: those that encode must be among them unless everything is cached.
+    """
     found = scan(config, spec, task, strict=False)
     errors = list(found.errors)
     rest = len(errors) - _MOST_ERRORS
@@ -81,7 +86,31 @@ def content_problems(config: DatasetConfig, spec: FamilySpec | None, task: TaskS
         message = say(f"{rest} more files cannot be trained.", f"他に {rest} 個のファイルが学習できません。")
         fix = say("musubi-tui data buckets lists them.", "musubi-tui data buckets で一覧できます。")
         errors = [*errors[:_MOST_ERRORS], Problem("more_problems", message, fix, file=config.file)]
+    errors += _missing_encoders(found, spec, models)
     return [*errors, *found.warnings]
+
+
+def _missing_encoders(found: Scan, spec: FamilySpec, models: Collection[str]) -> Iterator[Problem]:
+    for slot in spec.slots:
+        if slot.role == "tokenizer" or slot.option in models:
+            continue
+        caches = {item.latent_cache for item in found.items} if "latents" in slot.needed_for else set()
+        caches |= {item.text_cache for item in found.items} if "text" in slot.needed_for else set()
+        if all(cache.exists() for cache in caches):
+            continue
+        where = f" ({slot.files[0]}, {slot.repository})" if slot.files else ""
+        yield Problem(
+            "missing_value",
+            say(
+                f"{slot.option} is not set: the {slot.title}, which encodes what is not cached yet.",
+                f"{slot.option} が未指定です: {slot.title}（未キャッシュのもののエンコードに必要）。",
+            ),
+            say(
+                f'Add {slot.option} = "path/to/file"{where}.',
+                f'{slot.option} = "ファイルのパス" を追加してください{where}。',
+            ),
+            key=slot.option,
+        )
 
 
 class _DatasetScan:

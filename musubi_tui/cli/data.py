@@ -86,7 +86,7 @@ def buckets(
     if stopping:
         narrate(
             say(
-                f'{stopping} files are broken: training would stop before its first step (on_bad_item = "stop").',
+                f'Broken files: {stopping}. Training would stop before its first step (on_bad_item = "stop").',
                 f'壊れたファイルが {stopping} 件あります。学習は開始前に止まります (on_bad_item = "stop")。',
             )
         )

@@ -127,7 +127,10 @@ def check(preset: PresetArgument, as_json: JsonOption = False) -> None:
         if not errors:
             noted = len(warnings)
             narrate(
-                say(f"ok: no errors, {noted} warnings.", f"OK: エラーなし、警告 {noted} 件。")
+                say(
+                    f"ok: no errors, {noted} {'warning' if noted == 1 else 'warnings'}.",
+                    f"OK: エラーなし、警告 {noted} 件。",
+                )
                 if noted
                 else say("ok: nothing to complain about.", "OK: 問題はありません。")
             )

@@ -7,6 +7,7 @@ exit code; a traceback means a bug of ours.
 from __future__ import annotations
 
 import errno
+import re
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -172,7 +173,14 @@ def _usage_text(error: typer.TyperException) -> str:
     if parameter is not None and hasattr(error, "param_type"):  # a parameter that was not given
         hint = parameter.get_error_hint().strip("'")
         return say(f"{hint} is missing.", f"{hint} が指定されていません。")
-    return error.format_message()
+    text = error.format_message()
+    extra = re.fullmatch(r"Got unexpected extra arguments?\(?s?\)? \((.*)\)", text)
+    if extra:
+        return say(f"{extra[1]} is one word too many.", f"余分な引数です: {extra[1]}。")
+    unknown = re.match(r"No such command '(.*?)'", text)
+    if unknown:
+        return say(f"There is no command {unknown[1]!r}.", f"{unknown[1]!r} というコマンドはありません。")
+    return text
 
 
 def _system_error(error: OSError) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.config import LoadedConfig
     from engine.events.rundir import RunDirectory
 
+_PRESET_HELP = say("A file, or a name from `presets list`.", "ファイル、または `presets list` の名前。")
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help=say("Override a value of the preset; may be given several times.", "プリセットの値を上書きします（複数可）。")),
@@ -55,8 +56,9 @@ JsonOption = Annotated[
 )
 def train(
     preset: Annotated[
-        Path | None, typer.Argument(metavar="PRESET", help=say("Preset (TOML).", "プリセット（TOML）。"))
-    ] = None,
+        str,
+        typer.Argument(metavar="PRESET", help=_PRESET_HELP, show_default=False),
+    ] = "",
     resume: Annotated[
         str,
         typer.Option(
@@ -89,7 +91,7 @@ def train(
             ),
             say("`musubi-tui train --help` explains both.", "説明は `musubi-tui train --help` にあります。"),
         )
-    if preset is None:
+    if not preset:
         return resume_run(resume, overrides, detach=detach, plain=plain, as_json=as_json)
     return _start(preset, overrides, "train", None, detach, strict, dry_run, plain, as_json)
 
@@ -103,7 +105,7 @@ def train(
     """
 )
 def cache(
-    preset: Annotated[Path, typer.Argument(metavar="PRESET", help=say("Preset (TOML).", "プリセット（TOML）。"))],
+    preset: Annotated[str, typer.Argument(metavar="PRESET", help=_PRESET_HELP)],
     only: Annotated[
         str,
         typer.Option(
@@ -165,7 +167,7 @@ def parse_overrides(overrides: Sequence[str] | None) -> dict[str, str]:
 
 
 def _start(
-    preset: Path,
+    preset: str,
     overrides: Sequence[str] | None,
     kind: str,
     stages: tuple[str, ...] | None,
@@ -176,9 +178,10 @@ def _start(
     as_json: bool,
 ) -> int:
     from engine.config import secrets_environment
+    from musubi_tui.presets.library import find_preset
     from musubi_tui.runs.creating import create_run, dry_run_text
 
-    loaded = _load(preset, parse_overrides(overrides), strict)
+    loaded = _load(find_preset(preset), parse_overrides(overrides), strict)
     if dry_run:
         text = dry_run_text(loaded, kind=kind, stages=stages)
         if as_json:
@@ -255,8 +258,10 @@ def _report(run: RunDirectory, as_json: bool, *, short: bool) -> None:
         return
     if now.state in ALIVE:
         return
-    narrate(f"{run.id}: {now.state}" + (f" ({now.reason})" if now.reason and not now.errors else ""))
-    if now.state in ("preempted", "stopped", "failed") and now.step:
+    reason = "" if now.errors else now.reason  # an error has been told in full
+    ended = reason if reason.startswith(now.state) else now.state + (f" ({reason})" if reason else "")
+    narrate(f"{run.id}: {ended}")
+    if now.state in ("preempted", "stopped") or (now.state == "failed" and now.step):
         narrate(say(f"Go on with: musubi-tui train --resume {run.id}", f"再開: musubi-tui train --resume {run.id}"))
     for output in now.outputs:
         if output["kind"] != "state":

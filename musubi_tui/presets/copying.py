@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.config.language import say
 from engine.config.problems import ConfigError
+from engine.config.toml_source import read_text
 from engine.events.atomic import write_bytes_atomically
 from musubi_tui.presets.library import own_presets_folder
 
@@ -13,8 +14,9 @@ from musubi_tui.presets.library import own_presets_folder
 def copy_preset(source: Path, to: Path | None, *, force: bool = False) -> Path:
     """Copy byte for byte to a file, into a folder, or (None) into the user's library. Returns the file written.
 
-    Raises ``ConfigError`` when the file exists and ``force`` is not given, or cannot be written.
+    Raises ``ConfigError`` when the source is no text, the file exists and ``force`` is not given, or cannot be written.
     """
+    read_text(source)  # raises for what is no text, and so no preset
     target = own_presets_folder() / source.name if to is None else to
     if target.is_dir():
         target = target / source.name

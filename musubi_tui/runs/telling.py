@@ -210,7 +210,9 @@ def describe(event: Event) -> str:
         case RunEnd(state="failed"):
             return event.state  # the error before it said why
         case RunEnd():
-            return clean(f"{event.state} {event.reason}".rstrip())
+            return clean(
+                event.reason if event.reason.startswith(event.state) else f"{event.state} {event.reason}".rstrip()
+            )
     return ""
 
 

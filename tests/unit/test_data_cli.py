@@ -61,7 +61,7 @@ def test_broken_pictures_are_listed_with_what_a_run_would_do(dataset: Path, caps
     assert run(["data", "buckets", str(dataset), "--family", "wan"]) == 0
     captured = capsys.readouterr()
     assert "unreadable_image" in captured.out
-    assert "training would stop" in captured.err
+    assert "Training would stop" in captured.err
 
 
 @pytest.mark.parametrize(

@@ -110,27 +110,35 @@ def test_check_of_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_check_of_a_good_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "d").touch()
+    for name in ("d", "v", "t"):
+        (tmp_path / name).touch()
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (64, 64)).save(tmp_path / "pictures" / "a.png")
     (tmp_path / "pictures" / "a.txt").write_text("a picture")
     path = tmp_path / "p.toml"
     path.write_text(
-        'family = "wan"\ndit = "d"\n[general]\ncaption_extension = ".txt"\n[[datasets]]\nimage_directory = "pictures"\n'
+        'family = "wan"\ndit = "d"\nvae = "v"\nt5 = "t"\n[general]\ncaption_extension = ".txt"\n[[datasets]]\nimage_directory = "pictures"\n'
     )
     assert run(["presets", "check", str(path)]) == 0
     assert "ok: nothing to complain about." in capsys.readouterr().err
+    path.write_text(path.read_text().replace('vae = "v"\n', ""))
+    assert run(["presets", "check", str(path)]) == 2
+    assert (
+        f"error: {path}: vae is not set: the Wan 2.1 VAE, which encodes what is not cached yet."
+        in capsys.readouterr().err
+    )
 
 
 def test_check_looks_into_the_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "d").touch()
+    for name in ("d", "v", "t"):
+        (tmp_path / name).touch()
     path = tmp_path / "p.toml"
     path.write_text(
-        'family = "wan"\ndit = "d"\n[general]\ncaption_extension = ".txt"\n[[datasets]]\nimage_directory = "pictures"\n'
+        'family = "wan"\ndit = "d"\nvae = "v"\nt5 = "t"\n[general]\ncaption_extension = ".txt"\n[[datasets]]\nimage_directory = "pictures"\n'
     )
     assert run(["presets", "check", str(path)]) == 2
     assert (
-        f"error: {path}:6:1: the dataset's folder does not exist: {tmp_path / 'pictures'}." in capsys.readouterr().err
+        f"error: {path}:8:1: the dataset's folder does not exist: {tmp_path / 'pictures'}." in capsys.readouterr().err
     )
     (tmp_path / "pictures").mkdir()
     assert run(["presets", "check", str(path)]) == 2
@@ -142,6 +150,20 @@ def test_check_looks_into_the_dataset(tmp_path: Path, capsys: pytest.CaptureFixt
     errors = json.loads(capsys.readouterr().out)["errors"]
     assert [error["code"] for error in errors].count("unreadable_image") == 20
     assert "5 more files" in next(error["message"] for error in errors if error["code"] == "more_problems")
+
+
+def test_what_is_no_text_is_not_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.toml").write_bytes(b"\xff\xfe\x00\x80")
+    assert run(["presets", "copy", str(tmp_path / "p.toml"), str(tmp_path / "q.toml")]) == 2
+    assert "is not UTF-8 text" in capsys.readouterr().err
+    assert not (tmp_path / "q.toml").exists()
+
+
+def test_train_takes_the_names_that_check_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "wan-2.1-1.3b-t2v-16gb", "--dry-run"]) == 2
+    assert "wan-2.1-1.3b-t2v-16gb.toml:18:1: dit: there is no" in capsys.readouterr().err
+    assert run(["train", "no-such-preset"]) == 2
+    assert "See: musubi-tui presets list" in capsys.readouterr().err
 
 
 def test_set_and_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
