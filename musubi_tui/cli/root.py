@@ -177,9 +177,9 @@ def _usage_text(error: typer.TyperException) -> str:
     extra = re.fullmatch(r"Got unexpected extra arguments?\(?s?\)? \((.*)\)", text)
     if extra:
         return say(f"{extra[1]} is one word too many.", f"余分な引数です: {extra[1]}。")
-    unknown = re.match(r"No such command '(.*?)'", text)
-    if unknown:
-        return say(f"There is no command {unknown[1]!r}.", f"{unknown[1]!r} というコマンドはありません。")
+    nothing = re.match(r"No such command '(.*?)'", text)
+    if nothing:
+        return say(f"There is no command {nothing[1]!r}.", f"{nothing[1]!r} というコマンドはありません。")
     return text
 
 
