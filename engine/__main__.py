@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import faulthandler
+import logging
 import os
 import sys
 import tomllib
@@ -98,7 +99,7 @@ def _interrupted(attempt: Attempt, request: StopRequest) -> int:
         reason = say(f"preempted ({request.source}); saved", f"中断（{request.source}）、保存済み")
         attempt.finish("preempted", reason, PREEMPTED)
         return PREEMPTED
-    attempt.finish("stopped", say("stopped as asked", "指示により停止"), 0)
+    attempt.finish("stopped", request.explanation or say("stopped as asked", "指示により停止"), 0)
     return 0
 
 
@@ -135,6 +136,8 @@ def _collect_output(log: Path) -> None:
     os.dup2(handle, 2)
     os.close(handle)
     faulthandler.enable()
+    # It recommends, in every run, a package that only 4-bit weights on a CPU would use.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     sys.stdout, sys.stderr = RedactingStream(sys.stdout), RedactingStream(sys.stderr)
 
 

@@ -55,6 +55,8 @@ class Attempt:
         self.from_step = newest_state_step(run) if self.number > 1 else 0
         self.machine = Machine(run.path)
         now = iso_time(time.time())
+        self._began = time.monotonic()
+        self._seconds_before, self._cost_before = (before.seconds, before.cost) if before else (0.0, None)
         self._lock = threading.Lock()
         self._written: Status | None = None
         self._ended = threading.Event()
@@ -73,6 +75,7 @@ class Attempt:
             reason="",
             started=(before.started if before else "") or now,
             ended="",
+            price=None,
         )
         self._write_status(durable=True)
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -80,7 +83,15 @@ class Attempt:
 
     def start(self, config: dict[str, Any], price: float | None = None) -> None:
         """Open the attempt in the event log; ``config`` holds the few values viewers show."""
+        self.update(price=price)
         self.events.emit(RunStart(self.number, self.from_step, config, self.machine.gpu_names(), price))
+
+    def spent(self) -> tuple[float, float | None]:
+        """Seconds and money over all attempts until now; no money when no attempt knew a price."""
+        seconds = time.monotonic() - self._began
+        price = self.status.price
+        cost = self._cost_before if price is None else (self._cost_before or 0.0) + seconds * price / 3600
+        return self._seconds_before + seconds, cost
 
     def start_again_from(self, step: int, config: dict[str, Any], price: float | None = None) -> None:
         """Say that work resumes elsewhere than announced (the newest state was damaged): counts as another attempt."""
@@ -108,13 +119,13 @@ class Attempt:
             self._thread.join()
         self.events.emit(RunEnd(state, reason))
         self.events.close()
-        self.update(state=state, reason=reason, exit_code=exit_code, ended=iso_time(time.time()))
+        self._tally(state=state, reason=reason, exit_code=exit_code, ended=iso_time(time.time()))
         self._write_status(durable=True)
         self.lease.release(self.run)
 
     def leave_at_once(self, reason: str, exit_code: int) -> None:
         """End the process now, without waiting for the thread that trains. Nothing is saved but the reason."""
-        self.update(state="failed", reason=reason, exit_code=exit_code, ended=iso_time(time.time()))
+        self._tally(state="failed", reason=reason, exit_code=exit_code, ended=iso_time(time.time()))
         self._write_status(durable=True)
         self.events.emit(RunEnd("failed", reason))
         self.events.close(timeout=1.0)
@@ -131,7 +142,7 @@ class Attempt:
                 next_status = 0.0
                 self._renew_lease()
                 self._guarded(lambda: self.events.emit(self.machine.read()))
-                self.update(heartbeat=iso_time(time.time()))
+                self._tally(heartbeat=iso_time(time.time()))
             if now >= next_status and self.status != self._written:
                 next_status = now + STATUS_SECONDS
                 self.update(heartbeat=iso_time(time.time()))
@@ -146,6 +157,11 @@ class Attempt:
             if trouble not in self._troubles:
                 self._troubles.add(trouble)
                 sys.stderr.write(trouble)
+
+    def _tally(self, **changes: Any) -> None:
+        """Bring seconds and cost up to date, with other changes."""
+        seconds, cost = self.spent()
+        self.update(seconds=round(seconds, 3), cost=cost, **changes)
 
     def _renew_lease(self) -> None:
         try:

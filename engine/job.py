@@ -6,6 +6,7 @@ at signals, control files or status files itself.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.attempt import Attempt
+from engine.budget import LIMITS, PRICE_VARIABLE, Budget, price_of
 from engine.config.language import say
 from engine.events.control import Ack, Command, unanswered, write_ack
 from engine.events.types import Control, Phase, Progress, Warned
@@ -35,11 +37,12 @@ _SUMMARY = (
 
 @dataclass(frozen=True)
 class StopRequest:
-    """The run is asked to end: by a signal ("preempted") or by a person ("stopped"), ``when`` "now", "save" or "epoch"."""
+    """The run is asked to end: by a signal ("preempted"), or by a person or a budget ("stopped"), ``when`` "now", "save" or "epoch"."""
 
     reason: Literal["preempted", "stopped"]
     when: str = "now"
-    source: str = ""  # "SIGTERM", or the id of the command
+    source: str = ""  # "SIGTERM", the id of the command, "budget"
+    explanation: str = ""  # for a person, where the source alone says too little
 
 
 class Interrupted(Exception):
@@ -105,11 +108,16 @@ class Job:
             f"attempt-{number}-{key}": (number, Command(f"attempt-{number}-{key}", "set", {"key": key, "value": value}))
             for number, values in sorted((changes or {}).items())
             for key, value in values.items()
+            if key not in LIMITS  # the configuration has them already
         }
+        self._price = price_of(config, os.environ)
+        self._budget = Budget.of(config)
         self._commands += [(float("inf"), command) for _, command in self._changes.values()]
         self._refuse_old_commands()
-        attempt.start(self._summary(), config.get("price_per_hour"))
-        attempt.on_tick(self._look_for_commands)
+        attempt.start(self._summary(), self._price)
+        if self._budget.max_cost is not None and self._price is None:
+            self._warn_of_missing_price()
+        attempt.on_tick(self._tick)
 
     @property
     def attempt(self) -> int:
@@ -150,7 +158,7 @@ class Job:
     def resumed_at(self, step: int) -> None:
         """Say from which step this attempt really goes on, when the newest state was passed over."""
         if step != self._attempt.from_step:
-            self._attempt.start_again_from(step, self._summary(), self.config.get("price_per_hour"))
+            self._attempt.start_again_from(step, self._summary(), self._price)
 
     def goes_on_from(self, attempt: int) -> None:
         """Say which attempt saved the state that is resumed: what it was started with is in there, with what came later."""
@@ -176,7 +184,7 @@ class Job:
         with self._lock:
             if self._stop is None or request.reason == "preempted" or self._stop.reason == "stopped":
                 self._stop = request
-        self._attempt.update(state="stopping", reason=request.source)
+        self._attempt.update(state="stopping", reason=request.explanation or request.source)
 
     def commands(self) -> list[Command]:
         """Commands the stage must carry out (save, sample, set), each of which it answers with ``ack``."""
@@ -207,6 +215,21 @@ class Job:
             late = say("It was meant for an earlier attempt.", "以前の実行に対するコマンドです。")
             self.ack(command, "refused", command.error or late)
 
+    def _tick(self) -> None:
+        """What the heartbeat's thread does a few times a second."""
+        self._look_for_commands()
+        reason = self._budget.spent(*self._attempt.spent()) if self._stop is None else ""
+        if reason:
+            self.warn("budget_spent", reason, say("To go on: `runs resume RUN --set max_cost=…` (or max_hours).", "続けるには `runs resume RUN --set max_cost=…`（または max_hours）。"))  # fmt: skip
+            self.request_stop(StopRequest("stopped", "now", "budget", reason))
+
+    def _warn_of_missing_price(self) -> None:
+        self.warn(
+            "no_price",
+            say("max_cost is set, but no price per hour is known: money is not counted.", "max_cost がありますが、1 時間あたりの料金が不明なため計算できません。"),
+            say(f"Set price_per_hour or {PRICE_VARIABLE}, or use max_hours.", f"price_per_hour か {PRICE_VARIABLE} を設定するか、max_hours を使ってください。"),
+        )  # fmt: skip
+
     def _look_for_commands(self) -> None:
         """Read new control files; runs on the heartbeat's thread."""
         now = time.monotonic()
@@ -235,9 +258,20 @@ class Job:
             self._pause(command, True, say("The run waits after this step.", "このステップの後で一時停止します。"))
         elif command.command == "resume":
             self._pause(command, False, say("The run goes on.", "再開しました。"))
+        elif command.command == "set" and command.arguments.get("key") in LIMITS:
+            self._change_budget(command)
         else:
             with self._lock:
                 self._commands.append((now, command))
+
+    def _change_budget(self, command: Command) -> None:
+        key, value = str(command.arguments["key"]), command.arguments.get("value")
+        try:
+            self._budget = self._budget.changed(key, value)
+        except ValueError as refusal:
+            self.ack(command, "refused", str(refusal))
+        else:
+            self.ack(command, "done", f"{key} = {value}")
 
     def _pause(self, command: Command, paused: bool, message: str) -> None:
         if self._stop is not None:

@@ -28,7 +28,7 @@ STOP_WHEN = ("now", "save", "epoch")
 # What `set` may change while a run goes on.
 LIVE_KEYS = (
     "learning_rate_factor", "max_train_steps", "save_every_n_steps", "save_every_n_epochs", "sample_every_n_steps",
-    "sample_every_n_epochs", "sample_prompts",
+    "sample_every_n_epochs", "sample_prompts", "max_cost", "max_hours",
 )  # fmt: skip
 SIZE_LIMIT = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.json")

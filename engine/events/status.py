@@ -32,6 +32,7 @@ ALIVE = frozenset({"starting", "running", "paused", "stopping"})  # states that 
 RESUMABLE = frozenset({"stopped", "preempted", "failed", "orphaned"})
 HEARTBEAT_SECONDS = 5.0
 _Record = TypeVar("_Record", "Status", "Lease")
+_KINDS: dict[str, Any] = {"int": int, "int | None": int, "float": (int, float), "float | None": (int, float)}
 STALE_SECONDS = 60.0  # a heartbeat of another host that is older than this has stopped
 
 
@@ -53,6 +54,9 @@ class Status:
     name: str = ""
     family: str = ""
     kind: str = "train"
+    seconds: float = 0.0  # of engine time over all attempts, pauses included: what is paid for
+    price: float | None = None  # money per hour of the current attempt
+    cost: float | None = None  # money spent over all attempts; None when no price was known
 
     @classmethod
     def read(cls, run: RunDirectory) -> Status | None:
@@ -244,7 +248,7 @@ def _from_values(kind: type[_Record], values: dict[str, Any]) -> _Record | None:
     for item in fields(kind):
         if item.name != "process" and item.name in values:
             value = values[item.name]
-            wanted = int if item.type in ("int", "int | None") else str
+            wanted = _KINDS.get(str(item.type), str)
             if value is not None and (isinstance(value, bool) or not isinstance(value, wanted)):
                 return None
             arguments[item.name] = value

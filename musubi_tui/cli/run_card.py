@@ -6,6 +6,7 @@ import sys
 
 from engine.config.language import say
 from musubi_tui.cli.output import display_width
+from musubi_tui.runs.fetching import copy_line, fetch_line
 from musubi_tui.runs.snapshot import Snapshot
 from musubi_tui.runs.telling import clean, clock, weight
 
@@ -20,6 +21,33 @@ def print_card(now: Snapshot) -> None:
     told += [(say("error", "エラー"), entry) for entry in now.errors]
     for word, entry in told:
         sys.stdout.write(clean(f"{word}: {entry['message']} {entry['fix']}".rstrip()) + "\n")
+    for line in filter(None, (fetch_line(now), copy_line(now))):
+        sys.stdout.write(f"{say('bring it home', '持ち帰る')}: {clean(line)}\n")
+
+
+def _cost(now: Snapshot) -> str:
+    """``4.81 of about 11.20  (2.50 per hour, 1.92 h)``, or the hours alone where no price is known."""
+    hours = f"{now.hours:.2f} h" if now.hours is not None else ""
+    if now.cost is None:
+        return hours
+    total = (
+        say(f" of about {now.cost_total:.2f}", f" / 見込み {now.cost_total:.2f}") if now.cost_total is not None else ""
+    )
+    price = (
+        say(f"{now.price_per_hour:.2f} per hour", f"{now.price_per_hour:.2f}/時")
+        if now.price_per_hour is not None
+        else ""
+    )
+    return f"{now.cost:.2f}{total}  ({', '.join(filter(None, (price, hours)))})"
+
+
+def _stop(now: Snapshot) -> str:
+    if now.stop_seconds is None or now.state not in ("running", "paused"):
+        return ""
+    return say(
+        f"takes about {now.stop_seconds:.1f} s (a step and a saved state)",
+        f"約 {now.stop_seconds:.1f} 秒（1 ステップと状態の保存）",
+    )
 
 
 def _facts(now: Snapshot) -> list[tuple[str, str]]:
@@ -43,6 +71,8 @@ def _facts(now: Snapshot) -> list[tuple[str, str]]:
         (say("ended", "終了"), now.ended or ""),
         (say("engine", "エンジン"), f"pid {now.pid} on {now.host}" if now.pid else ""),
         ("GPU", now.gpu),
+        (say("cost", "費用"), _cost(now)),
+        (say("safe stop", "安全停止"), _stop(now)),
         (say("folder", "フォルダー"), now.run_dir),
     ]
     for entry in now.validation[:1] + now.validation[1:][-1:]:

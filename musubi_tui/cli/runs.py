@@ -101,12 +101,13 @@ def _check_state(state: str) -> None:
 )
 def show(run: RunArgument, as_json: JsonOption = False) -> int:
     from musubi_tui.cli.run_card import print_card
+    from musubi_tui.runs.fetching import fetch_line
     from musubi_tui.runs.finding import find_run
     from musubi_tui.runs.snapshot import snapshot
 
     now = snapshot(find_run(run))
     if as_json:
-        print_json(now.as_json())
+        print_json(now.as_json() | {"fetch": fetch_line(now)})
     else:
         print_card(now)
     return OK

@@ -50,6 +50,11 @@ class Snapshot:
     host: str
     pid: int | None
     heartbeat: str | None
+    price_per_hour: float | None = None
+    hours: float | None = None  # of engine time over all attempts, pauses included
+    cost: float | None = None  # money spent
+    cost_total: float | None = None  # money spent when the run will be done, at this pace
+    stop_seconds: float | None = None  # how long a safe stop takes: a step and a saved state
     gpu: str = ""
     outputs: tuple[dict[str, Any], ...] = ()  # {kind, path, step}
     progress: dict[str, Any] | None = None  # {phase, done, total} of the phase that goes on
@@ -120,6 +125,8 @@ def _fold(run: RunDirectory, records: list[Record]) -> Snapshot:
         host=process.host if process else "",
         pid=process.pid if process else None,
         heartbeat=(status.heartbeat or None) if status else None,
+        **_money(status, remaining * seconds if seconds is not None and state in ALIVE else None),
+        stop_seconds=_stop_seconds(records, seconds),
         gpu=start.gpu if start else "",
         outputs=tuple(_outputs(records)),
         progress=_progress(attempt) if state in ALIVE else None,
@@ -131,6 +138,32 @@ def _fold(run: RunDirectory, records: list[Record]) -> Snapshot:
         warnings=tuple(_problems(attempt, Warned)),
         errors=tuple(_problems(attempt, Failed)),
     )
+
+
+def _money(status: Status | None, eta_seconds: float | None) -> dict[str, float | None]:
+    """Price, hours, money spent and projected."""
+    if status is None:
+        return {}
+    total = None
+    if status.cost is not None and status.price is not None and eta_seconds is not None:
+        total = status.cost + eta_seconds * status.price / 3600
+    return {
+        "price_per_hour": status.price,
+        "hours": _rounded(status.seconds / 3600) if status.seconds else None,
+        "cost": _rounded(status.cost),
+        "cost_total": _rounded(total),
+    }
+
+
+def _stop_seconds(records: list[Record], step_seconds: float | None) -> float | None:
+    """The median step and the median state that was saved so far; None before there was one of each."""
+    saved = [
+        record.event.seconds
+        for record in records
+        if isinstance(record.event, Checkpoint) and record.event.kind == "state" and record.event.seconds is not None
+    ]
+    median = _median(saved)
+    return None if median is None or step_seconds is None else _rounded(step_seconds + median)
 
 
 def _outputs(records: list[Record]) -> list[dict[str, Any]]:

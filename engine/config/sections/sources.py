@@ -74,6 +74,19 @@ class RunSection(Section):
         en="Rent of the machine per hour in your currency; recorded with the run, so that its cost can be told.",
         ja="マシンの 1 時間あたりの料金。実行と一緒に記録され、費用の計算に使われます。",
     )
+    max_cost: float | None = option(
+        None,
+        minimum=0.01,
+        en="Money after which the run saves and stops, counted over all its attempts; needs price_per_hour.",
+        ja="この金額に達すると保存して停止します (すべての試行の合計)。price_per_hour が必要です。",
+    )
+    max_hours: float | None = option(
+        None,
+        minimum=0.0001,
+        unit="hours",
+        en="Hours of engine time, pauses included, after which the run saves and stops, counted over all its attempts.",
+        ja="この時間 (一時停止を含む、すべての試行の合計) に達すると保存して停止します。",
+    )
     training_comment: str | None = option(
         None,
         musubi=None,

@@ -1,0 +1,61 @@
+"""The line that brings a run's LoRA and samples home, to be typed on the machine at home.
+
+Rented machines know by which address they are reached: RunPod and Vast put it into the environment. Anywhere else the host's
+own name must do.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from musubi_tui.runs.snapshot import Snapshot
+
+_PROVIDERS = (("RUNPOD_PUBLIC_IP", "RUNPOD_TCP_PORT_22"), ("PUBLIC_IPADDR", "VAST_TCP_PORT_22"))
+
+
+def fetch_line(now: Snapshot, environment: Mapping[str, str] | None = None) -> str:
+    """``rsync`` over ssh of the LoRA files that still exist and the samples; empty when there are none."""
+    paths = _wanted(now)
+    if not paths:
+        return ""
+    host, port = _address(now, os.environ if environment is None else environment)
+    shell = ["-e", f"ssh -p {port}"] if port else []
+    first, *others = paths
+    words = [
+        "rsync",
+        "-av",
+        "--progress",
+        *shell,
+        f"{host}:{first}",
+        *(f":{path}" for path in others),
+        f"./{now.name}/",
+    ]
+    return shlex.join(words)
+
+
+def copy_line(now: Snapshot, environment: Mapping[str, str] | None = None) -> str:
+    """The same with ``scp``, for machines without rsync."""
+    paths = _wanted(now)
+    if not paths:
+        return ""
+    host, port = _address(now, os.environ if environment is None else environment)
+    return shlex.join(["scp", "-r", *(["-P", port] if port else []), *(f"{host}:{path}" for path in paths), "."])
+
+
+def _wanted(now: Snapshot) -> list[str]:
+    loras = [entry["path"] for entry in now.outputs if entry["kind"] == "lora" and os.path.exists(entry["path"])]
+    folders = {str(Path(entry["path"]).parent) for entry in now.outputs if entry["kind"] == "sample"}
+    return [*loras, *sorted(folder for folder in folders if os.path.isdir(folder))]
+
+
+def _address(now: Snapshot, environment: Mapping[str, str]) -> tuple[str, str]:
+    """(user@host, port): the provider's, else the name of the host that ran it."""
+    user = getpass.getuser()
+    for host, port in _PROVIDERS:
+        if environment.get(host) and environment.get(port, "").isdigit():
+            return f"{user}@{environment[host]}", environment[port]
+    return f"{user}@{now.host or 'HOST'}", ""
