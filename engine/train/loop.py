@@ -330,6 +330,8 @@ class _Training:
             case "set":
                 key, value = str(arguments.get("key", "")), arguments.get("value")
                 self.live.set(key, value, step=self.position.step)
+                if self.position.step:
+                    self.save_state()  # what was answered with "done" outlives a kill
                 return f"{key} = {getattr(self.live, key)}"
         raise ValueError(say(f"Unknown command {command!r}.", f"不明なコマンド {command!r} です。"))
 

@@ -146,3 +146,20 @@ def test_without_the_photograph_packages_the_fix_is_a_command(monkeypatch: pytes
     monkeypatch.setattr(photographs, "find_spec", lambda name: None)
     with pytest.raises(MissingRequirement, match="pip install scikit-image scikit-learn"):
         photographs.write_photographs(tmp_path / "pictures")
+
+
+def test_what_diffusers_keeps_in_fp32_stays_there(sets: dict[str, TinySet]) -> None:
+    from engine.checkpoints.load import load_transformer
+
+    for family, made in sets.items():
+        (dit,) = made.models.glob("*tiny_bf16.safetensors")
+        transformer = load_transformer(
+            get_family(family).load_model(), dit, device=torch.device("cpu"), dtype=torch.bfloat16
+        )
+        kept = tuple(transformer._keep_in_fp32_modules or ())
+        wrong = [
+            name
+            for name, parameter in transformer.named_parameters()
+            if set(name.split(".")) & set(kept) and parameter.dtype != torch.float32
+        ]
+        assert wrong == []

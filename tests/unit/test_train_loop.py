@@ -213,6 +213,22 @@ def test_nan_stops_the_run_and_saves_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path).rglob("*.safetensors"))
 
 
+def test_a_change_that_was_answered_outlives_a_kill(tmp_path: Path) -> None:
+    def kill_after_setting(job: FakeJob) -> None:
+        if job.steps[-1:] == [3]:
+            job.queue.append(Command("a", "set", {"key": "max_train_steps", "value": 5}))
+        if job.steps[-1:] == [4]:
+            raise KeyboardInterrupt
+
+    killed = Attempt(tmp_path, script=kill_after_setting)
+    with pytest.raises(KeyboardInterrupt):
+        killed.go()
+    assert killed.job.acks == [("set", "done", "max_train_steps = 5")]
+    resumed = Attempt(tmp_path)
+    assert resumed.go().step == 5
+    assert resumed.job.resumed_from == 3
+
+
 def test_a_gradient_that_is_no_number_reaches_no_state(tmp_path: Path) -> None:
     attempt = Attempt(tmp_path, save_every_n_steps=5, save_state=True, max_train_steps=20)
 

@@ -70,11 +70,13 @@ class WanModel:
         blocks=("WanTransformerBlock",),
         exclude=(r".*(patch_embedding|text_embedding|time_embedding|time_projection|norm|head).*",),
     )
-    # The time signal modulates every block; in bf16 it has 8 bits, and neighbouring timesteps become one.
+    # The time signal modulates every block; in bf16 it has 8 bits, and neighbouring timesteps become one. Of the norms,
+    # which diffusers computes in fp32, only the second has weights.
     keep_fp32: tuple[str, ...] = (
         "condition_embedder.time_embedder",
         "condition_embedder.time_proj",
         "scale_shift_table",
+        "norm2",
     )
 
     def detect(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
