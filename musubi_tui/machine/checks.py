@@ -19,9 +19,10 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from engine.config.language import language, say
+from engine.config.problems import ConfigError
 from musubi_tui.machine.gpus import Gpu, read_gpus
 from musubi_tui.machine.memory import memory_bytes
-from musubi_tui.runs.home import Home, find_home
+from musubi_tui.runs.home import file_system, find_home
 
 GIB = 1 << 30
 _ENOUGH_DISK = 20 * GIB  # caches, states and LoRAs of a first project; model files come on top
@@ -60,7 +61,7 @@ def check_machine() -> Iterator[Finding]:
     yield _torch(gpus)
     yield from _gpus(gpus)
     yield _memory()
-    yield _home(find_home())
+    yield _home()
     yield _disk()
     yield _cores()
     yield _text()
@@ -199,9 +200,34 @@ def _memory() -> Finding:
     )
 
 
-def _home(home: Home) -> Finding:
-    values = {"home": str(home.path), "survives": home.survives, "reason": home.reason}
+def _home() -> Finding:
     title = say("Runs live in", "run の場所")
+    try:
+        home = find_home()
+    except ConfigError as error:
+        problem = error.problems[0]
+        return Finding("home", Verdict.MISSING, title, f"{problem.location()}: {problem.message}", problem.fix)
+    values = {"home": str(home.path), "survives": home.survives, "reason": home.reason}
+    existing = next(path for path in (home.path, *home.path.parents) if path.exists())
+    if (
+        not existing.is_dir()
+        or file_system(existing) in ("proc", "sysfs")
+        or not os.access(existing, os.W_OK | os.X_OK)
+    ):
+        return Finding(
+            "home",
+            Verdict.MISSING,
+            title,
+            say(
+                f"{home.path}: {existing} is not a folder that can be written ({home.reason}).",
+                f"{home.path}: {existing} は書き込めるフォルダーではありません（{home.reason}）。",
+            ),
+            say(
+                "Set MUSUBI_TUI_HOME to a folder that can be written.",
+                "MUSUBI_TUI_HOME に書き込めるフォルダーを設定してください。",
+            ),
+            values,
+        )
     if home.survives:
         return Finding("home", Verdict.OK, title, f"{home.path}  ({home.reason})", values=values)
     return Finding(

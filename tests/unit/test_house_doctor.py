@@ -72,6 +72,21 @@ def test_a_cpu_build_beside_a_card_is_a_gap(
     assert found["gpu"]["total"] == CARD.total
 
 
+def test_a_home_that_cannot_be_used_is_a_gap(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MUSUBI_TUI_HOME", str(tmp_path / "file" / "home"))
+    assert findings(capsys, code=3)["home"]["verdict"] == "missing"
+    monkeypatch.delenv("MUSUBI_TUI_HOME")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "musubi-tui").mkdir()
+    (tmp_path / "musubi-tui" / "config.toml").write_text("home = 3")
+    told = findings(capsys, code=3)
+    assert "config.toml" in told["home"]["text"]
+    assert "cores" in told  # the report goes on
+
+
 def test_runs_on_a_containers_own_disk_are_a_note(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
