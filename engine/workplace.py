@@ -135,7 +135,20 @@ class Workplace:
             )
             for item in items
         ]  # fmt: skip
-        write_text_atomically(self.job.run.items, "\n".join(lines) + "\n")
+        text = "\n".join(lines) + "\n"
+        try:
+            before = self.job.run.items.read_text("utf-8") if self.job.attempt > 1 else text
+        except (OSError, ValueError):
+            before = text
+        if before != text:
+            self.job.warn(
+                "dataset_changed",
+                say("The dataset is not what it was in the attempt before: the run goes on with other pictures, captions or sizes, "
+                    "not step for step as if it had never stopped.",
+                    "データセットが前回から変わっています。画像・キャプション・サイズが異なるため、止めなかった場合と同じ結果にはなりません。"),
+                say("If that was not meant, restore the files and resume again.", "意図しない変更なら、ファイルを元に戻して再開し直してください。"),
+            )  # fmt: skip
+        write_text_atomically(self.job.run.items, text)
 
 
 def _present(choice: str) -> str:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from engine.events.reader import story
 from engine.events.rundir import RunDirectory
 from engine.events.status import Status
-from engine.events.types import Checkpoint, Step
+from engine.events.types import Checkpoint, Step, Warned
 from tests.e2e.engine_child import Child, new_run, of_type, start, train
 
 SHORT = {"max_train_steps": "24", "sample_prompts": "", "validation_items": "0", "lr_scheduler": "cosine"}
@@ -45,7 +45,7 @@ def test_a_signal_saves_and_the_resumed_run_is_bit_equal(tiny, number):
     assert (status.state, status.exit_code) == ("preempted", 75)
     (state,) = [event for event in of_type(child.run, Checkpoint) if event.kind == "state"]
     assert state.step >= 5
-    assert not list(child.run.state.glob("*tmp*"))
+    assert [path.name for path in child.run.state.iterdir()] == [f"{state.step:08d}-1"]
     assert start(child.run).wait() == 0
     assert Status.read(child.run).state == "done"
     assert_same_result(child.run, undisturbed)
@@ -66,7 +66,8 @@ def test_kill_9_at_a_random_moment_loses_only_what_came_after_the_last_state(tin
         assert child.wait() == -signal.SIGKILL
     assert start(run).wait() == 0
     assert_same_result(run, undisturbed)
-    assert not [path for path in run.output.rglob("*") if "tmp" in path.name]
+    assert not list(run.state.glob(".building-*"))  # what a kill left there is gone with the next save
+    assert all(load_file(path) for path in run.output.rglob("*.safetensors"))
     sequence = [record.seq for record in story(run.events)]
     assert sequence == sorted(sequence)
 
@@ -122,3 +123,20 @@ def command(child: Child, name: str, what: str, **arguments: object) -> dict:
     answer = child.run.control / f"{name}.ack.json"
     child.until(lambda _: answer.exists(), 20)
     return json.loads(answer.read_text())
+
+
+def test_a_resumed_run_says_when_its_pictures_or_its_newest_state_are_not_what_they_were(tiny):
+    preset = tiny("wan") / "preset.toml"
+    run = new_run(preset, {**SHORT, "save_every_n_steps": "4", "save_state": "true", "max_train_steps": "2000"})
+    child = start(run)
+    child.until(lambda records: sum(isinstance(r.event, Checkpoint) and r.event.kind == "state" for r in records) >= 2)
+    child.kill(signal.SIGTERM)
+    assert child.wait() == 75
+    newest = max(run.state.iterdir(), key=lambda folder: folder.name)
+    (newest / "adapter.safetensors").write_bytes(b"half")
+    next((preset.parent / "data" / "pictures").glob("*.txt")).write_text("another caption", encoding="utf-8")
+    again = start(run)
+    again.until(lambda records: any(isinstance(r.event, Warned) and r.event.code == "damaged_state" for r in records))
+    again.kill(signal.SIGTERM)
+    assert again.wait() == 75
+    assert {"dataset_changed", "damaged_state"} <= {warning.code for warning in of_type(run, Warned)}
