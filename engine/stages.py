@@ -23,6 +23,7 @@ from engine.planner.disk import (
     adapter_bytes,
     check_space,
     check_writable,
+    files_kept,
     latent_cache_bytes,
     state_bytes,
     text_cache_bytes,
@@ -96,10 +97,15 @@ def train_lora(place: Workplace) -> None:
     network = build_network(config, transformer, place.family_model, device=device)
     previewer.attach(transformer, network)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    saves = 2 + steps_of(config, place.plan) // (config.save.save_every_n_steps or 10**9)
+    save, steps = config.save, steps_of(config, place.plan)
+    epochs = steps // place.plan.batches_per_epoch
+    of_epochs = None if save.save_last_n_epochs is None else save.save_last_n_epochs * (save.save_every_n_epochs or 1)
+    saves = 2 + files_kept(steps, save.save_every_n_steps, save.save_last_n_steps)
+    saves += files_kept(epochs, save.save_every_n_epochs, of_epochs)
+    one = adapter_bytes(parameters, 2 if save.save_precision in ("bf16", "fp16") else 4)
     check_space(
         [
-            (place.output_dir, saves * adapter_bytes(parameters)),
+            (place.output_dir, saves * one * max(1, len(config.network.lora_dialects))),
             (job.run.state, (config.save.keep_states + 1) * state_bytes(parameters)),
         ]
     )

@@ -38,6 +38,14 @@ def adapter_bytes(parameters: int, precision_bytes: int = 4) -> int:
     return parameters * precision_bytes + _HEADER
 
 
+def files_kept(steps: int, every: int | None, distance: int | None = None) -> int:
+    """How many files lie there at most when one is saved ``every`` so many steps and those ``distance`` behind go."""
+    if not every:
+        return 0
+    kept = steps // every
+    return kept if distance is None else min(kept, distance // every + 2)
+
+
 def state_bytes(parameters: int) -> int:
     """Size of one resume state: the adapter and both Adam moments in fp32."""
     return 3 * parameters * 4 + _HEADER

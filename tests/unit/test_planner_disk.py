@@ -11,6 +11,7 @@ import pytest
 from engine.config.problems import ConfigError, MissingRequirement
 from engine.families import get_family
 from engine.planner import disk
+from engine.train.saver import step_to_remove
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -40,3 +41,14 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_option(tmp_path):
 def test_probe_leaves_nothing_behind(tmp_path: Path):
     disk.check_writable({"output_dir": tmp_path / "out"})
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(("steps", "every", "last"), [(100, None, None), (100, 10, None), (100, 10, 25), (1000, 7, 40)])
+def test_files_that_make_room_are_not_counted(steps: int, every: int | None, last: int | None):
+    there: set[int] = set()
+    most = 0
+    for step in range(every or steps + 1, steps + 1, every or 1):
+        there.add(step)
+        most = max(most, len(there))
+        there.discard(step_to_remove(step, every or 1, last))
+    assert most <= disk.files_kept(steps, every, last) <= most + 1
