@@ -5,6 +5,7 @@ They read top to bottom as a person would do the work; everything they use is bu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from accelerate.utils import set_seed
@@ -98,7 +99,7 @@ def train_lora(place: Workplace) -> None:
     previewer.attach(transformer, network)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     save, steps = config.save, steps_of(config, place.plan)
-    epochs = steps // place.plan.batches_per_epoch
+    epochs = steps // math.ceil(place.plan.batches_per_epoch / config.training.gradient_accumulation_steps)
     of_epochs = None if save.save_last_n_epochs is None else save.save_last_n_epochs * (save.save_every_n_epochs or 1)
     saves = 2 + files_kept(steps, save.save_every_n_steps, save.save_last_n_steps)
     saves += files_kept(epochs, save.save_every_n_epochs, of_epochs)
