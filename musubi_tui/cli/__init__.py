@@ -68,6 +68,12 @@ COMMANDS: dict[str, Entry] = {
         "group",
         say("List, show, watch and control runs.", "run の一覧・表示・監視・操作。"),
     ),
+    "queue": Entry(
+        "musubi_tui.cli.queue",
+        "app",
+        "group",
+        say("Line up trainings, one per GPU.", "学習を順番待ちにします（GPU ごとに 1 件）。"),
+    ),
     "models": Entry(
         "musubi_tui.cli.models",
         "app",

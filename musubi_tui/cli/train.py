@@ -181,7 +181,7 @@ def _start(
     from musubi_tui.presets.library import find_preset
     from musubi_tui.runs.creating import create_run, dry_run_text
 
-    loaded = _load(find_preset(preset), parse_overrides(overrides), strict)
+    loaded = load_preset(find_preset(preset), parse_overrides(overrides), strict)
     if dry_run:
         text = dry_run_text(loaded, kind=kind, stages=stages)
         if as_json:
@@ -195,7 +195,8 @@ def _start(
     return _run(run, device=str(config.run.device), secrets=secrets_environment(config), detach=detach, plain=plain, as_json=as_json)  # fmt: skip
 
 
-def _load(preset: Path, overrides: dict[str, str], strict: bool) -> LoadedConfig:
+def load_preset(preset: Path, overrides: dict[str, str], strict: bool) -> LoadedConfig:
+    """A preset with its overrides, checked; warnings are told, or errors when ``strict``. Raises ``ConfigError``."""
     from engine.config import load_config
 
     loaded = load_config(preset, overrides, check_files=True)

@@ -12,6 +12,7 @@ from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, Lease, Status, true_state
 from musubi_tui.runs.home import known_homes
+from musubi_tui.runs.queue import entry_of
 from musubi_tui.runs.registry import Registry
 from musubi_tui.runs.resuming import run_option
 
@@ -85,3 +86,11 @@ def refuse_unless_removable(run: RunDirectory) -> None:
             say(f"Stop it first: `musubi-tui runs stop {run.id}`.", f"先に停止してください: `musubi-tui runs stop {run.id}`。"),
             file=run.path,
         )  # fmt: skip
+    for home in known_homes():
+        if entry_of(home, run) is not None:
+            raise UserError.of(
+                "run_queued",
+                say(f"The run {run.id} is in the queue.", f"run {run.id} はキューに入っています。"),
+                say(f"Take it out first: `musubi-tui queue rm {run.id}`.", f"先に外してください: `musubi-tui queue rm {run.id}`。"),
+                file=run.path,
+            )  # fmt: skip
