@@ -6,7 +6,6 @@ import hashlib
 import math
 import os
 import struct
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +46,9 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: Mapping
     header = {**metadata, **hashes(tensors, metadata)} if metadata else dict(metadata)
     content = save(tensors, header)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Not mkstemp: a LoRA is for others to load, so it gets the permissions the user's umask gives new files.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

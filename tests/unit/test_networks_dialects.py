@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from engine.config.problems import CheckpointError
 from engine.networks.build import build_network, merge_lora
 from engine.networks.dialects import DIALECTS, Dialect, read_lora
+from engine.networks.files import save_tensors
 from engine.networks.lora import LoraNetwork
 from tests.unit.test_networks_lora import FUSED, Model, fused, randomised
 from tests.unit.train_bench import FAMILY, adapter, tiny_wan
@@ -222,3 +223,11 @@ def test_wan_files_name_the_original_model(tmp_path: Path) -> None:
     assert "diffusion_model.blocks.1.cross_attn.o.lora_A.weight" in load_file(tmp_path / "c.safetensors")
     assert "transformer.blocks.1.attn2.to_out.0.lora_A.weight" in load_file(tmp_path / "d.safetensors")
     assert FAMILY.names.to_diffusers("blocks.1.cross_attn.o") == ("blocks.1.attn2.to_out.0",)
+
+
+def test_a_lora_file_has_the_permissions_of_new_files(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    pair = {"lora_unet_a.lora_down.weight": torch.ones(2, 4), "lora_unet_a.lora_up.weight": torch.ones(4, 2)}
+    save_tensors({**pair, "lora_unet_a.alpha": torch.tensor(2.0)}, tmp_path / "a.safetensors", {})
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "plain"]
