@@ -165,7 +165,8 @@ def move(
 def rm(entry: EntryArgument, as_json: JsonOption = False) -> int:
     from musubi_tui.runs import queueing
 
-    removed, deleted = queueing.remove(_queue(), entry)
+    home = _queue().folder.parent
+    removed, deleted = queueing.remove(queueing.file_of(home, entry), entry)
     if as_json:
         print_json({"id": removed.id, "run": removed.run.id, "run_deleted": deleted})
     else:

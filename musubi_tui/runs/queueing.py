@@ -64,6 +64,15 @@ def remove(file: QueueFile, word: str) -> tuple[Entry, bool]:
     return entry, unused
 
 
+def file_of(home: Path, word: str) -> QueueFile:
+    """The queue in which a run (by its id) stands whose machine is gone, else this machine's."""
+    mine, *others = all_queues(home)
+    for file in others:
+        if any(entry.run.id == word for entry in file.read().entries) and supervisor_of(file) is None:
+            return file
+    return mine
+
+
 def release(file: QueueFile, words: Collection[str] = ()) -> Queue:
     """Lift the hold and the rest after a preemption; entries named by ``words`` that ended are tried again first."""
 

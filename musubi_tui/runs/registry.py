@@ -22,7 +22,7 @@ from musubi_tui.runs.snapshot import Snapshot, brief, snapshot
 
 SETTLED_SECONDS = 3.0  # a status that is younger may be followed by a last word on the same clock tick
 _FIELDS = frozenset(item.name for item in fields(Snapshot))
-_LISTS = ("outputs", "validation", "warnings", "errors")
+_LISTS = [item.name for item in fields(Snapshot) if str(item.type).startswith("tuple")]
 
 
 @dataclass(frozen=True)

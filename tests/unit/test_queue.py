@@ -200,6 +200,8 @@ def test_another_machine_is_shown_and_taken_over_once_it_is_gone(capsys: pytest.
     entries = [Entry(number, "old-pod", str(run.path), state, gpus=("3",)) for number, (run, state) in enumerate(zip(runs, ("running", "waiting", "done")))]  # fmt: skip
     theirs.edit(lambda now: replace(now, entries=tuple(entries), next_id=4))
     assert [entry["host"] for entry in listed(capsys)] == [queue().host, "old-pod"]
+    assert musubi(["queue", "rm", runs[2].id]) == 0  # by its id: the machine is gone
+    assert len(theirs.read().entries) == 2
     record = {"process": asdict(lost), "heartbeat": iso_time(time.time())}
     theirs.supervisor.write_text(json.dumps(record))
     assert musubi(["queue", "run", "--from", "old-pod"]) == 2
@@ -208,7 +210,7 @@ def test_another_machine_is_shown_and_taken_over_once_it_is_gone(capsys: pytest.
         take_over(find_home().path, "nobody")
     taken = take_over(find_home().path, "old-pod")
     assert [(entry.run.path, entry.state, entry.gpus) for entry in taken] == [(runs[0].path, "waiting", None), (runs[1].path, "waiting", None)]  # fmt: skip
-    assert [entry.state for entry in theirs.read().entries] == ["done"]
+    assert theirs.read().entries == ()
     assert [entry.host for entry in queue().read().entries] == [queue().host] * 2
 
 

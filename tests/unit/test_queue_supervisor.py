@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -200,3 +203,35 @@ def test_a_run_in_the_queue_is_not_deleted(capsys: pytest.CaptureFixture[str]) -
     assert "queue rm" in capsys.readouterr().err
     assert entry.run.exists()
     assert find_home().path in entry.run.path.parents
+
+
+_AT_A_TERMINAL = """
+import sys, time
+from pathlib import Path
+from musubi_tui.runs.queue import QueueFile
+from musubi_tui.runs.supervisor import ensure_supervisor
+print("pid", ensure_supervisor(QueueFile(Path(sys.argv[1]))).pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_it_survives_the_terminal() -> None:
+    line_up("a")
+    queue().edit(lambda now: replace(now, quiet_until=time.time() + 60))  # something to wait for, nothing to start
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, "-c", _AT_A_TERMINAL, str(find_home().path)])
+    told = b""
+    while b"\n" not in told:
+        told += os.read(terminal, 1024)
+    os.close(terminal)  # the kernel sends HUP to everything that belongs to it
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGHUP
+    living = supervisor_of(queue())
+    assert living
+    assert living.pid == int(told.split()[1])
+    os.kill(living.pid, signal.SIGHUP)
+    time.sleep(0.3)
+    assert living.runs_here()
+    os.kill(living.pid, signal.SIGTERM)
+    wait_until(lambda: not living.runs_here())
+    assert "ends" in queue().log.read_text()
