@@ -11,6 +11,7 @@ import faulthandler
 import logging
 import os
 import sys
+import threading
 import tomllib
 import traceback
 from pathlib import Path
@@ -22,6 +23,7 @@ from engine.config.problems import Problem, UserError
 from engine.events.redaction import RedactingStream
 from engine.events.rundir import RunDirectory
 from engine.events.types import Failed
+from engine.hooks import HookPlan, run_afterwards
 from engine.job import Interrupted, Job, StopRequest
 from engine.signals import SignalWatch
 
@@ -39,6 +41,7 @@ def main(arguments: list[str]) -> int:
         return 2
     signals = SignalWatch()
     _collect_output(run.engine_log)
+    plan = HookPlan.take(os.environ)
     try:
         attempt = Attempt(run)
     except UserError as error:
@@ -48,6 +51,7 @@ def main(arguments: list[str]) -> int:
         problem = _explain(error, run)
         sys.stderr.write(f"{problem}\n")
         return 3 if problem.code == "disk_full" else 1
+    attempt.on_end(lambda hook: _afterwards(plan, attempt, signals, hook))
     try:
         return _work(attempt, signals)
     except Interrupted as interruption:
@@ -80,8 +84,15 @@ def _work(attempt: Attempt, signals: SignalWatch) -> int:
     from engine.stages import run_stages  # the first import of torch: it takes seconds, and the run is visible by now
 
     run_stages(job, document.stages)
-    job.finish("done")
+    attempt.finish("done", "", 0, hook="on_finish")
     return 0
+
+
+def _afterwards(plan: HookPlan, attempt: Attempt, signals: SignalWatch, hook: str) -> None:
+    """The hook, while a signal still means that the machine goes down."""
+    hurried = threading.Event()
+    signals.tell(first=lambda name: hurried.set(), again=lambda name, number: attempt.leave_at_once(name, number))
+    run_afterwards(plan, attempt, hook, hurried)
 
 
 def _changes(attempt: Attempt) -> dict[int, dict[str, Any]]:
@@ -97,9 +108,11 @@ def _changes(attempt: Attempt) -> dict[int, dict[str, Any]]:
 def _interrupted(attempt: Attempt, request: StopRequest) -> int:
     if request.reason == "preempted":
         reason = say(f"preempted ({request.source}); saved", f"中断（{request.source}）、保存済み")
-        attempt.finish("preempted", reason, PREEMPTED)
+        attempt.finish("preempted", reason, PREEMPTED, hook="on_preempt")
         return PREEMPTED
-    attempt.finish("stopped", request.explanation or say("stopped as asked", "指示により停止"), 0)
+    # A person who stops a run is there and needs no hook; a budget stops it when nobody looks.
+    hook = "on_finish" if request.source == "budget" else ""
+    attempt.finish("stopped", request.explanation or say("stopped as asked", "指示により停止"), 0, hook=hook)
     return 0
 
 
@@ -109,7 +122,7 @@ def _failed(attempt: Attempt, problems: tuple[Problem, ...], exit_code: int) -> 
         message = f"{where}: {problem.message}" if where else problem.message
         attempt.events.emit(Failed(problem.code, message, problem.fix))
         sys.stderr.write(f"{problem}\n")
-    attempt.finish("failed", problems[0].message if problems else "", exit_code)
+    attempt.finish("failed", problems[0].message if problems else "", exit_code, hook="on_error")
     return exit_code
 
 

@@ -59,8 +59,11 @@ class Attempt:
         self._seconds_before, self._cost_before = (before.seconds, before.cost) if before else (0.0, None)
         self._lock = threading.Lock()
         self._written: Status | None = None
+        self._lease_due = 0.0
         self._ended = threading.Event()
         self._on_tick: Callable[[], None] = lambda: None
+        self._told = threading.Event()  # the end is on disk
+        self._on_end: Callable[[str], None] = lambda hook: None
         self._complained = False
         self._troubles: set[str] = set()
         self.status = replace(
@@ -110,21 +113,41 @@ class Attempt:
             if not self.status.ended:
                 self.status = replace(self.status, **changes)
 
-    def finish(self, state: str, reason: str, exit_code: int) -> None:
-        """Write the end: run_end, the final status, then give the lease back. Does nothing the second time."""
+    def on_end(self, action: Callable[[str], None]) -> None:
+        """Call ``action`` with the name of the hook once the end is on disk; the lease is still held then."""
+        self._on_end = action
+
+    def keep_lease(self) -> None:
+        """Renew the lease when it is time to, after the heartbeat has ended."""
+        if time.monotonic() >= self._lease_due:
+            self._lease_due = time.monotonic() + HEARTBEAT_SECONDS
+            self._renew_lease()
+
+    def finish(self, state: str, reason: str, exit_code: int, *, hook: str = "") -> None:
+        """Write the end: run_end, the final status, what comes after (``hook``), then give the lease back.
+
+        Does nothing the second time.
+        """
         if self._ended.is_set():
             return
         self._ended.set()
         if self._thread is not threading.current_thread():
             self._thread.join()
         self.events.emit(RunEnd(state, reason))
-        self.events.close()
+        self.events.flush()
         self._tally(state=state, reason=reason, exit_code=exit_code, ended=iso_time(time.time()))
         self._write_status(durable=True)
+        self._told.set()
+        self._guarded(lambda: self._on_end(hook))
+        self.events.close()
         self.lease.release(self.run)
 
     def leave_at_once(self, reason: str, exit_code: int) -> None:
         """End the process now, without waiting for the thread that trains. Nothing is saved but the reason."""
+        if self._told.is_set():
+            self.events.close(timeout=1.0)
+            self.lease.release(self.run)
+            os._exit(self.status.exit_code or 0)
         self._tally(state="failed", reason=reason, exit_code=exit_code, ended=iso_time(time.time()))
         self._write_status(durable=True)
         self.events.emit(RunEnd("failed", reason))

@@ -258,6 +258,12 @@ class Job:
             self._pause(command, True, say("The run waits after this step.", "このステップの後で一時停止します。"))
         elif command.command == "resume":
             self._pause(command, False, say("The run goes on.", "再開しました。"))
+        elif command.command == "cancel_hooks":
+            self.ack(
+                command,
+                "refused",
+                say("No hook is waiting: the run goes on.", "待機中のフックはありません（実行中）。"),
+            )
         elif command.command == "set" and command.arguments.get("key") in LIMITS:
             self._change_budget(command)
         else:

@@ -23,7 +23,7 @@ from engine.events.redaction import redact
 from engine.events.rundir import RunDirectory
 from engine.events.types import plain
 
-COMMANDS = ("pause", "resume", "save", "sample", "stop", "set")
+COMMANDS = ("pause", "resume", "save", "sample", "stop", "set", "cancel_hooks")
 STOP_WHEN = ("now", "save", "epoch")
 # What `set` may change while a run goes on.
 LIVE_KEYS = (

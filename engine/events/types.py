@@ -214,6 +214,21 @@ class Failed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Hook(Event):
+    """A command after the run's end: ``state`` is waiting, started, done, failed, timeout or cancelled.
+
+    ``seconds`` are those it waits, may take, or took; they come after ``run_end``.
+    """
+
+    type: ClassVar[str] = "hook"
+    essential: ClassVar[bool] = True
+    name: str = ""
+    state: str = ""
+    seconds: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnd(Event):
     """An attempt ended in ``state`` (done, stopped, preempted, failed)."""
 
@@ -235,7 +250,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     kind.type: kind
     for kind in (
         RunStart, Phase, Progress, Plan, Step, Memory, Swap, Block, Host,
-        Validation, Sample, Checkpoint, Control, Warned, Failed, RunEnd,
+        Validation, Sample, Checkpoint, Control, Warned, Failed, Hook, RunEnd,
     )
 }  # fmt: skip
 

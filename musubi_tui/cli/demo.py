@@ -124,7 +124,7 @@ def _train(preset: Path, steps: int | None) -> tuple[RunDirectory, int]:
     shown = "".join(f" --set {key}={value}" for key, value in changes.items())
     output.narrate(f"$ {program()} train {preset}{shown}")
     with listening() as wishes:
-        process = launch(run, device=loaded.config.run.device)
+        process = launch(run, device=loaded.config.run.device, hooks={})
         return run, stay_with(run, process, make_display(sys.stderr), wishes)
 
 

@@ -201,6 +201,7 @@ def resume(
     run: RunArgument,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=say("Change a value that is safe to change.", "変更可能な値を変えます。"))] = None,
     timeout: TimeoutOption = 10.0,
+    allow_hooks: Annotated[bool, typer.Option("--allow-hooks", help=say("Let the preset's hooks run.", "プリセットのフックの実行を許可します。"))] = False,
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
     from engine.events.status import ALIVE, true_state
@@ -211,10 +212,21 @@ def resume(
     from musubi_tui.cli.following import how_to_watch
     from musubi_tui.cli.train import resume_run
 
-    code = resume_run(run, overrides, detach=True, plain=True, as_json=as_json)
+    code = resume_run(run, overrides, detach=True, plain=True, as_json=as_json, allow_hooks=allow_hooks)
     if code == OK:
         narrate(how_to_watch(find_run(run)).strip())
     return code
+
+
+@app.command(
+    "cancel-hooks",
+    help=say(
+        "Cancel the on_finish or on_error command that waits after a run's end.",
+        "run の終了後に待機している on_finish / on_error の実行を取り消します。",
+    ),
+)
+def cancel_hooks(run: RunArgument, timeout: TimeoutOption = 10.0, as_json: JsonOption = False) -> int:
+    return _steer(run, "cancel_hooks", {}, timeout, as_json)
 
 
 @app.command(help=say("Save the LoRA and a resume state now.", "LoRA と再開用の状態を今すぐ保存します。"))
@@ -350,12 +362,13 @@ def _state_of(run: RunDirectory) -> str:
 def _steer(word: str, command: str, arguments: Mapping[str, Any], timeout: float, as_json: bool) -> int:
     """Put a command before the engine and tell its answer; the exit code."""
     from engine.events.control import send, wait_for_ack
-    from engine.events.status import ALIVE, true_state
+    from engine.events.status import ALIVE, Lease, true_state
     from musubi_tui.runs.finding import find_run
 
     run = find_run(word)
     state = true_state(run)
-    if state not in ALIVE:
+    lease = Lease.read(run)  # held after the end, too, while a hook waits or runs
+    if state not in ALIVE and not (command == "cancel_hooks" and lease is not None and lease.alive()):
         raise UserError.of(
             "not_running",
             say(f"The run {run.id} is {state}: it takes no commands.", f"run {run.id} は {state} で、命令を受け付けません。"),

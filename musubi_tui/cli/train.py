@@ -12,10 +12,10 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem, UserError
-from musubi_tui.cli.output import OK, in_japanese, narrate, print_json, print_problems
+from musubi_tui.cli.output import OK, harmless, in_japanese, narrate, print_json, print_problems
 
 if TYPE_CHECKING:
-    from engine.config import LoadedConfig
+    from engine.config import Config, LoadedConfig
     from engine.events.rundir import RunDirectory
 
 _PRESET_HELP = say("A file, or a name from `presets list`.", "ファイル、または `presets list` の名前。")
@@ -37,6 +37,10 @@ StrictOption = Annotated[
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help=say("Check everything and print the resolved run.toml; start nothing.", "検査して解決済みの run.toml を表示し、何も開始しません。")),
+]  # fmt: skip
+HooksOption = Annotated[
+    bool,
+    typer.Option("--allow-hooks", help=say("Let the preset's on_finish, on_error and on_preempt commands run.", "プリセットの on_finish / on_error / on_preempt コマンドの実行を許可します。")),
 ]  # fmt: skip
 JsonOption = Annotated[
     bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
@@ -71,6 +75,7 @@ def train(
     detach: DetachOption = False,
     strict: StrictOption = False,
     dry_run: DryRunOption = False,
+    allow_hooks: HooksOption = False,
     plain: PlainOption = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -92,8 +97,8 @@ def train(
             say("`musubi-tui train --help` explains both.", "説明は `musubi-tui train --help` にあります。"),
         )
     if not preset:
-        return resume_run(resume, overrides, detach=detach, plain=plain, as_json=as_json)
-    return _start(preset, overrides, "train", None, detach, strict, dry_run, plain, as_json)
+        return resume_run(resume, overrides, detach=detach, plain=plain, as_json=as_json, allow_hooks=allow_hooks)
+    return _start(preset, overrides, "train", None, detach, strict, dry_run, plain, as_json, allow_hooks)
 
 
 @in_japanese(
@@ -137,7 +142,9 @@ def cache(
     return _start(preset, overrides, "cache", stages[only], detach, strict, dry_run, plain, as_json)
 
 
-def resume_run(word: str, overrides: Sequence[str] | None, *, detach: bool, plain: bool, as_json: bool) -> int:
+def resume_run(
+    word: str, overrides: Sequence[str] | None, *, detach: bool, plain: bool, as_json: bool, allow_hooks: bool = False
+) -> int:
     """Go on with a run; the exit code."""
     from musubi_tui.runs.finding import find_run
     from musubi_tui.runs.resuming import parse_value, prepare_resume, run_option
@@ -147,7 +154,8 @@ def resume_run(word: str, overrides: Sequence[str] | None, *, detach: bool, plai
     prepare_resume(run, changes)
     narrate(say(f"Resuming {run.id}.", f"{run.id} を再開します。"))
     device = str(run_option(run, "run", "device") or "auto")
-    return _run(run, device=device, secrets={}, detach=detach, plain=plain, as_json=as_json)
+    hooks = _hooks(run, None, allow_hooks)
+    return _run(run, device=device, secrets={}, hooks=hooks, detach=detach, plain=plain, as_json=as_json)
 
 
 def parse_overrides(overrides: Sequence[str] | None) -> dict[str, str]:
@@ -176,6 +184,7 @@ def _start(
     dry_run: bool,
     plain: bool,
     as_json: bool,
+    allow_hooks: bool = False,
 ) -> int:
     from engine.config import secrets_environment
     from musubi_tui.presets.library import find_preset
@@ -192,7 +201,26 @@ def _start(
     run = create_run(loaded, kind=kind, stages=stages)
     _introduce(run)
     config = loaded.config
-    return _run(run, device=str(config.run.device), secrets=secrets_environment(config), detach=detach, plain=plain, as_json=as_json)  # fmt: skip
+    hooks = _hooks(run, config, allow_hooks)
+    return _run(run, device=str(config.run.device), secrets=secrets_environment(config), hooks=hooks, detach=detach, plain=plain, as_json=as_json)  # fmt: skip
+
+
+def _hooks(run: RunDirectory, config: Config | None, allowed: bool) -> dict[str, str]:
+    """What allows the engine its hooks: the user's own always, the preset's only when allowed; tells of those that are not."""
+    from engine.events.redaction import redacted_command
+    from musubi_tui.runs.hooking import HOOKS, hooks_environment, hooks_of_run
+
+    if config is None:
+        named = hooks_of_run(run, allowed=allowed)
+    else:
+        named = {name: words for name in HOOKS if (words := config.get(name))}
+    for name, words in named.items():
+        line = harmless(redacted_command(words))
+        if allowed:
+            narrate(say(f"{name} will run: {line}", f"{name} で実行: {line}"))
+        else:
+            narrate(say(f"{name} will not run without --allow-hooks: {line}", f"{name} は --allow-hooks がないため実行しません: {line}"))  # fmt: skip
+    return hooks_environment(run, named if allowed else None)
 
 
 def load_preset(preset: Path, overrides: dict[str, str], strict: bool) -> LoadedConfig:
@@ -225,7 +253,16 @@ def _introduce(run: RunDirectory) -> None:
     narrate(where)
 
 
-def _run(run: RunDirectory, *, device: str, secrets: dict[str, str], detach: bool, plain: bool, as_json: bool) -> int:
+def _run(
+    run: RunDirectory,
+    *,
+    device: str,
+    secrets: dict[str, str],
+    hooks: dict[str, str],
+    detach: bool,
+    plain: bool,
+    as_json: bool,
+) -> int:
     """Launch, then stay or leave; the exit code."""
     from engine.events.status import ALIVE, true_state
     from musubi_tui.cli.following import exit_code, listening, stay_with
@@ -234,12 +271,12 @@ def _run(run: RunDirectory, *, device: str, secrets: dict[str, str], detach: boo
 
     offset = run.events.stat().st_size if run.events.exists() else 0
     if detach:
-        launch(run, device=device, secrets=secrets)
+        launch(run, device=device, secrets=secrets, hooks=hooks)
         alive = true_state(run) in ALIVE
         _report(run, as_json, short=True)
         return OK if alive else exit_code(run)
     with listening() as wishes:
-        process = launch(run, device=device, secrets=secrets)
+        process = launch(run, device=device, secrets=secrets, hooks=hooks)
         code = stay_with(run, process, make_display(sys.stderr, plain=plain or as_json), wishes, offset=offset)
     _report(run, as_json, short=False)
     return code

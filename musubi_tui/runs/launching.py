@@ -18,20 +18,27 @@ from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, Lease, Status
+from musubi_tui.runs.hooking import PLAN_VARIABLE, hooks_environment
 
 HANDSHAKE_SECONDS = 30.0
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, WSL2
 
 
 def launch(
-    run: RunDirectory, *, device: str = "auto", secrets: Mapping[str, str] | None = None
+    run: RunDirectory,
+    *,
+    device: str = "auto",
+    secrets: Mapping[str, str] | None = None,
+    hooks: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start the engine and wait until it says that it runs, or is gone again (the exit code then tells why).
 
-    ``device`` is the run's; ``secrets`` are environment variables for the engine alone. Raises ``UserError`` (lease_alive)
+    ``device`` is the run's; ``secrets`` are environment variables for the engine alone; ``hooks`` those that allow it its
+    hooks (default: the user's own of config.toml; an empty mapping: none). Raises ``UserError`` (lease_alive)
     when another process works in the run.
     """
     refuse_if_alive(run)
+    allowed = hooks_environment(run) if hooks is None else hooks
     before = Status.read(run)
     if before is not None:
         me = ProcessIdentity.of_this_process()
@@ -41,7 +48,7 @@ def launch(
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "engine", os.fspath(run.path)],
             cwd=run.path,
-            env=engine_environment(device) | dict(secrets or {}),
+            env=engine_environment(device) | dict(secrets or {}) | dict(allowed),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -82,7 +89,7 @@ def record_stillborn(run: RunDirectory, process: subprocess.Popen[bytes]) -> Non
 
 def engine_environment(device: str) -> dict[str, str]:
     """The environment of the engine process: ours, one torch thread on a CPU, and the package where it is not installed."""
-    environment = dict(os.environ)
+    environment = {name: value for name, value in os.environ.items() if name != PLAN_VARIABLE}
     if "OMP_NUM_THREADS" not in environment and (device == "cpu" or (device == "auto" and not gpu_visible())):
         environment["OMP_NUM_THREADS"] = "1"  # more threads than free cores made a tiny run 60 times slower
     root = str(Path(engine.__file__).resolve().parents[1])

@@ -15,6 +15,7 @@ from engine.events.types import (
     Control,
     Event,
     Failed,
+    Hook,
     Phase,
     Plan,
     Progress,
@@ -25,6 +26,7 @@ from engine.events.types import (
     Validation,
     Warned,
 )
+from musubi_tui.runs.plain_text import clean as clean
 from musubi_tui.runs.snapshot import EMA_DECAY
 
 PLAIN_SECONDS = 5.0  # a step or progress line at most this often
@@ -207,6 +209,15 @@ def describe(event: Event) -> str:
             return clean(f"{weight(event.fix)}: {event.message} {event.fix}".rstrip())
         case Failed():
             return clean(f"{say('error', 'エラー')}: {event.message} {event.fix}".rstrip())
+        case Hook(state="waiting"):
+            return clean(
+                say(
+                    f"{event.name} runs in {event.seconds or 0:.0f} s: {event.message}",
+                    f"{event.seconds or 0:.0f} 秒後に {event.name} を実行: {event.message}",
+                )
+            )
+        case Hook():
+            return clean(f"{event.name}: {event.state} {event.message}".rstrip())
         case RunEnd(state="failed"):
             return event.state  # the error before it said why
         case RunEnd():
@@ -219,11 +230,6 @@ def describe(event: Event) -> str:
 def weight(fix: str) -> str:
     """What to call a warning: one that asks for nothing is a note."""
     return say("warning", "警告") if fix else say("note", "お知らせ")
-
-
-def clean(text: str) -> str:
-    """``text`` on one line without control characters (escape sequences would steer the terminal)."""
-    return "".join(char if char.isprintable() else " " if char in "\n\t\r" else "�" for char in text)
 
 
 def clock(seconds: float) -> str:

@@ -30,6 +30,7 @@ _DESIGN = {
     "control": {"id", "command", "result"},
     "warning": {"code", "message", "fix"},
     "error": {"code", "message", "fix"},
+    "hook": {"name", "state", "seconds", "message"},
     "run_end": {"state", "reason"},
 }  # fmt: skip
 

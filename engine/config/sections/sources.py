@@ -12,7 +12,6 @@ _ONE_THREAD = (
     "One background thread reads the cached batches, whatever the number.",
     "指定した数に関わらず、キャッシュは 1 つのバックグラウンドスレッドで読み込みます。",
 )
-_HOOK = ("The command is not run.", "コマンドは実行されません。")
 _NO_FAMILY = ("No family that uses it is built yet.", "これを使うファミリーは未対応です。")
 _WHOLE_VAE = ("The VAE works on whole pictures.", "VAE は画像全体を一度に処理します。")
 _BF16_ENCODER = (
@@ -96,26 +95,29 @@ class RunSection(Section):
     on_finish: list[str] | None = option(
         None,
         expert=True,
-        status="deferred-cost",
-        consequence=_HOOK,
-        en="Command (program and arguments, no shell) to run when training is done.",
-        ja="学習完了時に実行するコマンド (プログラムと引数のリスト。シェルは使いません)。",
+        en="Command (program and arguments, no shell) to run when training is done; only after --allow-hooks.",
+        ja="学習完了時に実行するコマンド (プログラムと引数のリスト。シェルは使いません)。--allow-hooks が必要です。",
     )
     on_error: list[str] | None = option(
         None,
         expert=True,
-        status="deferred-cost",
-        consequence=_HOOK,
-        en="Command (program and arguments, no shell) to run when training fails.",
-        ja="学習失敗時に実行するコマンド (プログラムと引数のリスト。シェルは使いません)。",
+        en="Command (program and arguments, no shell) to run when training fails; only after --allow-hooks.",
+        ja="学習失敗時に実行するコマンド (プログラムと引数のリスト。シェルは使いません)。--allow-hooks が必要です。",
     )
     on_preempt: list[str] | None = option(
         None,
         expert=True,
-        status="deferred-cost",
-        consequence=_HOOK,
-        en="Command (program and arguments, no shell) to run after a state was saved because the machine stops.",
-        ja="マシン停止に伴う状態保存の後に実行するコマンド (プログラムと引数のリスト。シェルは使いません)。",
+        en="Command (program and arguments, no shell) to run after a state was saved because the machine stops; only after --allow-hooks.",
+        ja="マシン停止に伴う状態保存の後に実行するコマンド (プログラムと引数のリスト。シェルは使いません)。--allow-hooks が必要です。",
+    )
+    hook_grace_seconds: float = option(
+        30.0,
+        minimum=0,
+        maximum=86400,
+        unit="seconds",
+        expert=True,
+        en="How long on_finish and on_error wait, so that a person can cancel them with `runs cancel-hooks`.",
+        ja="on_finish と on_error の実行前に待つ秒数。その間に `runs cancel-hooks` で取り消せます。",
     )
     config_file: str | None = option(
         None,
