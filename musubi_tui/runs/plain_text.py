@@ -1,0 +1,8 @@
+"""Words from outside (captions, file names, prompts) may hold anything; what steers a terminal never reaches it."""
+
+from __future__ import annotations
+
+
+def clean(text: str) -> str:
+    """``text`` on one line without control characters (escape sequences would steer the terminal)."""
+    return "".join(char if char.isprintable() else " " if char in "\n\t\r" else "�" for char in text)
