@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.events.rundir import RunDirectory
-from engine.events.status import ALIVE, Status
+from engine.events.status import ALIVE, Lease, Status
 from musubi_tui.runs.finding import age
 from musubi_tui.runs.home import Home, known_homes
 from musubi_tui.runs.registry_index import Index, Row
@@ -70,7 +70,7 @@ def _runs_of(home: Path, whole: bool) -> list[RunEntry]:
     except OSError:  # a volume that went away: nothing can be said of its runs
         return []
     known = index.read(whole=whole)
-    entries, changed = [], []
+    entries, changed, stamps = [], [], set()
     for name in names:
         run = RunDirectory(folder / name)
         row = known.get(name)
@@ -83,14 +83,16 @@ def _runs_of(home: Path, whole: bool) -> list[RunEntry]:
             fresh = _row(run, stamp, summary, row, whole)
             if fresh != row:
                 changed.append(fresh)
+        stamps.add(stamp)
         entries.append(RunEntry(run.path, summary))
     present = {entry.path.name for entry in entries}
+    renamed = [name for name, row in known.items() if name not in present and row.stamp and row.stamp in stamps]
     for name, row in known.items():
-        if name not in present:
+        if name not in present and name not in renamed:
             last = _summary(row.brief, RunDirectory(folder / name))
             if last is not None:
                 entries.append(RunEntry(folder / name, last, gone=True))
-    index.write(changed)
+    index.write(changed, renamed)
     return entries
 
 
@@ -129,6 +131,9 @@ def _row(run: RunDirectory, stamp: str, summary: Snapshot, before: Row | None, w
 def _settled(run: RunDirectory, stamp: str) -> bool:
     status = Status.read(run)
     if not stamp or status is None or status.state in ALIVE or status.state == "queued":
+        return False
+    lease = Lease.read(run)  # held after the end, too, while a hook waits or runs
+    if lease is not None and lease.alive():
         return False
     return stamp == _stamp(run) and time.time() - int(stamp.split(":")[0]) / 1e9 > SETTLED_SECONDS
 

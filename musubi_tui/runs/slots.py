@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
-from engine.events.status import ALIVE
+from engine.events.status import ALIVE, Lease, heartbeat_age
 from musubi_tui.machine.gpus import read_gpus
 from musubi_tui.runs.launching import gpu_visible
 from musubi_tui.runs.preempting import running_here
@@ -18,6 +18,7 @@ from musubi_tui.runs.registry import Registry
 from musubi_tui.runs.resuming import run_option
 
 CPU = "cpu"
+_LATELY_SECONDS = 3600.0
 ONE_GPU = "gpu"  # of a kind that is not told apart by number (Apple, AMD)
 
 
@@ -65,11 +66,20 @@ def environment_of(slot: str) -> dict[str, str]:
 
 def taken_by_others(own: Collection[Path], machine: list[str]) -> set[str]:
     """The slots of runs that live on this machine and were not started by the queue (``own`` are its runs)."""
-    runs = [RunDirectory(entry.path) for entry in Registry().runs() if not entry.gone and entry.summary.state in ALIVE]
     taken: set[str] = set()
-    for asked in running_here(run for run in runs if run.path not in own):
-        taken |= _slots_of(asked.run, asked.process.pid, machine)
+    for entry in Registry().runs():
+        run = RunDirectory(entry.path)
+        if entry.gone or run.path in own or not (entry.summary.state in ALIVE or _ended_lately(entry.summary.ended)):
+            continue
+        lease = Lease.read(run)  # held after the end, too, while a hook waits or runs
+        for process in {one.process for one in running_here([run])} | ({lease.process} if lease else set()):
+            if process.runs_here():
+                taken |= _slots_of(run, process.pid, machine)
     return taken
+
+
+def _ended_lately(ended: str | None) -> bool:
+    return ended is not None and heartbeat_age(ended) < _LATELY_SECONDS
 
 
 def _slots_of(run: RunDirectory, pid: int, machine: list[str]) -> set[str]:

@@ -90,6 +90,7 @@ class Supervisor:
         self._engines: dict[int, subprocess.Popen[bytes]] = {}
         self._beaten = self._looked = float("-inf")
         self._others: set[str] = set()
+        self._trouble = ""
         self.asked_to_leave = False
 
     def run(self) -> None:
@@ -102,8 +103,11 @@ class Supervisor:
                 self._start_what_fits()
                 if self._left_idle():
                     break
+                self._trouble = ""
             except (UserError, OSError) as error:  # a full disk, a volume that went away for a moment
-                _tell(str(error))
+                if str(error) != self._trouble:
+                    _tell(str(error))
+                self._trouble = str(error)
             time.sleep(POLL_SECONDS)
         self._resign()
         _tell(say(f"supervisor {self._me.pid} ends", f"スーパーバイザー {self._me.pid} を終了"))
@@ -154,6 +158,8 @@ class Supervisor:
             return "failed", say("the engine vanished", "エンジンが消えました")
         if state == "queued":
             return "again", say("its start was cut short", "起動が中断されました")
+        if process is not None and process != self._me and process.runs_here():
+            return None  # it has its last word already, but still holds its GPU (a hook that waits, for one)
         return state, status.reason if status and state in ("failed", "preempted") else ""
 
     def _start_what_fits(self) -> None:

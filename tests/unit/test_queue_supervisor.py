@@ -14,12 +14,24 @@ from dataclasses import replace
 
 import pytest
 
-from engine.events import Status, true_state
+from engine.events import Lease, Status, true_state
+from engine.events.lines import iso_time
 from musubi_tui.cli.root import run as musubi
 from musubi_tui.runs.home import find_home
 from musubi_tui.runs.queueing import move, release, remove
 from musubi_tui.runs.supervisor import supervisor_of
-from tests.unit.queue_process import end_all, finish, line_up, lives, make_run, queue, state_of, supervise, wait_until
+from tests.unit.queue_process import (
+    ENDS,
+    end_all,
+    finish,
+    line_up,
+    lives,
+    make_run,
+    queue,
+    state_of,
+    supervise,
+    wait_until,
+)
 from tests.unit.test_job_process import fails
 
 
@@ -193,8 +205,25 @@ def test_it_waits_for_a_run_that_was_started_by_hand(start: Start) -> None:
     wait_until(lambda: supervisor_of(queue()))
     with pytest.raises(AssertionError):
         wait_until(lambda: lives(entry), 1.0)
-    Status("done", name="by-hand").write(other)
+    Lease.acquire(other)
+    Status("done", name="by-hand", ended=iso_time(time.time())).write(other)
+    with pytest.raises(AssertionError):  # its process still holds the GPU, for a hook perhaps
+        wait_until(lambda: lives(entry), 0.7)
+    other.lease.unlink()
     wait_until(lambda: lives(entry))
+
+
+def test_the_next_waits_until_the_process_is_gone(start: Start) -> None:
+    lingers = ENDS.replace("return", "job.finish('done'); time.sleep(1.5); return")
+    first, second = line_up("first"), line_up("second")
+    start("cpu", stage=lingers)
+    wait_until(lambda: lives(first))
+    finish(first)
+    finish(second)
+    wait_until(lambda: true_state(first.run) == "done")
+    time.sleep(0.5)
+    assert (state_of(first), state_of(second)) == ("running", "waiting")
+    wait_until(lambda: state_of(second) == "done")
 
 
 def test_a_run_in_the_queue_is_not_deleted(capsys: pytest.CaptureFixture[str]) -> None:

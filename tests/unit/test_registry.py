@@ -19,6 +19,7 @@ from engine.events import RunDirectory, Status
 from engine.events.process import ProcessIdentity
 from musubi_tui.cli.root import run as musubi
 from musubi_tui.runs import registry, registry_index
+from musubi_tui.runs.finding import find_run
 from musubi_tui.runs.home import Home, find_home, remember
 from musubi_tui.runs.registry import Registry
 
@@ -187,6 +188,14 @@ def test_directories_moved_or_deleted_by_hand_are_shown_as_such(
     assert musubi(["runs", "show", kept.id]) == 0
     Registry().forget(deleted.path)
     assert states() == {"moved": "done", "kept": "done"}
+
+
+def test_a_renamed_directory_is_one_run() -> None:
+    run = make_run("a")
+    Registry().runs()
+    run.path.rename(run.path.with_name("my-best"))
+    assert [(entry.path.name, entry.gone) for entry in Registry().runs()] == [("my-best", False)]
+    assert find_run("my-best").path == run.path.with_name("my-best")
 
 
 def test_a_volume_that_went_away_says_nothing_of_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
