@@ -111,15 +111,9 @@ def root(
     ] = False,
 ) -> None:
     if ctx.invoked_subcommand is None:
-        ctx.get_help()  # prints by itself in rich mode
-        typer.echo(
-            say(
-                "The full-screen app is not built yet: this version is the command line. "
-                "`musubi-tui demo` shows the whole way in a minute or two.",
-                "全画面アプリはまだありません。このバージョンはコマンドラインのみです。"
-                "`musubi-tui demo` で全体の流れを 1〜2 分で見られます。",
-            )
-        )
+        from musubi_tui.cli.opening import open_app
+
+        raise typer.Exit(open_app())
 
 
 def run(arguments: Sequence[str]) -> int:

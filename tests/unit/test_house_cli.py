@@ -44,9 +44,9 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
     assert all(f" {name} " in text for name in COMMANDS)
 
 
-def test_without_arguments_it_says_what_exists(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_arguments_and_without_a_terminal_it_tells_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
-    assert "full-screen app is not built yet" in capsys.readouterr().out
+    assert "full-screen app needs a terminal" in capsys.readouterr().err
 
 
 def test_an_unknown_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:

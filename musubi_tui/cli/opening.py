@@ -1,0 +1,71 @@
+"""``musubi-tui`` without a command: the app on a terminal that can show it, else the list of runs in lines.
+
+When the app is left, the shell says what goes on and how to come back.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from engine.config.language import say
+from musubi_tui.cli.output import OK, narrate
+
+
+def full_screen() -> bool:
+    """Whether this terminal can show the app."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "")
+
+
+def open_app(open_run: Path | None = None, replay: Path | None = None, speed: float = 0.0) -> int:
+    """Show the app until the person leaves; the exit code. Raises ``UserError`` for wrong settings."""
+    if not full_screen():
+        return tell_plainly()
+    # Textual reads these when it is imported; nothing here moves by itself.
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+    from musubi_tui.runs.home import find_home
+    from musubi_tui.tui.app import MusubiApp
+    from musubi_tui.tui.settings import read_settings
+
+    app = MusubiApp(find_home(), open_run=open_run, replay=replay, settings=read_settings())
+    app.replay_speed = speed
+    app.run()
+    if app.return_code:
+        return app.return_code
+    narrate(farewell())
+    return OK
+
+
+def tell_plainly() -> int:
+    """The runs as a table and what to type: for pipes, screen readers and dumb terminals."""
+    from musubi_tui.cli.runs import list_
+
+    list_()
+    narrate(
+        say(
+            "The full-screen app needs a terminal. In lines: `musubi-tui runs watch last --plain`; `musubi-tui --help` lists "
+            "the commands.",
+            "全画面アプリには端末が必要です。行表示は `musubi-tui runs watch last --plain`、コマンド一覧は `musubi-tui --help` です。",
+        )
+    )
+    return OK
+
+
+def farewell() -> str:
+    """What goes on, and how to come back."""
+    from engine.events.status import ALIVE
+    from musubi_tui.runs.finding import list_runs
+    from musubi_tui.runs.snapshot import brief
+    from musubi_tui.runs.telling import clean
+
+    back = say("Come back: musubi-tui", "戻るには: musubi-tui")
+    alive = [now for now in map(brief, list_runs()) if now.state in ALIVE]
+    if not alive:
+        return back
+    first = alive[0]
+    step = f" ({first.step}/{first.max_steps})" if first.max_steps else ""
+    others = say(f" and {len(alive) - 1} more", f" 他 {len(alive) - 1} 件") if len(alive) > 1 else ""
+    goes_on = say("goes on" if len(alive) == 1 else "go on", "は続いています")
+    return clean(f"{first.name}{step}{others} {goes_on}. {back}")

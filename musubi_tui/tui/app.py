@@ -1,0 +1,294 @@
+"""The application: seven modes, one reader thread, and what every screen shares (copying, telling, working in the background).
+
+It starts engines only through ``musubi_tui.runs.launching`` and steers them only by control files: leaving it, or killing it,
+never touches a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.events import Resize
+from textual.message import Message
+from textual.screen import Screen
+
+from engine.config.language import say
+from engine.config.problems import ConfigError, UserError
+from musubi_tui.runs.home import Home, config_file
+from musubi_tui.tui.clipboard import copy_locally, osc52
+from musubi_tui.tui.glyphs import SETS, choose_glyphs
+from musubi_tui.tui.keymap import check_keys, key
+from musubi_tui.tui.modes import MODES as ALL_MODES
+from musubi_tui.tui.modes import Mode
+from musubi_tui.tui.screens.mode import ModeScreen
+from musubi_tui.tui.settings import Settings
+from musubi_tui.tui.theme import MONO, MUSUBI
+from musubi_tui.tui.view import View
+
+if TYPE_CHECKING:
+    from textual.command import Provider
+
+READ_SECONDS = 1.0
+
+
+def _screen(mode: Mode) -> Screen[Any]:
+    from musubi_tui.tui.screens.jobs import JobsScreen
+    from musubi_tui.tui.screens.later import LaterScreen
+
+    return JobsScreen() if mode.id == JobsScreen.MODE else LaterScreen(mode)
+
+
+def _commands() -> type[Provider]:
+    from musubi_tui.tui.commands import MusubiCommands
+
+    return MusubiCommands
+
+
+class MusubiApp(App[None]):
+    """``open_run`` opens a run's screen at once, ``replay`` that of a recording. Raises ``ConfigError`` for wrong settings."""
+
+    CSS = "ModalScreen { background: $background 60%; } TooSmallScreen { background: $background; }"
+    TITLE = "musubi-tui"
+    MODES: ClassVar = {mode.id: partial(_screen, mode) for mode in ALL_MODES}
+    DEFAULT_MODE = "jobs"
+    COMMANDS: ClassVar = {_commands}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            key(f"app.{mode.id}", str(number), f"mode('{mode.id}')", mode.title)
+            for number, mode in enumerate(ALL_MODES, 1)
+        ),
+        key("app.help", "question_mark", "help", say("keys", "キー"), show=True, display="?"),
+        key("app.palette", "colon", "command_palette", say("commands", "コマンド"), show=True, display=":"),
+        key("app.zoom", "z", "zoom", say("zoom the panel", "パネルを拡大")),
+        key("app.copy_twin", "Y", "copy_twin", say("copy the shell command", "シェルのコマンドをコピー")),
+        key("app.quit", "q", "quit", say("leave", "終了"), show=True),
+    ]
+
+    class ViewRead(Message):
+        """The reader has something new."""
+
+        def __init__(self, view: View) -> None:
+            super().__init__()
+            self.view = view
+
+    class Told(Message):
+        """A background job ended: a sentence, or what went wrong."""
+
+        def __init__(self, text: str, wrong: bool, then: Callable[[], None] | None) -> None:
+            super().__init__()
+            self.text, self.wrong, self.then = text, wrong, then
+
+    def __init__(
+        self, home: Home, *, open_run: Path | None = None, replay: Path | None = None, settings: Settings | None = None
+    ) -> None:
+        super().__init__()
+        settings = settings or Settings()
+        self.home = home
+        self.glyphs = choose_glyphs(settings.glyphs)
+        self.view = View()
+        self.has_read = False
+        self.say = say
+        self._open_first, self._replay = open_run, replay
+        self.replay_speed = 0.0  # times as fast as it was recorded; 0: at once
+        self._opened: Path | None = None
+        self._chosen = ""
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self.animation_level = "none"
+        self.register_theme(MUSUBI)
+        self.register_theme(MONO)
+        self._apply(settings)
+
+    def _apply(self, settings: Settings) -> None:
+        theme = settings.theme or (MONO.name if self.no_color else MUSUBI.name)
+        if theme not in self.available_themes:
+            message = say(f"there is no theme {theme!r}.", f"{theme!r} というテーマはありません。")
+            fix = say("There are: ", "使えるテーマ: ") + ", ".join(sorted(self.available_themes))
+            raise ConfigError.of("bad_value", message, fix, file=config_file(), key="app.theme")
+        check_keys(settings.keys)
+        self.theme = theme
+        self.set_class(self.glyphs.name == "ascii", "-ascii")
+        self.set_keymap(dict(settings.keys))
+
+    # The reader
+
+    def on_mount(self) -> None:
+        """Start reading; open what was asked for."""
+        reader = threading.Thread(target=self._read, name="runs-reader", daemon=True)
+        self.call_after_refresh(reader.start)  # the first screen does not wait for it
+        if self._open_first is not None or self._replay is not None:
+            self._show_run(self._open_first, self._replay)
+
+    def on_unmount(self) -> None:
+        """Let the reader end."""
+        self._stop.set()
+        self._wake.set()
+
+    def _read(self) -> None:
+        """On its own thread: read about once a second, say so only when something changed."""
+        from musubi_tui.tui.runs_reader import RunsReader
+        from musubi_tui.tui.steering import tidy
+
+        reader = RunsReader(self.home.path)
+        before, trouble = None, ""
+        while not self._stop.is_set():
+            try:
+                view = reader.view(self._chosen)
+                tidy()
+                if view != before:
+                    before = view
+                    self._post(self.ViewRead(view))
+                trouble = ""
+            except (OSError, UserError) as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    self._post(self.Told(trouble, True, None))
+            self._wake.wait(READ_SECONDS)
+            self._wake.clear()
+
+    def _post(self, message: Message) -> None:
+        """From any thread. Nobody listens once the app is gone."""
+        with contextlib.suppress(RuntimeError):
+            if not self._stop.is_set():
+                self.post_message(message)
+
+    def on_musubi_app_view_read(self, message: ViewRead) -> None:
+        """Hand the facts to the mode's screen, also when a dialog stands above it."""
+        self.view, self.has_read = message.view, True
+        for screen in self.screen_stack:
+            if isinstance(screen, ModeScreen) and screen.is_mounted:
+                screen.show(self.view)
+
+    def look_at(self, run_dir: str) -> None:
+        """Read this run in detail from now on."""
+        if run_dir != self._chosen:
+            self._chosen = run_dir
+            self._wake.set()
+
+    # What screens use
+
+    def in_background(
+        self,
+        job: Callable[[], str],
+        then: Callable[[], None] | None = None,
+        refused: Callable[[str], None] | None = None,
+    ) -> None:
+        """Run ``job`` on a thread and tell its sentence; ``then`` is called here afterwards. A ``UserError`` goes to ``refused``."""
+
+        def work() -> None:
+            try:
+                text, wrong = job(), False
+            except (UserError, OSError) as error:
+                text, wrong = str(error), True
+            self._wake.set()
+            if wrong and refused is not None:
+                self._post(self.Told("", True, lambda: refused(text)))
+            else:
+                self._post(self.Told(text, wrong, then))
+
+        threading.Thread(target=work, name="background", daemon=True).start()
+
+    def on_musubi_app_told(self, message: Told) -> None:
+        """Show the sentence."""
+        if message.text:
+            self.tell(message.text, wrong=message.wrong)
+        if message.then is not None:
+            message.then()
+
+    def tell(self, text: str, *, wrong: bool = False) -> None:
+        """A sentence for the person, for some seconds."""
+        self.notify(text, severity="error" if wrong else "information", timeout=10 if wrong else 5, markup=False)
+
+    def copy(self, text: str) -> None:
+        """Copy ``text``: through the terminal, and with this machine's tool where there is one."""
+        sequence = osc52(text)
+        if self._driver is not None:
+            self._driver.write(sequence)
+        threading.Thread(target=copy_locally, args=(text,), name="copy", daemon=True).start()
+        self.tell(say(f"Copied: {text}", f"コピーしました: {text}"))
+
+    def cli_twin(self) -> str:
+        """The command that does at the shell what is under the cursor."""
+        for screen in reversed(self.screen_stack):
+            twin = getattr(screen, "cli_twin", None)
+            if twin is not None:
+                return str(twin())
+        return "musubi-tui"
+
+    def get_key_display(self, binding: Binding) -> str:
+        """How a key is written; in words where the glyphs are ASCII."""
+        shown = super().get_key_display(binding)
+        return shown if self.glyphs.name == "unicode" or shown.isascii() else binding.key
+
+    def use_glyphs(self, name: str) -> None:
+        """Draw with that set."""
+        self.glyphs = SETS[name]
+        self.set_class(name == "ascii", "-ascii")
+        for screen in self.screen_stack:
+            if isinstance(screen, ModeScreen):
+                screen.show(self.view)
+
+    def open_run(self, path: Path) -> None:
+        """Open the screen of a run."""
+        self._show_run(path, None)
+
+    def _show_run(self, path: Path | None, replay: Path | None) -> None:
+        self.run_worker(self._replace_run(path, replay), group="open", exclusive=True)
+
+    async def _replace_run(self, path: Path | None, replay: Path | None) -> None:
+        from musubi_tui.tui.screens.run import RunScreen, RunSource
+
+        wanted = path or replay
+        if wanted != self._opened:
+            if self.current_mode == "run":
+                await self.switch_mode("jobs")
+            await self.remove_mode("run")
+            source = (
+                RunSource.live(path) if path is not None else RunSource.replay(cast(Path, replay), self.replay_speed)
+            )
+            self.add_mode("run", lambda: RunScreen(source))
+            self._opened = wanted
+        await self.switch_mode("run")
+
+    # Actions
+
+    async def action_mode(self, name: str) -> None:
+        """Switch the mode. Run opens the run that was open, else the active one, else the newest."""
+        newest = self.view.active or (self.view.runs[0] if self.view.runs else None)
+        if name == "run" and self._opened is None and newest is not None:
+            self.open_run(Path(newest.run_dir))
+        else:
+            self.switch_mode(name)
+
+    def action_help(self) -> None:
+        """The keys that work here."""
+        from musubi_tui.tui.screens.help import HelpScreen, help_lines
+
+        self.push_screen(HelpScreen(list(help_lines(self.screen))))
+
+    def action_zoom(self) -> None:
+        """The focused panel on the whole screen, and back."""
+        if self.screen.maximized is not None:
+            self.screen.minimize()
+        elif self.focused is not None:
+            self.screen.maximize(self.focused)
+
+    def action_copy_twin(self) -> None:
+        """Copy the shell's way."""
+        self.copy(self.cli_twin())
+
+    def on_resize(self, event: Resize) -> None:
+        """Say when the terminal is too small, and go on when it is not."""
+        from musubi_tui.tui.screens.too_small import TooSmallScreen, too_small
+
+        shown = isinstance(self.screen, TooSmallScreen)
+        if too_small(event.size) and not shown:
+            self.push_screen(TooSmallScreen())
+        elif shown and not too_small(event.size):
+            self.pop_screen()

@@ -1,0 +1,51 @@
+"""The command palette: every action that works right now, with its key, and the choices that have no key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.types import IgnoreReturnCallbackType
+
+from engine.config.language import say
+
+if TYPE_CHECKING:
+    from musubi_tui.tui.app import MusubiApp
+
+
+class MusubiCommands(Provider):
+    """Actions of the focused panel, the screen and the app; themes and glyph sets."""
+
+    async def discover(self) -> Hits:
+        """Everything, before one types."""
+        for text, hint, run in self._commands():
+            yield DiscoveryHit(text, run, help=hint)
+
+    async def search(self, query: str) -> Hits:
+        """What fits."""
+        matcher = self.matcher(query)
+        for text, hint, run in self._commands():
+            score = matcher.match(text)
+            if score > 0:
+                yield Hit(score, matcher.highlight(text), run, help=hint)
+
+    def _commands(self) -> Iterator[tuple[str, str, IgnoreReturnCallbackType]]:
+        app, screen = cast("MusubiApp", self.app), cast("Any", self.screen)
+        seen = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.id is None or binding.id in seen or not binding.description or not active.enabled:
+                continue
+            seen.add(binding.id)
+            hint = f"{app.get_key_display(binding)}   {binding.id}"
+            yield binding.description, hint, partial(app.run_action, binding.action, active.node)
+        other = "ascii" if app.glyphs.name == "unicode" else "unicode"
+        yield (
+            say(f"Draw with {other} characters", f"{other} 文字で描画"),
+            "[app] glyphs",
+            partial(app.use_glyphs, other),
+        )
+        for name in app.available_themes:
+            yield say(f"Theme: {name}", f"テーマ: {name}"), "[app] theme", partial(setattr, app, "theme", name)

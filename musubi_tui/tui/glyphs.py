@@ -1,0 +1,79 @@
+"""The characters the app draws with: a Unicode set and an ASCII one. A state always has a word beside its glyph.
+
+The state glyphs are of neutral width, so that terminals set to East Asian text do not draw them double; those that draw
+blocks and lines double want the ASCII set.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from engine.config.language import say
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """One set."""
+
+    name: str
+    full: str
+    empty: str
+    parts: str  # eighths of a cell, growing; empty where there are none
+    spark: str  # heights, growing
+    none: str  # stands for a value that is not there
+    cursor: str
+    ellipsis: str
+    states: dict[str, str] = field(default_factory=dict)
+
+    def state(self, state: str) -> str:
+        """The sign of a state."""
+        return self.states.get(state, "?")
+
+    def bar(self, done: float, width: int) -> str:
+        """A bar of ``width`` cells, filled to the part ``done`` of 1."""
+        eighths = round(min(1.0, max(0.0, done)) * width * 8)
+        whole, rest = divmod(eighths, 8)
+        part = self.parts[rest - 1] if rest and self.parts else ""
+        return (self.full * whole + part).ljust(width, self.empty)
+
+    def sparkline(self, values: list[float]) -> str:
+        """One cell per value, scaled to the range of the values."""
+        if not values:
+            return ""
+        low, high = min(values), max(values)
+        scale = (len(self.spark) - 1) / (high - low) if high > low else 0.0
+        return "".join(self.spark[round((value - low) * scale)] for value in values)
+
+
+UNICODE = Glyphs(
+    "unicode", "█", "░", "▏▎▍▌▋▊▉", "▁▂▃▄▅▆▇█", "–", "▸", "…",
+    {"queued": "▹", "starting": "▹", "running": "▸", "paused": "ǁ", "stopping": "▿", "done": "✓", "stopped": "▪",
+     "preempted": "⇣", "failed": "✗", "orphaned": "?"},
+)  # fmt: skip
+ASCII = Glyphs(
+    "ascii", "#", ".", "", "_.-=*#", "-", ">", "~",
+    {"queued": ".", "starting": ".", "running": ">", "paused": "|", "stopping": "v", "done": "+", "stopped": "=",
+     "preempted": "^", "failed": "x", "orphaned": "?"},
+)  # fmt: skip
+SETS = {"unicode": UNICODE, "ascii": ASCII}
+
+
+def choose_glyphs(wanted: str = "") -> Glyphs:
+    """The set of that name; without one, ASCII where the locale is not UTF-8."""
+    if wanted in SETS:
+        return SETS[wanted]
+    locale = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "UTF-8")
+    plain = "utf" not in locale.lower() and locale not in ("C", "POSIX")  # containers say C and draw UTF-8
+    return ASCII if plain or os.environ.get("TERM") == "linux" else UNICODE
+
+
+def state_word(state: str) -> str:
+    """The state in the user's language."""
+    words = {
+        "queued": say("queued", "待機"), "starting": say("starting", "開始中"), "running": say("running", "実行中"),
+        "paused": say("paused", "一時停止"), "stopping": say("stopping", "停止中"), "done": say("done", "完了"),
+        "stopped": say("stopped", "停止"), "preempted": say("preempted", "中断"), "failed": say("failed", "失敗"),
+        "orphaned": say("orphaned", "消失"), "gone": say("gone", "削除済み"),
+    }  # fmt: skip
+    return words.get(state, state)

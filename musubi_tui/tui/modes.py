@@ -1,0 +1,84 @@
+"""The seven modes on the keys 1 to 7: what each is for, and the commands that do the same at the shell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.config.language import say
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One mode. ``title`` stands in the top line; ``about`` and ``twins`` are shown while the screen is not built."""
+
+    id: str
+    title: str
+    about: str = ""
+    twins: tuple[str, ...] = ()
+
+
+MODES: tuple[Mode, ...] = (
+    Mode("jobs", say("Jobs", "ジョブ"), twins=("musubi-tui runs list",)),
+    Mode(
+        "preset",
+        say("Preset", "設定"),
+        say(
+            "Here a preset will be edited as a form: every option with its meaning, its range and what a change costs in "
+            "memory and time. It is not built yet. At the shell:",
+            "ここではプリセットをフォームで編集できるようになります（各項目の意味、範囲、メモリと時間への影響付き）。まだ未実装です。"
+            "シェルでは次のコマンドが使えます:",
+        ),
+        ("musubi-tui presets list", "musubi-tui presets copy NAME my.toml", "musubi-tui presets set my.toml learning_rate=1e-4",
+         "musubi-tui presets check my.toml"),
+    ),
+    Mode(
+        "data",
+        say("Data", "データ"),
+        say(
+            "Here a dataset will be looked through: pictures, captions, buckets, and what is left out and why. It is not built "
+            "yet. At the shell:",
+            "ここではデータセット（画像、キャプション、バケット、除外されたものとその理由）を確認できるようになります。まだ未実装です。"
+            "シェルでは次のコマンドが使えます:",
+        ),
+        ("musubi-tui data scan my.toml", "musubi-tui data buckets my.toml"),
+    ),
+    Mode(
+        "run",
+        say("Run", "実行"),
+        say(
+            "Here one run is watched live. There is no run yet: start one on Jobs with n, or at the shell:",
+            "ここでは run をライブで監視します。まだ run がありません。ジョブ画面の n、またはシェルで始めてください:",
+        ),
+        ("musubi-tui train my.toml", "musubi-tui demo"),
+    ),
+    Mode(
+        "compare",
+        say("Compare", "比較"),
+        say(
+            "Here two or more runs will be laid over each other: what differs in their presets, and their losses. It is not "
+            "built yet. At the shell:",
+            "ここでは複数の run（プリセットの違い、loss）を比較できるようになります。まだ未実装です。シェルでは次のコマンドが使えます:",
+        ),
+        ("musubi-tui presets diff a.toml b.toml", "musubi-tui runs show RUN --json"),
+    ),
+    Mode(
+        "tools",
+        say("Tools", "ツール"),
+        say(
+            "Here LoRA files will be inspected, converted and merged. It is not built yet. At the shell there is what concerns "
+            "model files:",
+            "ここでは LoRA ファイルの確認・変換・マージができるようになります。まだ未実装です。モデルファイルについてはシェルで:",
+        ),
+        ("musubi-tui models list", "musubi-tui doctor"),
+    ),
+    Mode(
+        "generate",
+        say("Gen", "生成"),
+        say(
+            "Here pictures and clips will be made with a finished LoRA. It is not built yet. A run makes previews while it "
+            "trains; at the shell:",
+            "ここでは完成した LoRA で画像やクリップを生成できるようになります。まだ未実装です。学習中のプレビューはシェルから作成できます:",
+        ),
+        ("musubi-tui runs sample last",),
+    ),
+)  # fmt: skip

@@ -1,0 +1,63 @@
+"""Numbers as the app writes them: short, without seconds of a clock, so that a second that passes draws nothing."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+
+def duration(seconds: float | None) -> str:
+    """``<1m``, ``12m``, ``1h56``, ``3d04h``; empty for nothing."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return "<1m"
+    if minutes < 60:
+        return f"{minutes}m"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}" if hours < 48 else f"{hours // 24}d{hours % 24:02}h"
+
+
+def small(value: float | None) -> str:
+    """A loss in six cells: ``.0831``, ``1.204``, ``12.31``; empty for nothing."""
+    if value is None:
+        return ""
+    if abs(value) < 1:
+        text = f"{value:.4f}"
+        return text.replace("0.", ".", 1)
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
+
+
+def per_step(seconds: float | None) -> str:
+    """Seconds per step in five cells: ``1.23``, ``0.88``, ``.042``, ``12.3``."""
+    if seconds is None:
+        return ""
+    if seconds < 0.1:
+        return f"{seconds:.3f}".removeprefix("0")
+    return f"{seconds:.2f}" if seconds < 10 else f"{seconds:.1f}"
+
+
+def percent(step: int, of: int) -> str:
+    """How far, rounded down: 100% means done."""
+    return f"{step * 100 // of}%" if of else ""
+
+
+def cells(text: str) -> int:
+    """Terminal cells of ``text``: East Asian wide characters take two, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def fit(text: str, width: int, *, right: bool = False, ellipsis: str = "…") -> str:
+    """``text`` in exactly ``width`` cells: padded, or cut with an ellipsis; a wide character is never halved."""
+    if cells(text) > width:
+        kept = ""
+        for char in text:
+            if cells(kept + char) > width - 1:
+                break
+            kept += char
+        text = kept + ellipsis if width else ""
+    blanks = " " * (width - cells(text))
+    return blanks + text if right else text + blanks

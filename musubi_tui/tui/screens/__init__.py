@@ -1,0 +1,1 @@
+"""One file per screen, its stylesheet beside it. A screen is imported when it is first opened."""

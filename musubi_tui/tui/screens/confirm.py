@@ -1,0 +1,66 @@
+"""A question before something that cannot be taken back at once: what happens, and the choices with their keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.events import Click, Key
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.config.language import say
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``id`` is the answer; ``key`` picks it."""
+
+    id: str
+    key: str
+    text: str
+
+
+class ChoiceLine(Static):
+    """One choice; a click picks it."""
+
+    def __init__(self, choice: Choice) -> None:
+        super().__init__(f" {choice.key}  {choice.text}", markup=False, classes="choice")
+        self.choice = choice
+
+    def on_click(self, event: Click) -> None:
+        """Pick."""
+        event.stop()
+        self.screen.dismiss(self.choice.id)
+
+
+class ConfirmScreen(ModalScreen[str]):
+    """Dismissed with the id of the choice, or with nothing. ``twin`` is the command line without its last word."""
+
+    CSS_PATH = "confirm.tcss"
+
+    def __init__(self, title: str, text: str, choices: tuple[Choice, ...], twin: str) -> None:
+        super().__init__()
+        self._title, self._text, self._choices, self._twin = title, text, choices, twin
+
+    def compose(self) -> ComposeResult:
+        """The question."""
+        with Vertical(id="confirm"):
+            yield Static(self._title, markup=False, classes="title")
+            yield Static(self._text, markup=False)
+            for choice in self._choices:
+                yield ChoiceLine(choice)
+            yield Static(say(" esc  leave it as it is", " esc  何もしない"), markup=False, classes="choice")
+            yield Static(f"{self._twin}{'|'.join(choice.id for choice in self._choices)}", markup=False, classes="twin")
+
+    def on_key(self, event: Key) -> None:
+        """Pick by key."""
+        for choice in self._choices:
+            if event.key == choice.key:
+                event.stop()
+                self.dismiss(choice.id)
+                return
+        if event.key in ("escape", "q"):
+            event.stop()
+            self.dismiss(None)

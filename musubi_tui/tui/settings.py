@@ -1,0 +1,60 @@
+"""What a person set for the app in ``config.toml`` of the XDG config folder: ``[app]`` theme and glyphs, ``[keys]`` id = keys."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.config.language import say
+from engine.config.problems import ConfigError, Problem
+from musubi_tui.runs.home import config_file
+from musubi_tui.tui.glyphs import SETS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Empty texts mean the default. ``keys``: id of an action -> keys, separated by commas."""
+
+    theme: str = ""
+    glyphs: str = ""
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_settings() -> Settings:
+    """The settings of the config file; the defaults without one. Raises ``ConfigError`` with everything wrong in it."""
+    path = config_file()
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError:
+        return Settings()
+    except ValueError as error:
+        message = say(f"The config file is not TOML: {error}.", f"設定ファイルが TOML ではありません: {error}。")
+        fix = say("Repair or remove it.", "修正するか削除してください。")
+        raise ConfigError.of("toml_syntax", message, fix, file=path) from error
+    problems: list[Problem] = []
+    app = _texts(values, "app", str(path), problems)
+    keys = _texts(values, "keys", str(path), problems)
+    if app.get("glyphs", "unicode") not in SETS:
+        message = say(f"glyphs is {app['glyphs']!r}.", f"glyphs が {app['glyphs']!r} です。")
+        fix = say("Write unicode or ascii.", "unicode か ascii を書いてください。")
+        problems.append(Problem("bad_value", message, fix, str(path), key="app.glyphs"))
+    if problems:
+        raise ConfigError(problems)
+    return Settings(app.get("theme", ""), app.get("glyphs", ""), keys)
+
+
+def _texts(values: Mapping[str, Any], name: str, file: str, problems: list[Problem]) -> dict[str, str]:
+    table = values.get(name, {})
+    if not isinstance(table, dict):
+        problems.append(Problem("wrong_type", say(f"[{name}] must be a table.", f"[{name}] はテーブルです。"), "", file, key=name))  # fmt: skip
+        return {}
+    found = {}
+    for key, value in table.items():
+        if isinstance(value, str):
+            found[key] = value
+        else:
+            message = say("the value must be a text in quotes.", "値は引用符で囲んだ文字列です。")
+            problems.append(Problem("wrong_type", message, "", file, key=f"{name}.{key}"))
+    return found

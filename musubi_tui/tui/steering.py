@@ -1,0 +1,77 @@
+"""What the keys do to a run: commands as control files, resuming and starting through the launcher. For a thread: they wait.
+
+Every function returns one sentence for the person, or raises ``UserError``. Processes that were launched here are remembered, so
+that one that dies before it can speak is written down, and none stays behind as a zombie.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from engine.events.control import send, wait_for_ack
+from engine.events.rundir import RunDirectory
+from engine.events.status import ALIVE, true_state
+from musubi_tui.runs.home import Home
+from musubi_tui.runs.launching import launch, record_stillborn
+from musubi_tui.runs.resuming import prepare_resume, run_option
+
+ANSWER_SECONDS = 10.0
+_launched: list[tuple[RunDirectory, subprocess.Popen[bytes]]] = []
+
+
+def steer(run_dir: str, command: str, arguments: Mapping[str, Any] | None = None) -> str:
+    """Put a command before the engine and tell its answer."""
+    run = RunDirectory(Path(run_dir))
+    state = true_state(run)
+    if state not in ALIVE:
+        raise UserError.of(
+            "not_running",
+            say(f"{run.id} is {state}: nobody would obey.", f"{run.id} は {state} で、命令を受け付けません。"),
+        )
+    ack = wait_for_ack(run, send(run, command, arguments), ANSWER_SECONDS)
+    if ack is None:
+        return say(
+            f"{command}: no answer within {ANSWER_SECONDS:g} s; the engine looks at it after the step it is in.",
+            f"{command}: {ANSWER_SECONDS:g} 秒以内に応答がありません。現在のステップの後に処理されます。",
+        )
+    return f"{command}: {ack.result}" + (f" - {ack.message}" if ack.message else "")
+
+
+def resume(run_dir: str) -> str:
+    """Un-pause a paused run; continue one that stopped, was preempted, failed or vanished."""
+    run = RunDirectory(Path(run_dir))
+    if true_state(run) in ALIVE:
+        return steer(run_dir, "resume")
+    prepare_resume(run, {})
+    return _launch(run, str(run_option(run, "run", "device") or "auto"), {})
+
+
+def start(preset: str, home: Home) -> str:
+    """A new run of a preset: a path, or a name of the library. Raises ``ConfigError`` with all problems of the file."""
+    from engine.config import load_config, secrets_environment
+    from musubi_tui.presets.library import find_preset
+    from musubi_tui.runs.creating import create_run
+
+    loaded = load_config(find_preset(preset), {}, check_files=True)
+    run = create_run(loaded, home=home)
+    return _launch(run, str(loaded.config.run.device), secrets_environment(loaded.config))
+
+
+def tidy() -> None:
+    """Look after the processes that were launched here: collect those that ended."""
+    for entry in list(_launched):
+        run, process = entry
+        if process.poll() is not None:
+            record_stillborn(run, process)
+            _launched.remove(entry)
+
+
+def _launch(run: RunDirectory, device: str, secrets: dict[str, str]) -> str:
+    process = launch(run, device=device, secrets=secrets)
+    _launched.append((run, process))
+    return f"{run.id}: {true_state(run)}"

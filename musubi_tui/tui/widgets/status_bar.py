@@ -1,0 +1,103 @@
+"""The line above the keys: the active run, the GPUs, memory and disk. Each part is drawn only when it changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.events import Click
+from textual.widgets import Static
+
+from engine.config.language import say
+from musubi_tui.runs.plain_text import clean
+from musubi_tui.tui.glyphs import UNICODE, Glyphs, state_word
+from musubi_tui.tui.numbers import duration, fit, percent
+from musubi_tui.tui.view import View
+
+if TYPE_CHECKING:
+    from musubi_tui.machine.load import MachineLoad
+    from musubi_tui.runs.snapshot import Snapshot
+
+
+class Part(Static):
+    """A text that is drawn again only when it is another one."""
+
+    def __init__(self, text: str = "", *, id: str | None = None, classes: str = "") -> None:
+        super().__init__(text, markup=False, id=id, classes=classes)
+        self.text = text
+
+    def show(self, text: str) -> None:
+        """Show ``text``."""
+        if text != self.text:
+            self.text = text
+            self.update(text)
+
+
+class ActiveRun(Part):
+    """The run that works now; a click opens it."""
+
+    async def on_click(self, event: Click) -> None:
+        """Open the run."""
+        event.stop()
+        await self.app.run_action("mode('run')")
+
+
+class StatusBar(Horizontal):
+    """The line itself; ``show`` gives it the facts."""
+
+    DEFAULT_CSS = """
+    StatusBar { height: 1; }
+    StatusBar > Part { width: auto; padding: 0 1; }
+    StatusBar > #status-run { width: 1fr; }
+    StatusBar > .machine { color: $text-muted; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """The parts."""
+        yield ActiveRun(id="status-run")
+        yield Part(id="status-gpu", classes="machine")
+        yield Part(id="status-memory", classes="machine")
+        yield Part(id="status-disk", classes="machine")
+
+    def show(self, view: View, glyphs: Glyphs = UNICODE) -> None:
+        """Show these facts."""
+        self.query_one("#status-run", Part).show(active_text(view.active, glyphs))
+        load = view.machine
+        self.query_one("#status-gpu", Part).show(gpu_text(load) if load else "")
+        self.query_one("#status-memory", Part).show(memory_text(load) if load else "")
+        disk = load.disk_free if load else None
+        self.query_one("#status-disk", Part).show("" if disk is None else say(f"disk {disk}G free", f"空き {disk}G"))
+
+
+def active_text(active: Snapshot | None, glyphs: Glyphs) -> str:
+    """``▸ name 43% 1h56``, with the word for every state but running."""
+    if active is None:
+        return say("nothing runs", "実行中の run なし")
+    name = fit(clean(active.name), 24, ellipsis=glyphs.ellipsis).rstrip()
+    word = "" if active.state == "running" else state_word(active.state)
+    parts = [
+        glyphs.state(active.state),
+        name,
+        word,
+        percent(active.step, active.max_steps),
+        duration(active.eta_seconds),
+    ]
+    return " ".join(filter(None, parts))
+
+
+def gpu_text(load: MachineLoad) -> str:
+    """``H200 97% 71°C 412W``; the name alone while nothing runs here."""
+    if not load.gpus:
+        return say("no GPU", "GPU なし")
+    first = max(load.gpus, key=lambda gpu: gpu.percent or 0)
+    count = f"{len(load.gpus)}x " if len(load.gpus) > 1 else ""
+    if not load.busy:
+        return count + first.name
+    facts = [f"{value}{unit}" for value, unit in ((first.percent, "%"), (first.celsius, "°C"), (first.watts, "W")) if value is not None]  # fmt: skip
+    return " ".join([count + first.name, *facts])
+
+
+def memory_text(load: MachineLoad) -> str:
+    """``RAM 61/128G``; what there is while nothing runs here."""
+    return f"RAM {load.ram_used}/{load.ram_total}G" if load.busy else f"RAM {load.ram_total}G"
