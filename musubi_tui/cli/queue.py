@@ -12,6 +12,7 @@ from engine.config.problems import UserError
 from musubi_tui.cli.output import OK, narrate, print_json, print_table
 
 if TYPE_CHECKING:
+    from engine.config import Config
     from musubi_tui.runs.queue import Entry, Queue, QueueFile
 
 app = typer.Typer(
@@ -83,6 +84,7 @@ def add(
         ),
         first=first,
     )
+    _tell_hooks(config)
     queue = file.read()
     if not queue.held:
         ensure_supervisor(file)
@@ -222,6 +224,19 @@ def _refuse_secrets(keys: list[str]) -> None:
             say("Put it into the environment or the preset.", "環境変数かプリセットに設定してください。"),
             key=keys[0],
         )  # fmt: skip
+
+
+def _tell_hooks(config: Config) -> None:
+    from musubi_tui.runs.hooking import HOOKS
+
+    named = ", ".join(name for name in HOOKS if config.get(name))
+    if named:
+        narrate(
+            say(
+                f"{named} of a preset does not run from the queue; put it into config.toml to have it run.",
+                f"キューではプリセットの {named} は実行されません。実行するには config.toml に書いてください。",
+            )
+        )
 
 
 def _tell_held(queue: Queue) -> None:

@@ -87,6 +87,14 @@ def test_add_makes_the_run_and_keeps_its_secrets_out(
     assert queue().path.stat().st_mode & 0o777 == 0o600
 
 
+def test_hooks_of_a_preset_are_said_not_to_run(
+    preset: Path, nobody_starts: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preset.write_text('on_finish = ["poweroff"]\n' + PRESET)
+    assert musubi(["queue", "add", str(preset)]) == 0
+    assert "on_finish of a preset does not run" in capsys.readouterr().err
+
+
 def test_a_wrong_preset_and_a_secret_are_refused(preset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     preset.write_text(PRESET + "\n[training]\nlearning_rat = 1\n")
     assert musubi(["queue", "add", str(preset)]) == 2
