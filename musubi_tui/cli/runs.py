@@ -12,6 +12,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli import open_run as opening_one
 from musubi_tui.cli import plot as plots
 from musubi_tui.cli import removing
 from musubi_tui.cli.output import JOB_FAILED, OK, WRONG_INPUT, narrate, print_json, print_table
@@ -351,6 +352,7 @@ app.command(
     )
 )(plots.compare)
 app.command("rm", help=removing.HELP)(removing.rm)
+app.command("open", help=opening_one.HELP)(opening_one.open_run)
 
 
 def _state_of(run: RunDirectory) -> str:

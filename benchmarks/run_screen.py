@@ -1,0 +1,106 @@
+"""What looking at a long run costs: opening, painting, zooming, memory.
+
+    python benchmarks/run_screen.py [STEPS]
+
+Writes a made-up run of STEPS steps (a million) with a progress line after each, then opens it as the app does, at 160x48.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.events.rundir import RunDirectory
+from engine.events.sink import EventSink
+from engine.events.steps_index import RECORD
+from engine.events.types import RunStart
+
+
+def make_run(home: Path, count: int) -> RunDirectory:
+    """A run directory whose files are written directly: the sink would take minutes."""
+    run = RunDirectory.create(home, "long")
+    run.run_toml.write_text('kind = "train"\n')
+    sink = EventSink(run.events, run.steps_idx, attempt=1)
+    sink.emit(RunStart(1, 0, {"max_train_steps": count}))
+    sink.close()
+    stamp = "2026-01-01T00:00:00.000Z"
+    offset = run.events.stat().st_size
+    with run.events.open("ab") as events, run.steps_idx.open("ab") as index:
+        for step in range(1, count + 1):
+            loss = 0.05 + 0.2 / (1 + step / 1000) + (step * 7919 % 101) / 2000
+            line = f'{{"v":1,"seq":{2 * step},"t":"{stamp}","type":"step","step":{step},"epoch":{step // 1000 + 1},"loss":{loss:.6f},"lr":[0.0001],"grad_norm":0.3,"timesteps":[500.0],"items":["0001"],"step_s":1.2}}\n'.encode()
+            events.write(line)
+            index.write(
+                RECORD.pack(
+                    2 * step, offset, 1.7e9 + step, step, len(line), step // 1000 + 1, 1, loss, 1e-4, 0.3, 1.2, 0, 0
+                )
+            )
+            offset += len(line)
+            more = f'{{"v":1,"seq":{2 * step + 1},"t":"{stamp}","type":"progress","phase":"train","done":{step},"total":{count}}}\n'.encode()
+            events.write(more)
+            offset += len(more)
+    return run
+
+
+def peak_mb() -> float:
+    """Largest resident set of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
+
+
+async def measure(run: RunDirectory) -> None:
+    """Print the figures."""
+    from textual.app import App
+
+    from musubi_tui.tui.screens.run import RunScreen, RunSource
+
+    before = peak_mb()
+    began = time.perf_counter()
+    source = RunSource.live(run.path)
+    view = source.view()
+    print(
+        f"open      {time.perf_counter() - began:6.2f} s   {len(view.steps):,} steps, {peak_mb():.0f} MB (was {before:.0f})"
+    )
+    screen = RunScreen(source)
+
+    class Bench(App[None]):
+        def on_mount(self) -> None:
+            self.push_screen(screen)
+
+    async with Bench().run_test(size=(160, 48)) as pilot:
+        while screen.view is None:
+            await pilot.pause(0.05)
+        timed("paint, nothing new", screen.draw)
+        for name, action in (
+            ("zoom in", lambda: screen.action_zoom(2)), ("show all", lambda: screen.action_zoom(0)),
+            ("cursor", lambda: screen.action_walk(-1)), ("other x axis", screen.action_axis),
+            ("other average", lambda: (screen.action_smooth(-1), screen.action_smooth(1))),
+        ):  # fmt: skip
+            timed(name, action)
+    print(f"peak      {peak_mb():6.0f} MB")
+
+
+def timed(name: str, action: Callable[[], object]) -> None:
+    """Median and slowest of 30."""
+    seconds = []
+    for _ in range(30):
+        began = time.perf_counter()
+        action()
+        seconds.append(1000 * (time.perf_counter() - began))
+    print(f"{name:<20} {statistics.median(seconds):6.1f} ms (slowest {max(seconds):.1f})")
+
+
+def main() -> None:
+    """Make the run, measure, remove it."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_run(Path(folder), int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+        asyncio.run(measure(run))
+
+
+if __name__ == "__main__":
+    main()

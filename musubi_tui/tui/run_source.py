@@ -1,0 +1,263 @@
+"""Where a run's view comes from: a run directory that an engine may be filling, or a recording played again.
+
+``RunSource.view`` reads files and is meant for a thread; it gives the same object again while nothing happened. A run of a
+million steps opens through steps.idx: of events.jsonl only the parts between the steps are read, and of those only what
+is still news (the last reading of memory, not all of them).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from engine.events.lines import Record, decode_line
+from engine.events.reader import Follower, read_events
+from engine.events.rundir import RunDirectory
+from engine.events.status import ALIVE, Status, true_state
+from engine.events.steps_index import StepsIndex
+from engine.events.types import Progress, RunStart, Step
+from musubi_tui.runs.finding import name_of
+from musubi_tui.tui.run_view import Fold, RunView
+
+_RECENT_BYTES = 1 << 19  # at the end of events.jsonl, where every event is read
+_LONG_RUN = 5000  # steps from which on readings of the past are passed over
+_SHORT_GAP = 130  # bytes between two steps that hold no more than a line of progress
+_LONGEST_WAIT = 2.0  # seconds of a recording without an event
+_READINGS = tuple(f'"type":"{name}"'.encode() for name in ("progress", "host", "memory", "swap", "block"))
+_STALE_SECONDS = 30.0
+
+
+class RunSource(ABC):
+    """A run to look at. ``run`` is None for a recording, which nobody can steer."""
+
+    run: RunDirectory | None = None
+    title = ""
+
+    @staticmethod
+    def live(run_dir: Path) -> RunSource:
+        """The run of a run directory, as it is now and goes on."""
+        return _Live(RunDirectory(run_dir))
+
+    @staticmethod
+    def replay(events: Path, speed: float = 0.0) -> RunSource:
+        """A recorded events.jsonl, ``speed`` times as fast as it was recorded (0: all at once)."""
+        return _Replay(events, speed)
+
+    @abstractmethod
+    def view(self) -> RunView:
+        """The run now; the same object again when nothing changed. Raises ``OSError``."""
+
+
+@dataclass(frozen=True)
+class _Outside:
+    """What status.json says; a change of it is news."""
+
+    state: str
+    phase: str
+    reason: str
+    step: int
+    max_steps: int
+    stale: bool
+
+
+class _Live(RunSource):
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.title = name_of(run)
+        self._directory = run
+        self._fold: Fold | None = None
+        self._follower = Follower(run.events)
+        self._log = _LogTail(run.engine_log)
+        self._items = _Items(run.items)
+        self._outside: _Outside | None = None
+        self._view: RunView | None = None
+
+    def view(self) -> RunView:
+        fold = self._fold
+        if fold is None:
+            fold = self._fold = Fold(self.title)
+            self._follower.offset = _open(self._directory, fold)
+        before = self._follower.offset
+        records = self._follower.poll()
+        if self._follower.offset < before:  # the file was replaced
+            fold = self._fold = Fold(self.title)
+        for record in records:
+            fold.feed(record)
+        lines = self._log.poll()
+        now = time.time()
+        for line in lines:
+            fold.say(line, now)
+        outside, heartbeat = self._look_outside(now)
+        fresh = self._view is None or bool(records) or bool(lines) or outside != self._outside
+        if fresh or self._view is None:
+            self._outside = outside
+            view = fold.view(live=True, name=self.title)
+            state = outside.state
+            self._view = replace(
+                view,
+                state=state,
+                phase=view.phase or outside.phase,
+                reason=outside.reason or view.reason,
+                step=max(view.step, 0 if state == "orphaned" else outside.step),
+                max_steps=outside.max_steps or view.max_steps,
+                heartbeat=heartbeat,
+                now=now if state in ALIVE else view.now,
+                item_names=self._items.names(),
+            )
+        return self._view
+
+    def _look_outside(self, now: float) -> tuple[_Outside, float | None]:
+        status = Status.read(self._directory)
+        if status is None:
+            return _Outside("queued", "", "", 0, 0, False), None
+        heartbeat = datetime.fromisoformat(status.heartbeat).timestamp() if status.heartbeat else None
+        state = true_state(self._directory, status)
+        stale = state in ALIVE and heartbeat is not None and now - heartbeat > _STALE_SECONDS
+        return _Outside(state, status.phase, status.reason, status.step, status.max_steps, stale), heartbeat
+
+
+class _Replay(RunSource):
+    def __init__(self, events: Path, speed: float) -> None:
+        self.title = events.stem if events.name != "events.jsonl" else events.parent.name
+        self._speed = speed
+        self._records: Iterator[Record] = read_events(events)
+        self._next: Record | None = next(self._records, None)
+        self._played = self._next.t if self._next else 0.0  # the recording's clock
+        self._looked: float | None = None
+        self._fold = Fold()
+        self._view: RunView | None = None
+
+    def view(self) -> RunView:
+        now = time.monotonic()
+        if self._looked is not None:
+            self._played += (now - self._looked) * self._speed
+        self._looked = now
+        fed = False
+        while self._next is not None and (self._speed <= 0 or self._next.t <= self._played):
+            fed = True
+            self._fold.feed(self._next)
+            self._next = next(self._records, None)
+        if self._next is not None:
+            self._played = max(self._played, self._next.t - _LONGEST_WAIT)
+        if fed or self._view is None:
+            self._view = self._fold.view()
+        return self._view
+
+
+def _open(run: RunDirectory, fold: Fold) -> int:
+    """Fold what is there already; the byte of events.jsonl from which on to follow."""
+    index = StepsIndex(run.steps_idx)
+    try:
+        size = run.events.stat().st_size
+    except FileNotFoundError:
+        return 0
+    if not len(index) or len(index) < _LONG_RUN:
+        return 0  # short: simply read it all
+    last = index[len(index) - 1]
+    end = last.offset + last.length
+    if end > size:
+        return 0
+    fold.steps.load(run.steps_idx, index)
+    story = index.story()
+    recent_from = max(0, end - _RECENT_BYTES)
+    with run.events.open("rb") as file:
+        for record in _passed(file.fileno(), index, recent_from):
+            if isinstance(record.event, RunStart):
+                steps = fold.steps
+                fold.steps = type(steps)()  # the columns hold the merged story already: nothing is to be cut
+                fold.feed(record)
+                fold.steps = steps
+            else:
+                fold.feed(record, indexed=True)
+    if story:
+        newest = index[story[-1][-1]]
+        fold.step = newest.step
+    return end
+
+
+def _passed(descriptor: int, index: StepsIndex, recent_from: int) -> Iterator[Record]:
+    """The events worth knowing of a long run: everything once told, readings and steps only near the end."""
+    position = 0
+    for start, stop in _gaps(index):
+        if start >= recent_from:
+            break
+        if stop - start > _SHORT_GAP:
+            yield from _decode(os.pread(descriptor, stop - start, start), start, recent_from)
+        position = stop
+    end = index[len(index) - 1]
+    begin = max(position, recent_from)
+    data = os.pread(descriptor, end.offset + end.length - begin, begin)
+    if begin > position:  # landed inside a line
+        skip = data.find(b"\n") + 1
+        begin, data = begin + skip, data[skip:]
+    yield from _decode(data, begin, 0)
+
+
+def _decode(data: bytes, offset: int, recent_from: int) -> Iterator[Record]:
+    for line in data.splitlines(keepends=True):
+        if offset >= recent_from or not any(mark in line[:120] for mark in _READINGS):
+            record = decode_line(line, offset)
+            if record is not None and not (isinstance(record.event, (Step, Progress)) and offset < recent_from):
+                yield record
+        offset += len(line)
+
+
+def _gaps(index: StepsIndex) -> Iterator[tuple[int, int]]:
+    """Byte ranges between the lines of steps."""
+    import numpy as np
+
+    offset = np.asarray(index.column("offset"))
+    length = np.asarray(index.column("length"))
+    ends = np.concatenate([[0], offset + length])[:-1]
+    places = np.flatnonzero(offset > ends)
+    places = places[(offset - ends)[places] > _SHORT_GAP]
+    yield from zip(ends[places].tolist(), offset[places].tolist())
+
+
+class _LogTail:
+    """engine.log as it grows: whole lines, the last of what is there at the start."""
+
+    _FIRST = 16 * 1024
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = -1
+
+    def poll(self) -> list[str]:
+        try:
+            with self._path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if self._offset < 0 or size < self._offset:
+                    self._offset = max(0, size - self._FIRST)
+                data = os.pread(file.fileno(), min(size - self._offset, 1 << 18), self._offset)
+        except OSError:
+            return []
+        *lines, rest = data.split(b"\n")
+        self._offset += len(data) - len(rest)
+        return [text for line in lines if (text := line.decode("utf-8", "replace").rsplit("\r", 1)[-1].strip())]
+
+
+class _Items:
+    """The file names behind the ids of items.jsonl, read again when the file changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = 0
+        self._names: dict[str, str] = {}
+
+    def names(self) -> dict[str, str]:
+        try:
+            stamp = self._path.stat().st_mtime_ns
+            if stamp != self._stamp:
+                self._stamp = stamp
+                entries = [json.loads(line) for line in self._path.read_text("utf-8").splitlines() if line.strip()]
+                self._names = {str(entry["id"]): Path(str(entry["path"])).name for entry in entries}
+        except (OSError, ValueError, KeyError, TypeError):
+            return self._names
+        return self._names

@@ -1,0 +1,379 @@
+"""One run at one moment as a screen shows it: a frozen ``RunView``, folded event by event.
+
+The fold knows nothing of files, clocks or widgets; ``run_source`` feeds it, from a live run directory or from a recording.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.events.lines import Record
+from engine.events.status import ALIVE
+from engine.events.types import (
+    Block,
+    Checkpoint,
+    Control,
+    Failed,
+    Host,
+    Memory,
+    Phase,
+    Plan,
+    Progress,
+    RunEnd,
+    RunStart,
+    Sample,
+    Step,
+    Swap,
+    Unknown,
+    Validation,
+    Warned,
+)
+from musubi_tui.runs.telling import clean, describe
+from musubi_tui.tui.run_series import GrowingSteps, Steps, median, quantile
+
+BINS = 6  # of the noise level, equally wide
+_RECENT = 50  # steps that say how fast a run is
+_LOG_LINES = 2000
+_SPIKE = 5.0  # times the running average
+_SPIKES_KEPT = 20
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A sample on the timeline."""
+
+    path: str
+    prompt: str
+    seed: int | None
+    step: int
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A file or a state that is complete on disk."""
+
+    path: str
+    kind: str
+    bytes: int
+    step: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The loss of one range of the noise level: running mean, how often it was drawn, the course of the mean (oldest first)."""
+
+    low: float
+    high: float
+    mean: float | None = None
+    count: int = 0
+    course: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of the log: when, of what weight ("", "good", "warn", "bad"), and clean text."""
+
+    t: float
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Spike:
+    """A step whose loss or gradient stood out, with the ids of its items."""
+
+    step: int
+    what: str
+    value: float
+    times: float
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where the time of a recent step goes, in seconds (means)."""
+
+    data: float = 0.0
+    forward: float = 0.0
+    backward: float = 0.0
+    optimizer: float = 0.0
+    stall: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunView:
+    """All that the run screen shows. Times are seconds since 1970, sizes bytes. Immutable: threads may hand it around."""
+
+    name: str
+    state: str
+    steps: Steps
+    now: float
+    phase: str = ""
+    reason: str = ""
+    attempt: int = 1
+    step: int = 0
+    max_steps: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
+    gpu: str = ""
+    price: float | None = None
+    cost: float | None = None
+    worked_seconds: float = 0.0
+    heartbeat: float | None = None  # None: a recording, or never seen
+    live: bool = True
+    progress: tuple[str, int, int] | None = None
+    last: Step | None = None
+    split: Split = Split()
+    memory: Memory | None = None
+    plan: Plan | None = None
+    swap: Swap | None = None
+    host: Host | None = None
+    blocks: dict[int, str] = field(default_factory=dict)
+    bins: tuple[Bin, ...] = ()
+    validations: tuple[Validation, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    saved: tuple[Saved, ...] = ()
+    spikes: tuple[Spike, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+    errors: tuple[Failed, ...] = ()
+    log: tuple[LogLine, ...] = ()
+    unknown: tuple[str, ...] = ()  # types of events this version cannot show
+    item_names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def alive(self) -> bool:
+        """Whether an engine works on it."""
+        return self.state in ALIVE
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Seconds per step of late."""
+        return median(self.steps.step_s[-_RECENT:])
+
+    def step_quantile(self, share: float) -> float | None:
+        """A quantile of the recent step times."""
+        return quantile(self.steps.step_s[-10 * _RECENT :], share)
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds to the last step, None when it cannot be told or nothing goes on."""
+        pace = self.step_seconds
+        left = self.max_steps - self.step
+        return left * pace if pace is not None and left > 0 and self.alive else None
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch of the last step."""
+        return int(self.steps.epoch[-1]) if len(self.steps) else None
+
+    @property
+    def projected_cost(self) -> float | None:
+        """What the whole run will have cost at this pace."""
+        if self.price is None or self.cost is None or self.eta_seconds is None:
+            return None
+        return self.cost + self.price * self.eta_seconds / 3600
+
+
+class Fold:
+    """Takes records in, one by one, and gives the view of them."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.state = "queued"
+        self.reason = ""
+        self.steps = GrowingSteps()
+        self.now = 0.0
+        self.start: RunStart | None = None
+        self.max_steps = 0
+        self.step = 0
+        self.phases: list[str] = []
+        self.progress: tuple[str, int, int] | None = None
+        self.recent: deque[Step] = deque(maxlen=_RECENT)
+        self.log: deque[LogLine] = deque(maxlen=_LOG_LINES)
+        self._latest: dict[type, Any] = {}
+        self._blocks: dict[int, str] = {}
+        self._bins = [_Bin() for _ in range(BINS)]
+        self._validations: list[Validation] = []
+        self._pictures: list[Picture] = []
+        self._saved: list[Saved] = []
+        self._spikes: deque[Spike] = deque(maxlen=_SPIKES_KEPT)
+        self._warnings: list[Warned] = []
+        self._errors: list[Failed] = []
+        self._unknown: dict[str, None] = {}
+        self._worked = 0.0
+        self._began: float | None = None
+        self._loss, self._gradient = _Running(), _Running()
+
+    def feed(self, record: Record, *, indexed: bool = False) -> None:
+        """Take one record in. ``indexed``: its step is in the columns already."""
+        event = record.event
+        self.now = max(self.now, record.t)
+        match event:
+            case Step():
+                self._take_step(event, record.t, indexed)
+            case Progress():
+                self.progress = (event.phase, event.done, event.total)
+                if event.phase == "train" and event.total:
+                    self.max_steps = event.total
+            case Memory() | Plan() | Swap() | Host():
+                self._latest[type(event)] = event
+            case Block():
+                self._blocks[event.index] = event.state
+            case RunStart():
+                self._attempt(event, record.t)
+            case Phase():
+                self._phase(event)
+            case Validation():
+                self._validations.append(event)
+            case Sample():
+                self._pictures.append(Picture(event.path, event.prompt, event.seed, event.step))
+            case Checkpoint():
+                self._saved.append(Saved(event.path, event.kind, event.bytes, event.step, event.seconds))
+            case Control():
+                self._control(event)
+            case Warned():
+                self._warnings.append(event)
+            case Failed():
+                self._errors.append(event)
+            case RunEnd():
+                self._end(event, record.t)
+            case Unknown():
+                self._unknown[clean(event.name)] = None
+        text = "" if isinstance(event, (Step, Progress)) else describe(event)
+        if text:
+            self.log.append(LogLine(record.t, _weight(event), text))
+
+    def say(self, text: str, t: float, role: str = "") -> None:
+        """A line from elsewhere (engine.log)."""
+        self.log.append(LogLine(t, role, clean(text)))
+
+    def view(self, **changes: Any) -> RunView:
+        """The moment. ``changes`` are what the feeder knows better (state, heartbeat, now …)."""
+        start = self.start or RunStart()
+        worked = self._worked + (self.now - self._began if self._began is not None else 0.0)
+        known: dict[str, Any] = {
+            "name": self.name or clean(str(start.config.get("output_name", ""))), "state": self.state, "steps": self.steps.view(),
+            "now": self.now, "phase": self.phases[-1] if self.phases else "", "reason": clean(self.reason),
+            "attempt": start.attempt, "step": self.step, "max_steps": self.max_steps, "config": start.config,
+            "gpu": clean(start.gpu), "price": start.price, "worked_seconds": worked,
+            "cost": start.price * worked / 3600 if start.price is not None else None, "live": False,
+            "progress": self.progress, "last": self.recent[-1] if self.recent else None, "split": _split(list(self.recent)[-20:]),
+            "memory": self._latest.get(Memory), "plan": self._latest.get(Plan), "swap": self._latest.get(Swap),
+            "host": self._latest.get(Host), "blocks": dict(self._blocks),
+            "bins": tuple(entry.frozen(place) for place, entry in enumerate(self._bins)),
+            "validations": tuple(self._validations), "pictures": tuple(self._pictures), "saved": tuple(self._saved),
+            "spikes": tuple(self._spikes), "warnings": tuple(self._warnings), "errors": tuple(self._errors),
+            "log": tuple(self.log), "unknown": tuple(self._unknown),
+        }  # fmt: skip
+        return RunView(**{**known, **changes})
+
+    def _take_step(self, event: Step, t: float, indexed: bool) -> None:
+        if not indexed:
+            self.steps.append(event, t)
+        self.step = event.step
+        self.recent.append(event)
+        if self.state == "starting":
+            self.state = "running"
+        for what, value, running in (("loss", event.loss, self._loss), ("gradient", event.grad_norm, self._gradient)):
+            times = running.times(value)
+            if times is not None and value is not None and times >= _SPIKE:
+                self._spikes.append(Spike(event.step, what, value, times, event.items))
+            running.take(value)
+        if event.loss is not None and math.isfinite(event.loss):
+            for timestep in event.timesteps:
+                if timestep is not None and 0 <= timestep <= 1000:
+                    self._bins[min(BINS - 1, int(timestep / 1000 * BINS))].take(event.loss)
+
+    def _attempt(self, event: RunStart, t: float) -> None:
+        if self._began is not None:  # the attempt before left no end: it worked until its last sign of life at most
+            self._worked += max(0.0, self._latest_step_time() - self._began)
+        self._began = t
+        self.start, self.state, self.reason, self.step = event, "starting", "", event.from_step
+        self.phases, self._errors, self._warnings, self._blocks = [], [], [], {}
+        self.max_steps = int(event.config.get("max_train_steps") or self.max_steps)
+        self.steps.cut_after(event.from_step)
+        self._validations = [entry for entry in self._validations if entry.step <= event.from_step]
+        self._pictures = [entry for entry in self._pictures if entry.step <= event.from_step]
+        self._saved = [entry for entry in self._saved if entry.step <= event.from_step]
+        self._spikes = deque((entry for entry in self._spikes if entry.step <= event.from_step), _SPIKES_KEPT)
+
+    def _latest_step_time(self) -> float:
+        times = self.steps.view().t
+        return float(times[-1]) if len(times) else 0.0
+
+    def _phase(self, event: Phase) -> None:
+        if event.state == "start":
+            self.phases.append(clean(event.name))
+            self.state = "running" if self.state == "starting" else self.state
+            return
+        if event.name in self.phases:
+            self.phases.remove(event.name)
+        if self.progress and self.progress[0] == event.name:
+            self.progress = None
+
+    def _control(self, event: Control) -> None:
+        if event.result == "refused":
+            return
+        states = {"pause": "paused", "resume": "running", "stop": "stopping"}
+        self.state = states.get(event.command, self.state)
+
+    def _end(self, event: RunEnd, t: float) -> None:
+        self.state, self.reason, self.phases, self.progress = event.state, event.reason, [], None
+        if self._began is not None:
+            self._worked += max(0.0, t - self._began)
+            self._began = None
+
+
+class _Running:
+    """A running mean that is not carried away by what it is asked about."""
+
+    def __init__(self) -> None:
+        self.count, self.mean = 0, 0.0
+
+    def times(self, value: float | None) -> float | None:
+        if value is None or not math.isfinite(value) or self.count < 20 or self.mean <= 0:
+            return None
+        return value / self.mean
+
+    def take(self, value: float | None) -> None:
+        if value is not None and math.isfinite(value):
+            self.count += 1
+            share = max(0.02, 1 / self.count)
+            limit = value if self.count <= 20 else min(value, _SPIKE * self.mean)
+            self.mean += share * (limit - self.mean)
+
+
+class _Bin:
+    def __init__(self) -> None:
+        self.count, self.mean = 0, 0.0
+        self.course: deque[float] = deque(maxlen=400)
+
+    def take(self, loss: float) -> None:
+        self.count += 1
+        self.mean += max(0.05, 1 / self.count) * (loss - self.mean)
+        self.course.append(self.mean)
+
+    def frozen(self, place: int) -> Bin:
+        low, high = place / BINS, (place + 1) / BINS
+        return Bin(low, high, self.mean if self.count else None, self.count, tuple(self.course))
+
+
+def _split(steps: list[Step]) -> Split:
+    def mean(name: str) -> float:
+        values = [value for step in steps if (value := getattr(step, name)) is not None]
+        return sum(values) / len(values) if values else 0.0
+
+    names = ("data_s", "forward_s", "backward_s", "optimizer_s", "stall_s", "step_s")
+    return Split(*(mean(name) for name in names))
+
+
+def _weight(event: Any) -> str:
+    if isinstance(event, Failed):
+        return "bad"
+    if isinstance(event, Warned):
+        return "warn" if event.fix else ""
+    return "good" if isinstance(event, (Checkpoint, Sample)) else ""

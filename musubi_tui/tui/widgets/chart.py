@@ -1,0 +1,334 @@
+"""The loss of a run as a curve one can walk along: raw band, moving average, validation, samples and saves on the axis."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from engine.config.language import say
+from musubi_tui.runs.telling import clock
+from musubi_tui.tui.run_series import Column, Shape, Smoother, Steps, quantile, reduce
+from musubi_tui.tui.run_view import RunView
+from musubi_tui.tui.widgets.lines import Line, Lines, Span, fit, justify
+from musubi_tui.tui.widgets.plot import Canvas, Scale, number
+
+AXES: Final = ("step", "epoch", "time")
+DECAYS: Final = (0.0, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+_LABEL = 6  # cells left of the plot
+_UNICODE: Final = {"tick": "┤", "edge": "│", "corner": "└", "axis": "─", "mark": "┬", "sample": "▲", "save": "◆", "val": "◇", "cursor": "┊"}  # fmt: skip
+_ASCII: Final = {"tick": "+", "edge": "|", "corner": "+", "axis": "-", "mark": "+", "sample": "^", "save": "#", "val": "o", "cursor": "|"}  # fmt: skip
+
+
+class LossChart(Lines):
+    """Draws a ``RunView``. The window and the cursor are in units of the x axis; None follows the newest step."""
+
+    can_focus = True
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, rows=8)
+        self.view: RunView | None = None
+        self.axis = AXES[0]
+        self.logarithmic = False
+        self.raw = True
+        self.only_validation = False
+        self.clip = True
+        self.window: tuple[float, float] | None = None
+        self.cursor: float | None = None
+        self._decay = 3
+        self._smoother = Smoother(DECAYS[self._decay])
+
+    # -- what a person may change
+
+    def smooth(self, by: int) -> None:
+        """A longer or shorter moving average."""
+        self._decay = max(1, min(len(DECAYS) - 1, self._decay + by))
+        self._smoother = Smoother(DECAYS[self._decay])
+        self.draw()
+
+    def next_axis(self) -> None:
+        """Step, epoch, time."""
+        self.axis = AXES[(AXES.index(self.axis) + 1) % len(AXES)]
+        self.window = self.cursor = None
+        self.draw()
+
+    def toggle(self, what: str) -> None:
+        """``logarithmic``, ``raw``, ``clip`` or ``only_validation`` on or off."""
+        setattr(self, what, not getattr(self, what))
+        self.draw()
+
+    def zoom(self, factor: float) -> None:
+        """Closer (``factor`` above 1) around the cursor, or the newest step; 0 shows everything."""
+        low, high = self._range()
+        if factor == 0:
+            self.window = None
+        else:
+            full_low, full_high = self._full()
+            centre = high if self.cursor is None else self.cursor
+            width = (high - low) / factor
+            low = max(full_low, min(centre - width / 2, full_high - width))
+            high = min(full_high, low + width)
+            whole = width >= full_high - full_low
+            self.window = None if whole or high - low < (full_high - full_low) * 1e-6 else (low, high)
+        self.draw()
+
+    def pan(self, share: float) -> None:
+        """Move the window by a part of its width."""
+        if self.window is None:
+            return
+        low, high = self.window
+        full_low, full_high = self._full()
+        by = max(full_low - low, min(full_high - high, (high - low) * share))
+        self.window = (low + by, high + by)
+        self.draw()
+
+    def walk(self, columns: int) -> None:
+        """Move the cursor; past the right end it follows the newest step again."""
+        low, high = self._range()
+        here = high if self.cursor is None else self.cursor
+        there = here + columns * (high - low) / max(1, self._columns())
+        self.cursor = None if there >= high else max(low, there)
+        self.draw()
+
+    @property
+    def cursor_step(self) -> float:
+        """The step under the cursor, infinity when it follows."""
+        if self.cursor is None or self.view is None or not len(self.view.steps):
+            return math.inf
+        x = self._x(self.view.steps)
+        return float(self.view.steps.step[max(0, int(np.searchsorted(x, self.cursor, side="right")) - 1)])
+
+    @property
+    def title(self) -> str:
+        """What is drawn, for the border."""
+        parts = [
+            say("loss", "損失"),
+            " " + ("log" if self.logarithmic else "lin"),
+            f"ema {self._decay_text()}",
+            f"x:{self.axis}",
+        ]
+        return "  ".join(parts + (["clip"] if self.clip else []) + (["zoom"] if self.window else []))
+
+    # -- drawing
+
+    def feed(self, view: RunView) -> None:
+        """A newer moment of the run."""
+        self.view = view
+        self.draw()
+
+    def draw(self) -> None:
+        """Compute the lines; only changed cells are painted."""
+        if self.size.width < 20 or self.size.height < 3:
+            return
+        self.border_title = self.title
+        self.show(self._draw(self.size.width, self.size.height))
+
+    def on_resize(self) -> None:
+        """Draw at the new size."""
+        self.draw()
+
+    def _draw(self, width: int, height: int) -> list[Line]:
+        view = self.view
+        if view is None or not len(view.steps):
+            return [[(" " + self._waiting(), "muted")]]
+        signs = _ASCII if self._ascii else _UNICODE
+        labelled = height >= 12
+        rows, columns = height - 1 - labelled, width - _LABEL
+        low, high = self._range()
+        x, smooth = self._x(view.steps), self._smoother.of(view.steps)
+        raw = reduce(x, view.steps.loss, low, high, columns * 2)
+        ema = reduce(x, smooth, low, high, columns * 2)
+        validation = self._validation(view, low, high, columns)
+        scale = self._scale(
+            raw, ema.last, self._ceiling(x, view.steps.loss, low, high), [value for _, value in validation]
+        )
+        canvas = Canvas(columns, rows)
+        if self.raw and not self.only_validation:
+            canvas.band("raw", scale, raw.low, raw.high)
+            canvas.curve("raw", scale, raw.last)
+        if not self.only_validation:
+            canvas.curve("ema", scale, ema.last)
+        if self.only_validation and len(validation) > 1:
+            dots = np.full(columns * 2, np.nan)
+            for column, value in validation:
+                dots[min(column, columns * 2 - 1)] = value
+            canvas.curve("val", scale, dots)
+        for column, value in validation:
+            spot = scale.height(value)
+            if spot is not None:
+                canvas.sign(column, spot, signs["val"], "val")
+        if self.cursor is not None:
+            canvas.upright(self._column(self.cursor, low, high, columns), "cursor", " ")
+        lines: list[Line] = []
+        for row, cells in enumerate(canvas.lines(ascii_only=self._ascii)):
+            label = f"{number(scale.value(1 - (row + 0.5) / rows)):>5}" if row % _every(rows) == 0 else " " * 5
+            edge = signs["tick"] if label.strip() else signs["edge"]
+            lines.append([(label + edge, "muted"), *cells])
+        for row, legend in enumerate(self._legend(view, smooth, x)[: max(0, rows - 1)]):
+            lines[row] = justify(lines[row], legend, width)
+        lines += self._axis_lines(view, low, high, columns, scale, labelled, signs)
+        return lines
+
+    def _axis_lines(
+        self, view: RunView, low: float, high: float, columns: int, scale: Scale, labelled: bool, signs: dict[str, str]
+    ) -> list[Line]:
+        cells: list[tuple[str, str]] = [(signs["axis"], "muted")] * columns
+        ticks = _ticks(low, high, columns)
+        for column, _ in ticks:
+            cells[column] = (signs["mark"], "muted")
+        marks = [(saved.step, signs["save"]) for saved in view.saved]
+        marks += [(picture.step, signs["sample"]) for picture in view.pictures]
+        for step, sign in marks:
+            place = self._column(self._x_of_step(view.steps, step), low, high, columns)
+            if 0 <= place < columns:
+                taken = cells[place][1] == "mark" and cells[place][0] != sign and place > 0
+                cells[place - 1 if taken else place] = (sign, "mark")
+        spans: list[Span] = [(f"{number(scale.value(0)):>5}{signs['corner']}", "muted")]
+        for text, role in cells:
+            if spans[-1][1] == role:
+                spans[-1] = (spans[-1][0] + text, role)
+            else:
+                spans.append((text, role))
+        end = self._x_text(high)
+        if not labelled:
+            return [justify(spans, [(end, "muted")], columns + _LABEL)]
+        text_cells = [" "] * columns
+        for column, value in ticks:
+            label = self._x_text(value)
+            if column + len(label) < columns - len(end) - 22:
+                text_cells[column : column + len(label)] = list(label)
+        names = f"{signs['sample']} {say('sample', 'サンプル')} {signs['save']} {say('save', '保存')}  {end}"
+        return [spans, justify([(" " * _LABEL + "".join(text_cells), "muted")], [(names, "muted")], columns + _LABEL)]
+
+    def _legend(self, view: RunView, smooth: Column, x: Column) -> list[list[Span]]:
+        place = len(x) - 1 if self.cursor is None else max(0, int(np.searchsorted(x, self.cursor, side="right")) - 1)
+        step = int(view.steps.step[place])
+        past = [entry.loss for entry in view.validations if entry.step <= step and entry.loss is not None]
+        raw, ema = float(view.steps.loss[place]), float(smooth[place])
+        raw_sign, ema_sign, val_sign = (":", "*", "o") if self._ascii else ("⣿", "━", "◇")
+        first: list[Span] = [(f" raw {raw_sign}  ", "raw"), (f"ema {ema_sign}  ", "ema"), (f"val {val_sign} ", "val")]
+        second: list[Span] = [(f" {step} ", "bold" if self.cursor is not None else ""), (f"raw {number(raw)} ", "raw")]
+        third: list[Span] = [(f" ema {number(ema)} ", "ema")]
+        if past:
+            third.append((f"val {number(past[-1])} ", "val"))
+        if self.axis != "step":
+            second.insert(0, (f" {self.axis} {self._x_text(float(x[place]))}", ""))
+        return [first, second, third]
+
+    def _waiting(self) -> str:
+        if self.view is None:
+            return say("reading the run …", "run を読み込み中 …")
+        if self.view.alive:
+            return say("no step yet", "まだステップがありません") + (f": {self.view.phase}" if self.view.phase else "")
+        return say("no steps", "ステップはありません")
+
+    def _ceiling(self, x: Column, loss: Column, low: float, high: float) -> float:
+        """Above which value of the window outliers are cut; infinity when they are not."""
+        if not self.clip:
+            return math.inf
+        begin, end = np.searchsorted(x, (low, high))
+        window = loss[begin : end + 1 : max(1, (int(end) - int(begin)) // 20_000)]
+        return quantile(window, 0.99) or math.inf
+
+    def _scale(self, raw: Shape, ema: Column, ceiling: float, validation: list[float]) -> Scale:
+        shown = [ema, np.asarray(validation, np.float64)]
+        if self.raw and not self.only_validation:
+            shown += [np.minimum(raw.low, ceiling), np.minimum(raw.high, ceiling)]
+        elif self.only_validation and validation:
+            shown = [np.asarray(validation, np.float64)]
+        return Scale.of(np.concatenate(shown), log=self.logarithmic).rounded()
+
+    def _validation(self, view: RunView, low: float, high: float, columns: int) -> list[tuple[int, float]]:
+        found = []
+        for entry in view.validations:
+            column = self._column(self._x_of_step(view.steps, entry.step), low, high, columns * 2)
+            if entry.loss is not None and 0 <= column < columns * 2:
+                found.append((column, entry.loss))
+        return found
+
+    # -- the x axis
+
+    def _x(self, steps: Steps) -> Column:
+        if self.axis == "time":
+            return np.maximum.accumulate(steps.t - steps.t[0]) if len(steps) else steps.t
+        return steps.step / self._steps_per_epoch(steps) if self.axis == "epoch" else steps.step
+
+    def _x_of_step(self, steps: Steps, step: float) -> float:
+        if self.axis == "time":
+            return float(np.interp(step, steps.step, self._x(steps)))
+        return step / self._steps_per_epoch(steps) if self.axis == "epoch" else step
+
+    @staticmethod
+    def _steps_per_epoch(steps: Steps) -> float:
+        """Measured where an epoch ended; before the first end the whole run counts as one."""
+        if not len(steps):
+            return 1.0
+        whole = int(steps.epoch[-1]) - 1
+        done = int(np.searchsorted(steps.epoch, whole, side="right")) - 1
+        return float(steps.step[done]) / whole if whole > 0 and done >= 0 else max(1.0, float(steps.step[-1]))
+
+    def _x_text(self, value: float) -> str:
+        if self.axis == "time":
+            return clock(value)
+        return f"{value:.1f}" if self.axis == "epoch" else f"{value:.0f}"
+
+    def _full(self) -> tuple[float, float]:
+        if self.view is None or not len(self.view.steps):
+            return 0.0, 1.0
+        x = self._x(self.view.steps)
+        low, high = (0.0 if self.axis != "step" or x[0] < x[-1] / 4 else float(x[0])), float(x[-1])
+        if not high > low:
+            return low, low + 1.0
+        # The end moves in strides: an axis that grew with every step would repaint the whole curve every second.
+        stride = 2.0 ** math.floor(math.log2(high - low)) / 8
+        return low, low + math.ceil((high - low) / stride) * stride
+
+    def _range(self) -> tuple[float, float]:
+        return self.window or self._full()
+
+    def _columns(self) -> int:
+        return max(1, self.size.width - _LABEL)
+
+    @staticmethod
+    def _column(value: float, low: float, high: float, columns: int) -> int:
+        return min(columns - 1, math.floor((value - low) / (high - low) * columns)) if low <= value <= high else -1
+
+    @property
+    def _ascii(self) -> bool:
+        glyphs = getattr(self.app, "glyphs", None)
+        return glyphs is not None and glyphs.name == "ascii"
+
+    def _decay_text(self) -> str:
+        return f"{DECAYS[self._decay]:g}".lstrip("0")
+
+
+def small_curve(
+    x: Column, y: Column, width: int, height: int, *, ascii_only: bool = False, role: str = "ema"
+) -> list[list[Span]]:
+    """A curve of few cells with its largest and smallest value at the left."""
+    if not len(x):
+        return [fit([("", "")], width)]
+    label = 8
+    shape = reduce(x, y, float(x[0]), float(max(x[-1], x[0] + 1)), (width - label) * 2)
+    scale = Scale.of(np.concatenate([shape.low, shape.high]))
+    canvas = Canvas(width - label, height)
+    canvas.band(role, scale, shape.low, shape.high)
+    canvas.curve(role, scale, shape.last)
+    lines = canvas.lines(ascii_only=ascii_only)
+    edges = {0: scale.high, height - 1: scale.low}
+    return [[(f"{number(edges[row]) if row in edges else '':>7} ", "muted"), *cells] for row, cells in enumerate(lines)]
+
+
+def _ticks(low: float, high: float, columns: int) -> list[tuple[int, float]]:
+    """(cell, value) of about four round values between ``low`` and ``high``."""
+    rough = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    values = [step * place for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return [(min(columns - 1, int((value - low) / (high - low) * columns)), value) for value in values]
+
+
+def _every(rows: int) -> int:
+    """One label in so many rows."""
+    return 2 if rows <= 8 else 4
