@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import tomllib
 import traceback
 from pathlib import Path
@@ -25,6 +26,7 @@ from engine.events.rundir import RunDirectory
 from engine.events.types import Failed
 from engine.hooks import HookPlan, run_afterwards
 from engine.job import Interrupted, Job, StopRequest
+from engine.notices import Notice, watch_for_notices
 from engine.signals import SignalWatch
 
 PREEMPTED = 75
@@ -81,6 +83,7 @@ def _work(attempt: Attempt, signals: SignalWatch) -> int:
     )
     if job.stop_requested is not None:
         raise Interrupted(job.stop_requested)
+    watch_for_notices(config.run.cloud_notices, lambda notice: _obey_notice(job, notice))
     from engine.stages import run_stages  # the first import of torch: it takes seconds, and the run is visible by now
 
     run_stages(job, document.stages)
@@ -93,6 +96,17 @@ def _afterwards(plan: HookPlan, attempt: Attempt, signals: SignalWatch, hook: st
     hurried = threading.Event()
     signals.tell(first=lambda name: hurried.set(), again=lambda name, number: attempt.leave_at_once(name, number))
     run_afterwards(plan, attempt, hook, hurried)
+
+
+def _obey_notice(job: Job, notice: Notice) -> None:
+    """The machine will be taken away: like a signal, with a deadline."""
+    left = "" if notice.deadline is None else f", {max(0.0, notice.deadline - time.time()):.0f} s"
+    job.warn(
+        "machine_stops",
+        say(f"{notice.provider} takes this machine away ({notice.what}{left}).", f"{notice.provider} がこのマシンを停止します（{notice.what}{left}）。"),
+        say("The run saves; resume it elsewhere.", "保存します。別のマシンで再開してください。"),
+    )  # fmt: skip
+    job.request_stop(StopRequest("preempted", "now", f"{notice.provider}: {notice.what}", deadline=notice.deadline))
 
 
 def _changes(attempt: Attempt) -> dict[int, dict[str, Any]]:

@@ -43,6 +43,7 @@ class StopRequest:
     when: str = "now"
     source: str = ""  # "SIGTERM", the id of the command, "budget"
     explanation: str = ""  # for a person, where the source alone says too little
+    deadline: float | None = None  # seconds since 1970: when the machine will be gone, where a notice says so
 
 
 class Interrupted(Exception):

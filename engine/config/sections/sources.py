@@ -86,6 +86,12 @@ class RunSection(Section):
         en="Hours of engine time, pauses included, after which the run saves and stops, counted over all its attempts.",
         ja="この時間 (一時停止を含む、すべての試行の合計) に達すると保存して停止します。",
     )
+    cloud_notices: Literal["auto", "off", "aws", "gcp", "azure"] = option(
+        "auto",
+        expert=True,
+        en='Whose notice that a spot machine stops to listen for, to save in time; "auto" finds out by the metadata service.',
+        ja='スポットマシンの停止通知をどのクラウドから受けるか。"auto" はメタデータサービスで判別し、停止前に保存します。',
+    )
     training_comment: str | None = option(
         None,
         musubi=None,
