@@ -1,7 +1,7 @@
 """What the app knows at one moment, gathered off the screen's thread: all runs, the chosen one in detail, the machine.
 
-Runs that cannot change by themselves are looked at by the modification times of two files only, so that a thousand old runs cost
-next to nothing. Equal facts make equal values: whoever compares two of them knows whether there is anything to draw.
+The registry answers for the runs that are over, so that a thousand of them cost next to nothing. Equal facts make equal values:
+whoever compares two of them knows whether there is anything to draw.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE
 from engine.events.steps_index import StepsIndex
 from musubi_tui.machine.load import MachineLoad, read_load
-from musubi_tui.runs.finding import list_runs
-from musubi_tui.runs.home import known_homes
-from musubi_tui.runs.snapshot import Snapshot, brief, snapshot
+from musubi_tui.runs.registry import Registry
+from musubi_tui.runs.snapshot import Snapshot, snapshot
 from musubi_tui.tui.view import Detail, View
 
 _CURVE_STEPS = 2000  # the card's curve shows the last so many steps
 _CURVE_CELLS = 24
+GONE = "gone"  # the directory was moved or deleted by hand
 
 
 class RunsReader:
@@ -30,17 +30,13 @@ class RunsReader:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._briefs: dict[Path, tuple[object, Snapshot]] = {}
         self._detail: tuple[object, Detail] | None = None
         self._machine: MachineLoad | None = None
 
     def view(self, chosen: str = "") -> View:
         """The facts of now; ``chosen`` is the folder of the run to read in detail, "" for the newest active one."""
-        homes = list(dict.fromkeys([self._home, *known_homes()]))
-        runs = tuple(self._brief(run) for run in list_runs(homes))
-        gone = self._briefs.keys() - {Path(now.run_dir) for now in runs}
-        for path in gone:
-            del self._briefs[path]
+        entries = Registry(self._home).runs()
+        runs = tuple(replace(entry.summary, state=GONE) if entry.gone else entry.summary for entry in entries)
         busy = any(now.state in ALIVE and now.host == host_name() for now in runs)
         if busy or self._machine is None or self._machine.busy:
             self._machine = read_load(self._home, busy=busy)
@@ -49,15 +45,6 @@ class RunsReader:
         active = next((now for now in runs if now.state in ALIVE), None)
         return View(runs, active, self._read_detail(wanted) if wanted else None, self._machine)
 
-    def _brief(self, run: RunDirectory) -> Snapshot:
-        mark = _mark(run.status, run.steps_idx)
-        known = self._briefs.get(run.path)
-        if known is not None and known[0] == mark and known[1].state not in ALIVE:
-            return known[1]
-        now = brief(run)
-        self._briefs[run.path] = (mark, now)
-        return now
-
     def _read_detail(self, now: Snapshot) -> Detail:
         run = RunDirectory(Path(now.run_dir))
         mark = (now, _mark(run.events))
@@ -65,7 +52,7 @@ class RunsReader:
             steps = StepsIndex(run.steps_idx).tail(_CURVE_STEPS)
             losses = [entry.loss for entry in steps if entry.loss == entry.loss]
             norm = steps[-1].grad_norm if steps else None
-            whole = _without_heartbeats((snapshot(run),))[0]
+            whole = now if now.state == GONE else _without_heartbeats((snapshot(run),))[0]
             self._detail = mark, Detail(whole, _means(losses), norm if norm == norm else None)
         return self._detail[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,20 @@ async def test_a_run_that_ended_cannot_be_paused_and_the_app_says_so(home: Home)
         await read(pilot)
         await pilot.press("j", "j", "p")
         assert [notice.message for notice in app._notifications] == ["figurine is done: nobody would obey."]
+
+
+async def test_a_run_that_was_deleted_by_hand_is_shown_as_such(home: Home) -> None:
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await read(pilot)
+        shutil.rmtree(run_named(home, "figurine").path)
+        found = app.screen.query_one(RunList)
+        for _ in range(60):
+            await pilot.pause(0.1)
+            if found.runs[2].state == "gone":
+                break
+        assert (found.runs[2].name, found.runs[2].state) == ("figurine", "gone")
+        assert re.search(r"figurine .* \? gone", screen_text(app))
 
 
 async def test_resume_launches_the_engine(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
