@@ -52,8 +52,8 @@ class Budget:
             )
         if self.max_hours is not None and seconds >= self.max_hours * 3600:
             return say(
-                f"the budget is spent: {seconds / 3600:.2f} of {self.max_hours:g} hours (max_hours)",
-                f"予算に達しました: {seconds / 3600:.2f} / {self.max_hours:g} 時間（max_hours）",
+                f"the budget is spent: {seconds / 3600:.3g} of {self.max_hours:g} hours (max_hours)",
+                f"予算に達しました: {seconds / 3600:.3g} / {self.max_hours:g} 時間（max_hours）",
             )
         return ""
 
