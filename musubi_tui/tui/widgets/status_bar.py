@@ -12,7 +12,7 @@ from textual.widgets import Static
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.glyphs import UNICODE, Glyphs, state_word
-from musubi_tui.tui.numbers import duration, fit, percent
+from musubi_tui.tui.numbers import cells, duration, fit, percent
 from musubi_tui.tui.view import View
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ class Part(Static):
     def show(self, text: str) -> None:
         """Show ``text``."""
         if text != self.text:
+            moved = cells(text) != cells(self.text)
             self.text = text
-            self.update(text)
+            self.update(text, layout=moved)
 
 
 class ActiveRun(Part):
