@@ -37,6 +37,7 @@ class LossChart(Lines):
         self.window: tuple[float, float] | None = None
         self.cursor: float | None = None
         self._decay = 3
+        self._shown_title = ""
         self._smoother = Smoother(DECAYS[self._decay])
 
     # -- what a person may change
@@ -121,7 +122,9 @@ class LossChart(Lines):
         """Compute the lines; only changed cells are painted."""
         if self.size.width < 20 or self.size.height < 3:
             return
-        self.border_title = self.title
+        if self._shown_title != self.title:  # setting it repaints the whole panel
+            self._shown_title = self.title
+            self.border_title = self.title
         self.show(self._draw(self.size.width, self.size.height))
 
     def on_resize(self) -> None:

@@ -17,6 +17,7 @@ from musubi_tui.tui.widgets.lines import Span
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row, then column
 _LOG_FLOOR = 1e-12
+_LARGEST = 1e300
 _ASCII_DOTS = {"raw": ":", "ema": "*", "val": "o"}
 
 
@@ -35,14 +36,13 @@ class Scale:
         array = array[np.isfinite(array) & ((array > 0) if log else True)]
         if not len(array):
             return cls(0.1 if log else 0.0, 1.0, log)
+        array = np.clip(array, -_LARGEST, _LARGEST)  # so that differences and air stay finite
         low, high = float(array.min()), float(array.max())
         if log:
             low = max(low, _LOG_FLOOR)
             return cls(low / 1.05, max(high, low) * 1.05, True)
-        # Halves, since the difference of two huge numbers may not be finite.
         air = (high / 2 - low / 2) * 0.1 or abs(high) * 0.05 or 0.5
-        limit = 1.7e308
-        return cls(max(-limit, low - air) if low < 0 or low > air else 0.0, min(limit, high + air))
+        return cls(low - air if low < 0 or low > air else 0.0, high + air)
 
     def rounded(self) -> Scale:
         """Ends that are round numbers: a scale that moves with every value would repaint every cell."""

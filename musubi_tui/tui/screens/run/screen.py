@@ -86,6 +86,7 @@ class RunScreen(Screen[None]):
         self.tab = self.TABS[0]
         self.back = 0  # log lines scrolled up
         self.strip = Strip()
+        self._shown_tabs = ""
         self._locked: set[str] = set()
         self._note = ""
         self._note_until = 0.0
@@ -223,9 +224,9 @@ class RunScreen(Screen[None]):
         names = {"log": say("log", "ログ"), "samples": say("samples", "サンプル"), "t-hist": say("t-hist", "t 分布"),
                  "blocks": say("blocks", "ブロック"), "alerts": say("alerts", "警告") + (f" {count}" if count else "")}  # fmt: skip
         title = "  ".join((f"{self.glyphs.cursor}{names[tab]}" if tab == self.tab else names[tab]) for tab in self.TABS)
-        panel = self.query_one("#bottom")
-        if str(panel.border_title or "") != title:
-            panel.border_title = Content(title)
+        if title != self._shown_tabs:  # setting it repaints the whole panel
+            self._shown_tabs = title
+            self.query_one("#bottom").border_title = Content(title)
 
     def _tab_lines(self, view: RunView, size: tuple[int, int]) -> list[Line]:
         width, height = size
