@@ -165,7 +165,7 @@ def _usage_text(error: typer.TyperException) -> str:
         return unknown + (say(f" Did you mean {near[0]}?", f" {near[0]} のことですか？") if near else "")
     parameter = getattr(error, "param", None)
     if parameter is not None and hasattr(error, "param_type"):  # a parameter that was not given
-        hint = parameter.get_error_hint().strip("'")
+        hint = parameter.get_error_hint(getattr(error, "ctx", None)).strip("'")
         return say(f"{hint} is missing.", f"{hint} が指定されていません。")
     text = error.format_message()
     extra = re.fullmatch(r"Got unexpected extra arguments?\(?s?\)? \((.*)\)", text)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine.families import family_names
 
-HEAVY = ("torch", "diffusers", "transformers", "accelerate", "textual", "numpy", "scipy", "av", "plotext")
+HEAVY = ("torch", "diffusers", "transformers", "accelerate", "textual", "numpy", "scipy", "av", "plotext", "pydantic")
 
 _PROBE = """
 import json, sys
