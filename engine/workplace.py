@@ -17,15 +17,10 @@ from engine.config.language import say
 from engine.config.problems import ConfigError, MissingRequirement
 from engine.data import BatchPlan, DatasetConfig, Item, Scan, read_dataset_config, scan
 from engine.data.provenance import caption_hash
+from engine.dtypes import DTYPES
 from engine.events.atomic import write_text_atomically
 from engine.families.family import FamilyModel
 from engine.job import Job
-
-_DTYPES = {
-    "float32": torch.float32, "fp32": torch.float32, "float": torch.float32,
-    "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
-    "float16": torch.float16, "fp16": torch.float16,
-}  # fmt: skip
 
 
 class Workplace:
@@ -61,8 +56,8 @@ class Workplace:
         """Dtype of the frozen weights: ``dit_dtype``, else that of ``mixed_precision``, else fp32."""
         named = self.config.model.dit_dtype
         if named:
-            return _DTYPES[named]
-        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.training.mixed_precision, torch.float32)
+            return DTYPES[named]
+        return DTYPES.get(self.config.training.mixed_precision, torch.float32)
 
     @cached_property
     def dataset(self) -> DatasetConfig:

@@ -14,16 +14,11 @@ from engine.config.problems import ConfigError
 from engine.data.items import Item
 from engine.data.pixels import read_pixels
 from engine.data.provenance import CacheContext, encoder_fingerprint, latent_metadata, latents_state
+from engine.dtypes import DTYPES
 from engine.encode.stage import announce, foreign_and_stale, judge, one_ahead, pause_or_stop
 from engine.encode.store import latents_key, set_aside, write_cache
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec
 from engine.job import Job
-
-DTYPES = {
-    "float32": torch.float32, "fp32": torch.float32, "float": torch.float32,
-    "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
-    "float16": torch.float16, "fp16": torch.float16,
-}  # fmt: skip
 
 
 def encode_latents(job: Job, family_model: FamilyModel, items: Sequence[Item], *, device: torch.device) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 
 from engine.config.language import say
 from engine.config.problems import Problem, UserError
+from engine.dtypes import DTYPES
 from engine.events.types import Sample
 from engine.families.family import FamilyModel
 from engine.sample.prompts import RawPrompt, SamplePrompt, parse_prompt_line, read_prompts, resolve_prompt
@@ -30,7 +31,6 @@ from engine.sample.writers import sample_name, write_sample
 if TYPE_CHECKING:
     from engine.job import Job
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _DEFAULT_SEED = 42  # of runs and prompts that name none: previews of different steps must start from the same noise
 # What a preview may die of without taking the run along: everything but mistakes of this program (assertions, attributes).
 _FAILURES = (RuntimeError, ValueError, OSError, KeyError, TypeError, UserError, av.FFmpegError)
@@ -243,7 +243,7 @@ class Previewer:
     def _load_vae(self) -> nn.Module:
         if self._vae is None:
             config = self.job.config
-            dtype = _DTYPES[config.get("vae_dtype") or self.job.spec.defaults.get("vae_dtype", "float32")]
+            dtype = DTYPES[config.get("vae_dtype") or self.job.spec.defaults.get("vae_dtype", "float32")]
             self._vae = self.family_model.load_vae(
                 Path(config.get("vae")),
                 device=torch.device("cpu"),

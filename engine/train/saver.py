@@ -6,14 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from engine.config.language import say
+from engine.dtypes import DTYPES
 from engine.events.types import Checkpoint, Event
 from engine.networks.dialects import Dialect
 from engine.networks.lora import LoraNetwork
-
-_DTYPES = {"fp32": torch.float32, "float": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def step_stem(name: str, step: int) -> str:
@@ -64,7 +61,7 @@ class Saver:
         self._metadata = metadata
         self._emit = emit
         self._warn = warn
-        self._dtype = _DTYPES[precision or "fp32"]
+        self._dtype = DTYPES[precision or "fp32"]
         self._dialects = tuple(dialects) or ("musubi",)
 
     def save(self, stem: str, step: int, epoch: int) -> None:
