@@ -51,10 +51,6 @@ class BatchPlan:
         epoch, position = divmod(step, self.batches_per_epoch)
         return epoch + 1, position, self.epoch(epoch + 1)[position]
 
-    def short_batches(self) -> int:
-        """How many batches of an epoch are smaller than their dataset's batch size."""
-        return sum(1 for members in self._buckets.values() if len(members) % self._batch_size(members))
-
     def _batch_size(self, members: Sequence[int]) -> int:
         return self.items[members[0]].batch_size
 

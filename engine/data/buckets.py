@@ -53,11 +53,6 @@ class BucketRule:
         nearest = min(near, key=lambda index: (abs(ratios[index] - wanted), index))
         return sizes[bisect_left(ratios, ratios[nearest])]
 
-    def is_upscaled(self, width: int, height: int) -> bool:
-        """Whether the source is smaller than its bucket, so that its pixels are invented."""
-        chosen = self.choose(width, height)
-        return max(chosen[0] / width, chosen[1] / height) > 1
-
 
 @lru_cache
 def _by_ratio(width: int, height: int, step: int) -> tuple[tuple[tuple[int, int], ...], tuple[float, ...]]:

@@ -44,8 +44,9 @@ def test_an_epoch_holds_everything_once_per_repeat_in_pure_batches(
         members = [items[index] for index in batch]
         assert len({(item.dataset, item.bucket) for item in members}) == 1
         assert len(batch) <= members[0].batch_size
-    short = sum(1 for batch in epoch if len(batch) < items[batch[0]].batch_size)
-    assert short == plan.short_batches()
+    firsts = [items[batch[0]] for batch in epoch if len(batch) < items[batch[0]].batch_size]
+    short = Counter((first.dataset, first.bucket) for first in firsts)
+    assert max(short.values(), default=0) <= 1  # only the rest of a bucket makes a short batch
 
 
 @settings(max_examples=50, deadline=None)
