@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -39,10 +40,12 @@ READ_SECONDS = 1.0
 
 
 def _screen(mode: Mode) -> Screen[Any]:
-    from musubi_tui.tui.screens.jobs import JobsScreen
+    if mode.screen:
+        module, _, name = mode.screen.partition(":")
+        return cast("Screen[Any]", getattr(import_module(module), name)())
     from musubi_tui.tui.screens.later import LaterScreen
 
-    return JobsScreen() if mode.id == JobsScreen.MODE else LaterScreen(mode)
+    return LaterScreen(mode)
 
 
 def _commands() -> type[Provider]:

@@ -9,16 +9,20 @@ from engine.config.language import say
 
 @dataclass(frozen=True)
 class Mode:
-    """One mode. ``title`` stands in the top line; ``about`` and ``twins`` are shown while the screen is not built."""
+    """One mode. ``title`` stands in the top line; ``about`` and ``twins`` are shown while the screen is not built.
+
+    ``screen`` is the ``module:Class`` of its screen, imported when the mode is first shown.
+    """
 
     id: str
     title: str
     about: str = ""
     twins: tuple[str, ...] = ()
+    screen: str = ""
 
 
 MODES: tuple[Mode, ...] = (
-    Mode("jobs", say("Jobs", "ジョブ"), twins=("musubi-tui runs list",)),
+    Mode("jobs", say("Jobs", "ジョブ"), twins=("musubi-tui runs list",), screen="musubi_tui.tui.screens.jobs:JobsScreen"),
     Mode(
         "preset",
         say("Preset", "設定"),
