@@ -41,10 +41,15 @@ class LoadedConfig:
 
 
 @dataclass
-class _Reading:
-    """Everything found out about one preset, errors included; ``config`` only without errors."""
+class Reading:
+    """Everything found out about one preset, errors included; ``config`` only without errors.
+
+    ``values`` are those of all options, as given or by default, wrong ones too; ``given`` says what the file sets.
+    """
 
     config: Config | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Entry] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     identity: Identity | None = None
@@ -59,7 +64,7 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check
     Raises ``ConfigError`` with all errors of the file; with ``check_files`` also for files it names that do not exist.
     """
     path = Path(path)
-    reading = _read(path, overrides or {}, check_files=check_files)
+    reading = examine(read_toml(path), overrides, check_files=check_files)
     errors = [problem for problem in reading.problems if problem.severity == "error"]
     if errors or reading.config is None or reading.identity is None:
         raise ConfigError(errors)
@@ -76,21 +81,29 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check
 
 def check_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check_files: bool = True) -> list[Problem]:
     """Errors and warnings of a preset and of its dataset, in the order of the file. Never raises on the user's mistakes."""
-    path = Path(path)
     try:
-        reading = _read(path, overrides or {}, check_files=check_files)
+        source = read_toml(Path(path))
     except ConfigError as error:
         return list(error.problems)
-    found = [*reading.problems, *(_dataset_problems(reading, path) if check_files else [])]
-    return sorted(found, key=lambda problem: (problem.file != str(path), problem.file, problem.line, problem.column))
+    return check_source(source, overrides, check_files=check_files)
 
 
-def _read(path: Path, overrides: Mapping[str, Any], *, check_files: bool) -> _Reading:
-    source = read_toml(path)
+def check_source(
+    source: TomlSource, overrides: Mapping[str, Any] | None = None, *, check_files: bool = True
+) -> list[Problem]:
+    """The same of a text that is not (yet) in its file. With ``check_files`` it takes as long as there are pictures."""
+    reading, file = examine(source, overrides, check_files=check_files), str(source.path)
+    found = [*reading.problems, *(_dataset_problems(reading, source.path) if check_files else [])]
+    return sorted(found, key=lambda problem: (problem.file != file, problem.file, problem.line, problem.column))
+
+
+def examine(source: TomlSource, overrides: Mapping[str, Any] | None = None, *, check_files: bool = False) -> Reading:
+    """What ``load_config`` finds out about a text, without raising for its errors: for whoever edits it."""
+    path, overrides = source.path, overrides or {}
     entries = collect(source, overrides)
     ours = "family" in entries.by_name and _stands_in_file(source, "family")
     identity = identify(entries.values(), ours=ours)
-    reading = _Reading(identity=identity)
+    reading = Reading(identity=identity, given=entries.by_name)
     base = path.absolute().parent if ours else Path.cwd()
     reading.dataset_base = base
     reading.problems += entries.problems
@@ -100,7 +113,7 @@ def _read(path: Path, overrides: Mapping[str, Any], *, check_files: bool) -> _Re
 
     given = {name: _with_paths(OPTIONS[name], entry, base) for name, entry in entries.by_name.items()}
     values, reading.sources = _complete(given, entries, identity, path)
-    reading.defaults = _complete({}, entries, identity, path)[0]
+    reading.values, reading.defaults = values, _complete({}, entries, identity, path)[0]
     sections, wrong = validate(values)
     reading.problems += [_placed(problem, entries, source) for problem in wrong]
     if wrong or identity.spec is None:
@@ -204,7 +217,7 @@ def _recommended(option: Option, spec: FamilySpec | None) -> tuple[Any, str] | N
     return spec.defaults[option.name], "family default"
 
 
-def _dataset_problems(reading: _Reading, path: Path) -> list[Problem]:
+def _dataset_problems(reading: Reading, path: Path) -> list[Problem]:
     """What the data room has to say about the dataset file or tables, and about the pictures they name."""
     from engine.data import check_dataset_config
     from engine.data.inventory import content_problems
