@@ -116,14 +116,19 @@ def examine(source: TomlSource, overrides: Mapping[str, Any] | None = None, *, c
     reading.values, reading.defaults = values, _complete({}, entries, identity, path)[0]
     sections, wrong = validate(values)
     reading.problems += [_placed(problem, entries, source) for problem in wrong]
-    if wrong or identity.spec is None:
+    if identity.spec is None:
         return reading
+    bad = {problem.key for problem in wrong}
+    if bad:  # the rules judge the rest, with defaults in these places
+        sections = validate({**values, **{name: reading.defaults[name] for name in bad}})[0]
     config = Config.model_construct(**sections)
-    case = rules.Case(config.values(), entries.by_name, identity.spec, identity.task, check_files)
-    reading.problems += [_placed(problem, entries, source) for problem in rules.problems(case)]
+    sound = {name: entry for name, entry in entries.by_name.items() if name not in bad}
+    case = rules.Case(config.values(), sound, identity.spec, identity.task, check_files)
+    found = [problem for problem in rules.problems(case) if problem.key not in bad]
+    reading.problems += [_placed(problem, entries, source) for problem in found]
     if not any(problem.severity == "error" for problem in reading.problems):
         reading.config = config
-    elif not wrong:
+    elif not bad:
         reading.config = config if check_files else None  # the dataset can be judged although something else is wrong
     return reading
 

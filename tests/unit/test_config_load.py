@@ -274,3 +274,12 @@ def test_dataset_complaints_are_part_of_the_check(tmp_path: Path) -> None:
     (tmp_path / "preset.toml").write_text(text)
     errors = [problem for problem in check_config(tmp_path / "preset.toml") if problem.severity == "error"]
     assert [(Path(p.file).name, p.line, p.key) for p in errors] == [("preset.toml", 5, "resolutio")]
+
+
+def test_a_wrong_value_does_not_hide_the_other_complaints(tmp_path: Path) -> None:
+    found = complaints(tmp_path, OURS + 'network_dim = "many"\nmin_timestep = 900\nmax_timestep = 100\ndit_dtype = 5\n')
+    assert [(problem.code, problem.line) for problem in found] == [
+        ("wrong_type", 5),
+        ("contradiction", 6),
+        ("wrong_type", 8),
+    ]
