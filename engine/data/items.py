@@ -1,4 +1,8 @@
-"""The nouns of the room: a bucket, an item that will be trained, a file that will not be, and the scan that holds both."""
+"""The nouns of the room: a bucket, an item that will be trained, a file that will not be, and the scan that holds both.
+
+An item has one caption and one cut of its picture unless its dataset asks for more; then ``texts`` and ``views`` hold all of
+them, each with a cache file of its own, and ``engine.data.variants`` says which one is trained when.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,33 @@ class Bucket(NamedTuple):
     width: int
     height: int
     frames: int = 1
+
+
+class Control(NamedTuple):
+    """One control picture or video of an item: its size in pixels, and (width, height) it is encoded at."""
+
+    path: Path
+    width: int
+    height: int
+    bucket: tuple[int, int]
+
+
+class Text(NamedTuple):
+    """One caption that may be trained, and where its embedding is cached."""
+
+    caption: str
+    cache: Path
+
+
+class View(NamedTuple):
+    """One cut of an item's picture: where the bucket lies in the scaled picture (0 left or top, 1 right or bottom)."""
+
+    crop: tuple[float, float]
+    flip: bool
+    cache: Path
+
+
+CENTRE = (0.5, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +71,17 @@ class Item:
     source_fps: float | None = None  # frame rate the user states; None: every frame is used
     target_fps: float = 0.0  # frame rate of the family; 0: no conversion
     cached_only: bool = False  # the source is gone: only the cache files are there
+    controls: tuple[Control, ...] = ()  # in the order the model is given them
+    targets: tuple[Path, ...] = ()  # further pictures to learn beside ``path``, such as the layers of a layered picture
+    texts: tuple[Text, ...] = ()  # when there are several: all captions, ``caption`` the first
+    no_text: Text | None = None  # what is trained when the caption is dropped
+    caption_dropout: float = 0.0  # how often it is
+    views: tuple[View, ...] = ()  # when there are several: all cuts
+    crop: tuple[float, float] = CENTRE  # of this cut
+    flip: bool = False  # mirrored left to right
+    mask: Path | None = None  # picture of what counts in the loss; the item's own file: its alpha channel
+    loss_weight: float = 1.0
+    is_reg: bool = False  # a regularisation picture: what the model knows already and shall keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +103,9 @@ class Scan:
     skipped: tuple[Skipped, ...]
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = ()  # why training must not start; empty unless the scan was asked not to raise
+    held_out: tuple[Item, ...] = ()  # never trained: what the validation loss is measured on
+
+    @property
+    def cached(self) -> tuple[Item, ...]:
+        """Everything that needs cache files: trained and held-out items."""
+        return (*self.items, *self.held_out)
