@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -60,6 +60,7 @@ class Entry:
     value: Any
     source: str  # "preset.toml:12" or "--set"
     address: Address = ()
+    origin: TomlSource | None = field(default=None, repr=False, compare=False)  # the file it stands in
 
     @property
     def from_file(self) -> bool:
@@ -80,23 +81,53 @@ class Entries:
         return {name: entry.value for name, entry in self.by_name.items()}
 
 
-def collect(source: TomlSource, overrides: Mapping[str, Any]) -> Entries:
-    """The options of a file with overrides on top. Problems are collected, nothing is raised."""
+def collect(source: TomlSource, overrides: Mapping[str, Any], bases: Sequence[TomlSource] = ()) -> Entries:
+    """The options of a file, laid over those of its bases (nearest first), with overrides on top.
+
+    Problems are collected, nothing is raised.
+    """
     entries = Entries()
-    embedded = _has_datasets(source)
-    for address, value in _flat(source, entries, embedded):
-        name = str(address[-1])
-        line = source.positions.get(address, (0, 0))[0]
-        entry = Entry(name, value, f"{source.path.name}:{line}" if line else source.path.name, address)
-        if name not in OPTIONS:
-            entries.unknown.append(_unknown(source, entry, suggest=len(entries.unknown) < MOST_TYPOS))
-            continue
-        if name in entries.by_name:
-            entries.problems.append(_set_twice(source, entries.by_name[name], entry))
-        entries.by_name[name] = entry
+    for layer in (*reversed(bases), source):
+        _lay_over(entries, _read_layer(layer, entries, embedded=_has_datasets(layer) or "datasets" in entries.by_name))
     for name, value in overrides.items():
         _override(entries, name, value)
     return entries
+
+
+def _read_layer(source: TomlSource, entries: Entries, *, embedded: bool) -> dict[str, Entry]:
+    """The options of one file; complaints about it go to ``entries``."""
+    found: dict[str, Entry] = {}
+    for address, value in _flat(source, entries, embedded):
+        name = str(address[-1])
+        line = source.positions.get(address, (0, 0))[0]
+        entry = Entry(name, value, f"{source.path.name}:{line}" if line else source.path.name, address, source)
+        if name not in OPTIONS:
+            entries.unknown.append(_unknown(source, entry, suggest=len(entries.unknown) < MOST_TYPOS))
+            continue
+        if name in found:
+            entries.problems.append(_set_twice(source, found[name], entry))
+        found[name] = entry
+    return found
+
+
+def _lay_over(entries: Entries, layer: dict[str, Entry]) -> None:
+    """Put one file's options over those of its bases, the dataset as a whole."""
+    below = entries.by_name
+    if not below:
+        entries.by_name = layer
+        return
+    if "datasets" in layer or "dataset_config" in layer:
+        for name in ("datasets", "dataset_config", "general"):
+            below.pop(name, None)
+    elif "general" in layer and "general" in below:
+        own, inherited = layer["general"], below["general"]
+        if isinstance(own.value, Mapping) and isinstance(inherited.value, Mapping):
+            layer["general"] = replace(own, value={**inherited.value, **own.value})
+    unset = layer.get("base_unset")
+    for name in unset.value if unset is not None and isinstance(unset.value, list) else ():
+        if isinstance(name, str):
+            below.pop(name, None)
+    entries.by_name = {**below, **layer}
 
 
 def _has_datasets(source: TomlSource) -> bool:

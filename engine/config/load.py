@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import rules
+from engine.config.bases import read_chain
 from engine.config.dialect import Dialect, Identity, identify
 from engine.config.entries import Entries, Entry, collect
 from engine.config.language import say
@@ -38,6 +39,9 @@ class LoadedConfig:
     dialect: Dialect
     dataset_base: Path  # what relative paths inside the dataset tables count from
     defaults: Mapping[str, Any]  # what every option would be if neither the file nor an override had set it
+    bases: tuple[Path, ...] = ()  # the presets it builds on, nearest first
+    inherited: Mapping[str, Any] = field(default_factory=dict)  # what every option would be if the bases stood alone
+    dataset_file: Path = Path()  # where the dataset tables stand: the preset or one of its bases
 
 
 @dataclass
@@ -54,7 +58,10 @@ class Reading:
     problems: list[Problem] = field(default_factory=list)
     identity: Identity | None = None
     dataset_base: Path = Path()
+    dataset_file: Path = Path()
     defaults: dict[str, Any] = field(default_factory=dict)
+    bases: tuple[Path, ...] = ()
+    inherited: dict[str, Any] = field(default_factory=dict)
 
 
 def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check_files: bool = False) -> LoadedConfig:
@@ -76,6 +83,9 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check
         dialect=reading.identity.dialect,
         dataset_base=reading.dataset_base,
         defaults=reading.defaults,
+        bases=reading.bases,
+        inherited=reading.inherited,
+        dataset_file=reading.dataset_file,
     )
 
 
@@ -99,21 +109,28 @@ def check_source(
 
 def examine(source: TomlSource, overrides: Mapping[str, Any] | None = None, *, check_files: bool = False) -> Reading:
     """What ``load_config`` finds out about a text, without raising for its errors: for whoever edits it."""
-    path, overrides = source.path, overrides or {}
-    entries = collect(source, overrides)
-    ours = "family" in entries.by_name and _stands_in_file(source, "family")
+    path, overrides, chain = source.path, overrides or {}, read_chain(source)
+    bases = chain.sources[1:]
+    entries = collect(source, overrides, bases)
+    ours = any(_stands_in_file(one, "family") for one in chain.sources)
     identity = identify(entries.values(), ours=ours)
-    reading = Reading(identity=identity, given=entries.by_name)
-    base = path.absolute().parent if ours else Path.cwd()
-    reading.dataset_base = base
-    reading.problems += entries.problems
+    reading = Reading(identity=identity, given=entries.by_name, bases=chain.files)
+    tables = entries.by_name.get("datasets")
+    reading.dataset_file = path if tables is None or tables.origin is None else tables.origin.path
+    reading.dataset_base = _base_of(reading.dataset_file, ours)
+    reading.problems += [*chain.problems, *entries.problems]
+    if chain.problems:  # without its base, whatever else could be said of the file would be wrong
+        return reading
     if not identity.unbuilt_family:  # otherwise the file may hold options of a family that is not known yet
         reading.problems += _few(entries.unknown, source)
     reading.problems += [_placed(problem, entries, source) for problem in identity.problems]
 
-    given = {name: _with_paths(OPTIONS[name], entry, base) for name, entry in entries.by_name.items()}
+    given = _given(entries, ours)
     values, reading.sources = _complete(given, entries, identity, path)
     reading.values, reading.defaults = values, _complete({}, entries, identity, path)[0]
+    if bases:
+        below = collect(bases[0], {}, bases[1:])
+        reading.inherited = _complete(_given(below, ours), below, identity, path)[0]
     sections, wrong = validate(values)
     reading.problems += [_placed(problem, entries, source) for problem in wrong]
     if identity.spec is None:
@@ -154,13 +171,24 @@ def _placed(problem: Problem, entries: Entries, source: TomlSource) -> Problem:
         return replace(problem, file=problem.file or str(source.path))
     if not entry.from_file:
         return replace(problem, file="--set")
-    line, column = source.positions.get(entry.address, (0, 0))
-    return replace(problem, file=str(source.path), line=line, column=column)
+    origin = entry.origin or source
+    line, column = origin.positions.get(entry.address, (0, 0))
+    return replace(problem, file=str(origin.path), line=line, column=column)
 
 
-def _with_paths(option: Option, entry: Entry, base: Path) -> Any:
+def _base_of(file: Path, ours: bool) -> Path:
+    """What relative paths in a file count from."""
+    return file.absolute().parent if ours else Path.cwd()
+
+
+def _given(entries: Entries, ours: bool) -> dict[str, Any]:
+    """The given values with absolute paths; each counts from the file it stands in."""
+    return {name: _with_paths(OPTIONS[name], entry, ours) for name, entry in entries.by_name.items()}
+
+
+def _with_paths(option: Option, entry: Entry, ours: bool) -> Any:
     """The entry's value with its paths absolute; text that is no path stays as it is."""
-    base = base if entry.from_file else Path.cwd()
+    base = Path.cwd() if entry.origin is None else _base_of(entry.origin.path, ours)
     if option.kind == "path" and isinstance(entry.value, str):
         return _absolute(entry.value, base) if entry.value.strip() else None
     if option.kind == "list of paths" and isinstance(entry.value, list):
@@ -232,7 +260,9 @@ def _dataset_problems(reading: Reading, path: Path) -> list[Problem]:
     dataset, spec = reading.config.dataset, reading.identity.spec
     if dataset.datasets and dataset.dataset_config is None:
         tables = {"general": dataset.general, "datasets": dataset.datasets}
-        config, found = check_dataset_config(tables, base_dir=reading.dataset_base, spec=spec, file=str(path))
+        config, found = check_dataset_config(
+            tables, base_dir=reading.dataset_base, spec=spec, file=str(reading.dataset_file)
+        )
     elif dataset.dataset_config is not None and dataset.dataset_config.is_file():
         file = dataset.dataset_config
         base = file.parent if reading.identity.dialect == "musubi-tui" else Path.cwd()

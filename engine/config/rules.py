@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.config.entries import Entry
+from engine.config.entries import Entry, suggestion
 from engine.config.language import say
 from engine.config.option import OnlyWith, Option
 from engine.config.problems import Problem
@@ -216,6 +216,13 @@ def _output_name(case: Case) -> Iterator[Problem]:
         )
 
 
+def _base_unset(case: Case) -> Iterator[Problem]:
+    for name in case.values["base_unset"] or []:
+        if name not in OPTIONS:
+            message = say(f"base_unset: there is no option {name!r}.", f"base_unset: {name!r} という項目はありません。")
+            yield _error("unknown_key", "base_unset", message, suggestion(name))
+
+
 def _schedule(case: Case) -> Iterator[Problem]:
     if case.values["lr_scheduler"] == "constant" and case.values["lr_warmup_steps"]:
         yield _error(
@@ -382,6 +389,7 @@ _RULES: tuple[Callable[[Case], Iterator[Problem]], ...] = (
     _needed_values,
     _dataset,
     _output_name,
+    _base_unset,
     _statuses,
     _schedule,
     _precisions,

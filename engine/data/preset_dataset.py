@@ -32,4 +32,4 @@ def read_preset_dataset(loaded: LoadedConfig, spec: FamilySpec) -> DatasetConfig
             key="dataset_config",
         )
     tables = {"general": dataset.general, "datasets": dataset.datasets}
-    return read_dataset_config(tables, base_dir=loaded.dataset_base, spec=spec, file=str(loaded.path))
+    return read_dataset_config(tables, base_dir=loaded.dataset_base, spec=spec, file=str(loaded.dataset_file))

@@ -27,7 +27,17 @@ app = typer.Typer(
 
 _BAR_CELLS = 24
 _SHOWN_SKIPS = 20
-_PRESET_KEYS = {"family", "dataset_config", "network_module", "dit", "vae", "output_dir", "output_name", "network_dim"}
+_PRESET_KEYS = {
+    "family",
+    "base",
+    "dataset_config",
+    "network_module",
+    "dit",
+    "vae",
+    "output_dir",
+    "output_name",
+    "network_dim",
+}
 
 
 @app.callback()

@@ -211,8 +211,10 @@ def copy(
 
 @app.command(
     help=say(
-        "Compare what two presets would train; with one, what it changes from the defaults.",
-        "2 つのプリセットの学習内容を比べます。1 つだけ指定すると、デフォルトからの変更を表示します。",
+        "Compare what two presets would train; with one, what it changes from the defaults, or with --base from the preset "
+        "it builds on.",
+        "2 つのプリセットの学習内容を比べます。1 つだけ指定すると、デフォルトからの変更を、--base では元のプリセットからの"
+        "変更を表示します。",
     )
 )
 def diff(
@@ -221,20 +223,27 @@ def diff(
         str | None,
         typer.Argument(metavar="[OTHER]", help=say("What to compare with.", "比較対象。"), show_default=False),
     ] = None,
+    base: Annotated[
+        bool, typer.Option("--base", help=say("Compare with the preset it builds on.", "元のプリセットと比べます。"))
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     from engine.config.toml_text import toml_value
-    from musubi_tui.presets.comparing import differences
+    from musubi_tui.presets.comparing import base_differences, differences
     from musubi_tui.presets.library import find_preset
 
+    if base and other:
+        raise UserError.of(
+            "usage", say("--base and OTHER exclude each other.", "--base と OTHER は同時に指定できません。")
+        )
     left, right = find_preset(preset), find_preset(other) if other else None
-    found = differences(left, right)
+    found = base_differences(left) if base else differences(left, right)
     if as_json:
         print_json(
             [{"section": d.section, "key": d.key, "left": _plain(d.left), "right": _plain(d.right)} for d in found]
         )
         return
-    other_name = right.name if right else say("default", "デフォルト")
+    other_name = right.name if right else say("base", "元") if base else say("default", "デフォルト")
     rows = [(d.key, *("-" if v is None else toml_value(v) for v in (d.left, d.right))) for d in found]
     print_table((say("OPTION", "項目"), left.name, other_name), rows)
 

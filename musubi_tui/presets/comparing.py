@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import load_config
+from engine.config.language import say
+from engine.config.problems import ConfigError
 from engine.config.schema import OPTIONS
 
 
@@ -46,6 +48,26 @@ def differences(left: Path, right: Path | None) -> list[Difference]:
     Raises ``ConfigError`` when a preset has errors.
     """
     return list(_differences(left, right))
+
+
+def base_differences(path: Path) -> list[Difference]:
+    """Options whose resolved values differ from those of the preset that ``path`` builds on.
+
+    Raises ``ConfigError`` when the preset has errors or builds on none.
+    """
+    loaded = load_config(path)
+    if not loaded.bases:
+        message = say("it builds on no other preset.", "元にするプリセットがありません。")
+        fix = say('Name one: base = "…".', 'base = "…" で指定してください。')
+        raise ConfigError.of("no_base", message, fix, file=path)
+    own = {name: _shown(name, loaded.config.get(name)) for name in OPTIONS}
+    below = {name: _shown(name, value) for name, value in loaded.inherited.items()}
+    left_out = ("base", "base_unset", "output_name")
+    return [
+        Difference(option.section, name, own[name], below[name])
+        for name, option in OPTIONS.items()
+        if own[name] != below[name] and name not in left_out
+    ]
 
 
 def _differences(left: Path, right: Path | None) -> Iterator[Difference]:

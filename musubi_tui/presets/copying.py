@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from pathlib import Path
 
+from engine.config.bases import base_written, is_file_name
 from engine.config.language import say
 from engine.config.problems import ConfigError
-from engine.config.toml_source import read_text
+from engine.config.toml_source import parse_toml, read_text
 from engine.events.atomic import write_bytes_atomically
 from musubi_tui.presets.library import own_presets_folder
 
@@ -14,9 +16,9 @@ from musubi_tui.presets.library import own_presets_folder
 def copy_preset(source: Path, to: Path | None, *, force: bool = False) -> Path:
     """Copy byte for byte to a file, into a folder, or (None) into the user's library. Returns the file written.
 
-    Raises ``ConfigError`` when the source is no text, the file exists and ``force`` is not given, or cannot be written.
+    A ``base`` that is a relative path becomes absolute, so that the copy still finds it. Raises ``ConfigError`` when the source is no text, the file exists and ``force`` is not given, or cannot be written.
     """
-    read_text(source)  # raises for what is no text, and so no preset
+    text = read_text(source)  # raises for what is no text, and so no preset
     target = own_presets_folder() / source.name if to is None else to
     if target.is_dir():
         target = target / source.name
@@ -28,8 +30,24 @@ def copy_preset(source: Path, to: Path | None, *, force: bool = False) -> Path:
         raise ConfigError.of("file_exists", message, fix, file=target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomically(target, source.read_bytes(), 0o644)
+        write_bytes_atomically(target, _with_absolute_base(source, text), 0o644)
     except OSError as error:
         message = say(f"cannot be written: {error.strerror}.", f"書き込めません: {error.strerror}")
         raise ConfigError.of("unwritable_file", message, file=target) from None
     return target
+
+
+def _with_absolute_base(source: Path, text: str) -> bytes:
+    """The bytes of the copy."""
+    raw = source.read_bytes()
+    try:
+        written = base_written(parse_toml(text, source))
+    except ConfigError:  # a broken file is copied as it is: its owner wants to mend it
+        return raw
+    if written is None or not is_file_name(written) or Path(written).expanduser().is_absolute():
+        return raw
+    from musubi_tui.presets.editing import edit_text
+
+    base = source.absolute().parent / written
+    edited, _ = edit_text(text, {"base": str(base)}, source)
+    return (BOM_UTF8 if raw.startswith(BOM_UTF8) else b"") + edited.encode()

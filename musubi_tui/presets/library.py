@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.config.language import say
+from engine.config.preset_folders import own_presets_folder, preset_files, preset_names, presets_root
 from engine.config.problems import UserError
+
+
+_DEEPEST = 8  # bases that a listing follows
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,6 @@ class PresetInfo:
     readable: bool = True
 
 
-def presets_root() -> Path:
-    """The folder of shipped presets: package data in an installed program, else the repository's ``presets/``."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "_presets"
-    return installed if installed.is_dir() else package.parent / "presets"
-
-
-def own_presets_folder() -> Path:
-    """The folder of the user's own presets, under the XDG configuration home. It need not exist."""
-    home = os.environ.get("XDG_CONFIG_HOME")
-    base = Path(home) if home and Path(home).is_absolute() else Path.home() / ".config"
-    return base / "musubi-tui" / "presets"
-
-
 def list_presets() -> list[PresetInfo]:
     """All presets, the user's own first, each group by name. An own preset hides a shipped one of the same name."""
     own = list(_presets_in(own_presets_folder(), "own"))
@@ -53,7 +42,7 @@ def find_preset(text: str) -> Path:
     path = Path(text)
     if path.exists() or (path.suffix == ".toml" and path.parent != Path()):
         return path
-    named = {preset.name: preset.path for preset in list_presets()}
+    named = preset_names()
     name = text.removesuffix(".toml")
     if name in named:
         return named[name]
@@ -68,11 +57,7 @@ def find_preset(text: str) -> Path:
 
 
 def _presets_in(folder: Path, origin: Literal["shipped", "own"]) -> Iterator[PresetInfo]:
-    try:
-        files = sorted(path for path in folder.iterdir() if path.suffix == ".toml" and path.is_file())
-    except OSError:  # no such folder yet
-        return
-    for path in files:
+    for path in preset_files(folder):
         yield _describe(path, origin)
 
 
@@ -83,7 +68,24 @@ def _describe(path: Path, origin: Literal["shipped", "own"]) -> PresetInfo:
     except (OSError, ValueError, RecursionError):  # listed all the same: `presets check` says what is wrong with it
         title = say("(cannot be read)", "(読み込めません)")
         return PresetInfo(path.stem, path, origin, title, readable=False)
-    return PresetInfo(path.stem, path, origin, _title(text), _word(data, "family"), _word(data, "task"))
+    words = {key: _word(data, key) for key in ("family", "task")}
+    for below in _bases(path, data):
+        words = {key: word or _word(below, key) for key, word in words.items()}
+    return PresetInfo(path.stem, path, origin, _title(text), words["family"], words["task"])
+
+
+def _bases(path: Path, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The values of the presets that one builds on, as far as they can be read (a check says why they cannot)."""
+    for _ in range(_DEEPEST):
+        written = _word(data, "base")
+        if not written:
+            return
+        path = preset_names().get(written) or path.parent / written
+        try:
+            data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        except (OSError, ValueError, RecursionError):
+            return
+        yield data
 
 
 def _title(text: str) -> str:

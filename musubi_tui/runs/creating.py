@@ -91,14 +91,23 @@ def _fill(run: RunDirectory, loaded: LoadedConfig, config: Config, kind: str, st
     from engine.config import redacted_source, write_run_toml
 
     write_run_toml(config, run.run_toml, kind=kind, stages=stages, sources=loaded.sources)
-    sources = [loaded.path]
+    sources = [loaded.path, *loaded.bases]
     if loaded.config.dataset.dataset_config:
         sources.append(Path(loaded.config.dataset.dataset_config))
     for path in sources:
         if path.is_file() and path.stat().st_size <= _SOURCE_LIMIT:
             text = path.read_bytes().decode("utf-8", "replace")
-            write_text_atomically(run.source / path.name, redacted_source(text))
+            write_text_atomically(_free_name(run.source, path), redacted_source(text))
     _first_status(run, config, config.run.output_name or loaded.path.stem, kind)
+
+
+def _free_name(folder: Path, path: Path) -> Path:
+    """Where a copy goes: presets of the same name that build on each other stay apart."""
+    target, number = folder / path.name, 1
+    while target.exists():
+        number += 1
+        target = folder / f"{path.stem}-{number}{path.suffix}"
+    return target
 
 
 def _first_status(run: RunDirectory, config: Config, name: str, kind: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.config import check_config, load_config
+from engine.config import check_config, load_config, preset_folders
 from engine.config.problems import UserError
 from engine.config.schema import OPTIONS
 from musubi_tui.cli.root import run
@@ -45,12 +45,12 @@ def test_every_line_of_a_shipped_preset_is_explained(path: Path) -> None:
 
 
 def test_presets_are_found_beside_the_package_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "site" / "musubi_tui"
-    (package / "presets").mkdir(parents=True)
-    monkeypatch.setattr(library, "__file__", str(package / "presets" / "library.py"))
-    assert library.presets_root() == tmp_path / "site" / "presets"
-    (package / "_presets").mkdir()
-    assert library.presets_root() == package / "_presets"
+    site = tmp_path / "site"
+    (site / "engine" / "config").mkdir(parents=True)
+    monkeypatch.setattr(preset_folders, "__file__", str(site / "engine" / "config" / "preset_folders.py"))
+    assert preset_folders.presets_root() == site / "presets"
+    (site / "musubi_tui" / "_presets").mkdir(parents=True)
+    assert preset_folders.presets_root() == site / "musubi_tui" / "_presets"
 
 
 def test_own_presets_come_first_and_hide_shipped_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,18 @@ class RunSection(Section):
         en="Kind of training within the family, such as t2v-14B or t2i; sizes are read from the model file.",
         ja="ファミリー内の学習の種類 (t2v-14B、t2i など)。モデルの大きさはファイルから読み取ります。",
     )
+    base: str | None = option(
+        None,
+        en="The preset this one builds on: a name of `presets list`, or a file. This file then holds only what differs.",
+        ja="元にするプリセット (`presets list` の名前かファイル)。このファイルには違いだけを書きます。",
+    )
+    base_unset: list[str] | None = option(
+        None,
+        expert=True,
+        only_with=[("base", ())],
+        en="Options of the base preset that go back to their defaults here.",
+        ja="元のプリセットの項目のうち、ここでデフォルトに戻すもの。",
+    )
     numerics: Literal["exact", "musubi"] = option(
         "exact",
         expert=True,
