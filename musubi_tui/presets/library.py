@@ -13,7 +13,6 @@ from engine.config.language import say
 from engine.config.preset_folders import own_presets_folder, preset_files, preset_names, presets_root
 from engine.config.problems import UserError
 
-
 _DEEPEST = 8  # bases that a listing follows
 
 
