@@ -7,10 +7,10 @@ from pathlib import Path
 
 from engine.config.bases import base_written, is_file_name
 from engine.config.language import say
+from engine.config.preset_folders import own_presets_folder
 from engine.config.problems import ConfigError
 from engine.config.toml_source import parse_toml, read_text
 from engine.events.atomic import write_bytes_atomically
-from musubi_tui.presets.library import own_presets_folder
 
 
 def copy_preset(source: Path, to: Path | None, *, force: bool = False) -> Path:

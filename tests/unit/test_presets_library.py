@@ -18,7 +18,7 @@ from musubi_tui.presets import library
 from musubi_tui.presets.comparing import differences, resolve
 from musubi_tui.presets.copying import copy_preset
 
-SHIPPED = sorted(library.presets_root().glob("*.toml"))
+SHIPPED = sorted(preset_folders.presets_root().glob("*.toml"))
 OURS = 'family = "wan"\ndit = "d"\ndataset_config = "x.toml"\n'
 
 
@@ -195,7 +195,7 @@ def test_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert "exists already" in capsys.readouterr().err
     assert run(["presets", "copy", name, "mine.toml", "--force"]) == 0
     assert copy_preset(SHIPPED[0], tmp_path) == tmp_path / SHIPPED[0].name
-    assert copy_preset(SHIPPED[0], None) == library.own_presets_folder() / SHIPPED[0].name
+    assert copy_preset(SHIPPED[0], None) == preset_folders.own_presets_folder() / SHIPPED[0].name
 
 
 def test_diff(tmp_path: Path) -> None:
