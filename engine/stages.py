@@ -13,12 +13,12 @@ from accelerate.utils import set_seed
 from engine.attempt import newest_state_step
 from engine.checkpoints.load import check_transformer, load_transformer
 from engine.config.language import say
+from engine.config.network_args import parse_network_args
 from engine.config.problems import ConfigError
 from engine.data.cache_check import check_caches
 from engine.data.loader import Loader, load_batch
 from engine.encode import encode_latents, encode_text
 from engine.job import Job
-from engine.networks.arguments import parse_network_args
 from engine.networks.build import build_network
 from engine.planner.disk import (
     adapter_bytes,

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from engine.config.language import say
+from engine.config.network_args import parse_network_args
 from engine.config.problems import CheckpointError
 from engine.families.family import FamilyModel
-from engine.networks.arguments import parse_network_args
 from engine.networks.dialects import LoraFile, read_lora
 from engine.networks.lora import LoraNetwork
 from engine.networks.targets import find_targets

@@ -20,9 +20,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.config.language import say
+from engine.config.network_args import NetworkArguments
 from engine.config.problems import CheckpointError, ConfigError
 from engine.families.family import FamilyModel
-from engine.networks.arguments import NetworkArguments
 from engine.networks.dialects import Dialect, LoraFile, LoraPair, export
 from engine.networks.files import SavedLora, save_tensors
 from engine.networks.targets import Target, find_targets

@@ -12,10 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from engine.config.network_args import network_args_as_written
 from engine.data.batches import BatchPlan
 from engine.data.dataset_config import DatasetSpec
 from engine.families.family import FamilySpec, TaskSpec
-from engine.networks.arguments import network_args_as_written
 
 _MINIMUM = ("ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_network_args")
 

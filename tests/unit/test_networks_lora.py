@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from engine.checkpoints.names import NameTable, rules
+from engine.config.network_args import NetworkArguments, parse_network_args
 from engine.config.problems import ConfigError
 from engine.families.family import LoraTargets
-from engine.networks.arguments import NetworkArguments, parse_network_args
 from engine.networks.lora import LoraNetwork
 from tests.unit.train_bench import adapter, tiny_wan
 

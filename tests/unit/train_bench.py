@@ -13,11 +13,11 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch import nn
 
+from engine.config.network_args import NetworkArguments
 from engine.data.batches import BatchPlan
 from engine.data.items import Bucket, Item
 from engine.families import get_family
 from engine.job import StopRequest
-from engine.networks.arguments import NetworkArguments
 from engine.networks.lora import LoraNetwork
 
 CPU = torch.device("cpu")
