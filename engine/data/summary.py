@@ -1,55 +1,89 @@
-"""The scan in numbers: items, files and batches per dataset and bucket, and what was left out. The document of ``data buckets``."""
+"""The scan in numbers: items, files and batches per dataset and bucket, what is enlarged, what is cut away, what is left out.
+
+The document of ``data buckets --json`` and of the app's Data screen: both read these numbers from here.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.items import Bucket, Item, Scan
+from engine.data.resize import scaled_size
 
 
 def bucket_summary(config: DatasetConfig, scan: Scan) -> dict[str, Any]:
-    """``{"datasets": […], "total": {"items", "files", "batches"}}``: items count after repeats, files are source files."""
-    datasets = [_dataset(dataset, scan) for dataset in config.datasets]
-    total = {name: sum(entry[name] for entry in datasets) for name in ("items", "files", "batches")}
-    return {"datasets": datasets, "total": total}
+    """``{"datasets": […], "total": …}``. ``items`` count after repeats, ``files`` are source files, a short batch is one with
+    fewer items than the batch size, ``upscaled`` counts files that are enlarged, ``cropped_percent`` is the mean share of
+    the scaled picture that falls outside the bucket.
+    """
+    by_dataset: dict[int, list[Item]] = defaultdict(list)
+    for item in scan.items:
+        by_dataset[item.dataset].append(item)
+    datasets = [_dataset(dataset, by_dataset[dataset.index], scan) for dataset in config.datasets]
+    names = ("items", "files", "batches", "short_batches", "upscaled")
+    return {"datasets": datasets, "total": {name: sum(entry[name] for entry in datasets) for name in names}}
 
 
-def _dataset(dataset: DatasetSpec, scan: Scan) -> dict[str, Any]:
-    items = [item for item in scan.items if item.dataset == dataset.index]
+def enlargement(item: Item) -> float:
+    """How many times the source is enlarged to cover its bucket; at most 1 where it is not."""
+    return max(item.bucket.width / item.width, item.bucket.height / item.height)
+
+
+def cropped_share(item: Item) -> float:
+    """The part of the scaled picture that is cut away, 0 to 1."""
+    width, height = scaled_size((item.width, item.height), item.bucket[:2])
+    return 1 - item.bucket.width * item.bucket.height / (width * height)
+
+
+def _dataset(dataset: DatasetSpec, items: Sequence[Item], scan: Scan) -> dict[str, Any]:
     groups: dict[Bucket, list[Item]] = defaultdict(list)
     for item in items:
         groups[item.bucket].append(item)
     buckets = [_bucket(bucket, members) for bucket, members in sorted(groups.items())]
     return {
-        "name": _printable(Path(dataset.name)),
+        "name": printable(Path(dataset.name)),
         "kind": dataset.kind,
         "items": sum(entry["items"] for entry in buckets),
         "files": len({item.path for item in items}),
+        "batch_size": dataset.batch_size,
         "batches": sum(entry["batches"] for entry in buckets),
+        "short_batches": sum(entry["short"] > 0 for entry in buckets),
+        "upscaled": len({item.path for item in items if enlargement(item) > 1}),
+        "cropped_percent": _mean_percent(items),
         "buckets": buckets,
-        "skipped": [
-            {"path": _printable(skipped.path), "code": skipped.code, "reason": skipped.reason}
-            for skipped in scan.skipped
-            if skipped.dataset == dataset.index
-        ],
-    }
+        "skipped": [skipped_entry(skipped.path, skipped.code, skipped.reason) for skipped in scan.skipped
+                    if skipped.dataset == dataset.index],
+    }  # fmt: skip
 
 
-def _printable(path: Path) -> str:
+def skipped_entry(path: Path, code: str, reason: str) -> dict[str, str]:
+    """One file that is left out, as every ``--json`` of ``data`` says it."""
+    return {"path": printable(path), "code": code, "reason": reason}
+
+
+def printable(path: Path) -> str:
     """The path as text; bytes that are no valid UTF-8 are shown escaped, as JSON cannot hold them."""
     return str(path).encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
-def _bucket(bucket: Bucket, members: list[Item]) -> dict[str, int]:
-    items = sum(item.repeats for item in members)
+def _mean_percent(items: Sequence[Item]) -> float:
+    return round(100 * math.fsum(map(cropped_share, items)) / len(items), 1) if items else 0.0
+
+
+def _bucket(bucket: Bucket, members: list[Item]) -> dict[str, Any]:
+    items, batch_size = sum(item.repeats for item in members), members[0].batch_size
     return {
         "width": bucket.width,
         "height": bucket.height,
         "frames": bucket.frames,
         "items": items,
-        "batches": math.ceil(items / members[0].batch_size),
+        "batches": math.ceil(items / batch_size),
+        "short": items % batch_size,  # items in the last batch when it is not full
+        "upscaled": len({item.path for item in members if enlargement(item) > 1}),
+        "cropped_percent": _mean_percent(members),
     }

@@ -34,6 +34,16 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str, allow_nan=False) + "\n")
 
 
+def print_line(text: str) -> None:
+    """A line of data on stdout; names that are no valid Unicode are escaped, what would steer the terminal is replaced."""
+    shown = "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in _valid(text))
+    sys.stdout.write(shown + "\n")
+
+
+def _valid(text: str) -> str:
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
 def narrate(text: str = "") -> None:
     """A sentence for the person at the terminal: stderr, so that stdout stays data."""
     sys.stderr.write(text + "\n")

@@ -1,4 +1,4 @@
-"""``musubi-tui data buckets``: the shape programs rely on, the table for people, and its exit codes."""
+"""``musubi-tui data``: the shapes programs rely on, the sentences for people, and one exit code for one question."""
 
 from __future__ import annotations
 
@@ -36,11 +36,18 @@ def test_json_has_exactly_the_promised_shape(dataset: Path, capsys: pytest.Captu
     assert run(["data", "buckets", str(dataset), "--family", "wan", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {"datasets", "total"}
-    assert document["total"] == {"items": 10, "files": 5, "batches": 5}
+    assert document["total"] == {
+        "items": 10, "files": 5, "batches": 5, "short_batches": 2, "upscaled": 1, "steps_per_epoch": 5,
+    }  # fmt: skip
     first, second = document["datasets"]
-    assert set(first) == {"name", "kind", "items", "files", "batches", "buckets", "skipped"}
+    assert set(first) == {
+        "name", "kind", "items", "files", "batch_size", "batches", "short_batches", "upscaled", "cropped_percent", "buckets",
+        "skipped",
+    }  # fmt: skip
     assert (first["name"], first["kind"], first["items"], first["files"]) == ("pics", "image", 8, 4)
-    assert {"width": 80, "height": 48, "frames": 1, "items": 6, "batches": 2} in first["buckets"]
+    wide = next(bucket for bucket in first["buckets"] if bucket["width"] == 80)
+    assert wide.pop("cropped_percent") == pytest.approx(16.7)  # 100x50 becomes 96x48, 80x48 are left
+    assert wide == {"width": 80, "height": 48, "frames": 1, "items": 6, "batches": 2, "short": 2, "upscaled": 0}
     (skipped,) = first["skipped"]
     assert set(skipped) == {"path", "code", "reason"}
     assert skipped["code"] == "missing_caption"
@@ -56,12 +63,35 @@ def test_the_table_names_sizes_and_what_is_left_out(dataset: Path, capsys: pytes
     assert "Total: 10 items from 5 files, 5 batches per epoch" in out
 
 
-def test_broken_pictures_are_listed_with_what_a_run_would_do(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def preset_beside(dataset: Path) -> Path:
+    preset = dataset.with_name("preset.toml")
+    for name in ("a.safetensors", "b.pth", "c.pth"):
+        dataset.with_name(name).write_bytes(b"x")
+    preset.write_text(
+        'family = "wan"\ntask = "t2v-1.3B"\ndit = "a.safetensors"\nvae = "b.pth"\nt5 = "c.pth"\n'
+        'dataset_config = "dataset.toml"\noutput_dir = "out"\noutput_name = "x"\n'
+    )
+    return preset
+
+
+@pytest.mark.parametrize("policy", ["stop", "skip"])
+def test_every_command_answers_broken_files_as_presets_check_does(
+    dataset: Path, capsys: pytest.CaptureFixture[str], policy: str
+) -> None:
     (dataset.parent / "pics" / "p0.png").write_bytes(b"")
-    assert run(["data", "buckets", str(dataset), "--family", "wan"]) == 0
+    dataset.write_text(f'[general]\non_bad_item = "{policy}"\n' + dataset.read_text().removeprefix("[general]\n"))
+    preset = str(preset_beside(dataset))
+    expected = 2 if policy == "stop" else 0
+    assert run(["data", "buckets", preset]) == expected
     captured = capsys.readouterr()
     assert "unreadable_image" in captured.out
-    assert "Training would stop" in captured.err
+    assert ("Training would stop" in captured.err) is (policy == "stop")
+    assert run(["data", "scan", preset]) == expected
+    assert "broken picture: p0.png" in capsys.readouterr().out
+    checked = run(["presets", "check", preset])
+    told = capsys.readouterr().err
+    assert ("p0.png" in told) is (policy == "stop"), told
+    assert checked == expected, told
 
 
 @pytest.mark.parametrize(
@@ -88,12 +118,7 @@ def test_wrong_input_is_a_paragraph_and_exit_code_2(
 
 
 def test_a_preset_is_taken_as_well(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    preset = dataset.with_name("preset.toml")
-    preset.write_text(
-        'family = "wan"\ntask = "t2v-1.3B"\ndit = "a.safetensors"\nvae = "b.pth"\nt5 = "c.pth"\n'
-        'dataset_config = "dataset.toml"\noutput_dir = "out"\noutput_name = "x"\n'
-    )
-    assert run(["data", "buckets", str(preset), "--json"]) == 0
+    assert run(["data", "buckets", str(preset_beside(dataset)), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["total"]["items"] == 10
 
 
@@ -109,9 +134,108 @@ def test_a_musubi_dataset_counts_from_the_working_directory(
     assert json.loads(captured.out)["total"]["items"] == 10
 
 
+# -- scan
+
+
+def test_a_messy_folder_is_told_in_plain_words(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pics = dataset.parent / "pics"
+    picture(pics / "old.png", caption=" ")
+    for name in ("notes.md", "clip.mp4", "drawing.psd", ".hidden.png", "esc\x1b[31m.gif"):
+        (pics / name).write_bytes(b"x")
+    (pics / "sub").mkdir()
+    video(dataset.parent / "clips" / "fast.mp4", 21, fps=30)
+    assert run(["data", "scan", str(dataset), "--family", "wan"]) == 0
+    out = capsys.readouterr().out
+    assert "5 files (.png 5)" in out
+    assert "4 with text, 1 empty" in out
+    assert "no caption: mute.png" in out
+    assert "-> write a text file of the same name" in out
+    assert "a type that is not read here: clip.mp4, drawing.psd, esc\ufffd[31m.gif" in out
+    assert "also there   .md 1, 1 subfolders" in out
+    assert "16 fps (1), 30 fps (1)" in out
+    assert "9 to 21 frames" in out
+    assert "Not trained: 5 files." in out
+    assert "\x1b" not in out
+
+
+def test_scan_json_counts_files_before_and_items_after_repeats(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["data", "scan", str(dataset), "--family", "wan", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    pics, clips = told["datasets"]
+    assert (pics["files"], pics["items"], pics["repeats"]) == (4, 8, 2)
+    assert pics["skipped"] == [
+        {"path": str(dataset.parent / "pics" / "mute.png"), "code": "missing_caption",
+         "reason": "it has no caption file mute.txt."}
+    ]  # fmt: skip
+    assert pics["size"] == {"smallest": [50, 100], "median": [100, 50], "largest": [100, 50], "different": 2}
+    assert clips["videos"]["frames"] == {"shortest": 9, "median": 9, "longest": 9}
+    assert told["total"]["bytes"] == sum(
+        path.stat().st_size for path in dataset.parent.glob("*/*") if path.suffix in (".png", ".mp4")
+        and path.stem != "mute"
+    )  # fmt: skip
+
+
+# -- frames
+
+
+def test_a_timeline_shows_the_frames_of_every_clip(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = dataset.read_text().replace("target_frames = [1, 9]", 'target_frames = [9]\nframe_extraction = "chunk"\n')
+    dataset.write_text(source + "source_fps = 32\n")
+    video(dataset.parent / "clips" / "long.mp4", 48, fps=32)
+    assert run(["data", "frames", str(dataset), "long", "--family", "wan"]) == 0
+    out = capsys.readouterr().out
+    assert "48 frames, 32 fps, 1.5 s" in out
+    assert "24 frames are left" in out  # 32 to 16 fps
+    lines = [line for line in out.splitlines() if line.startswith("  @")]
+    assert len(lines) == 2
+    assert "@00000-009 |" in lines[0] and " 0-16 " in lines[0]
+    assert "@00009-009 |" in lines[1] and " 18-34 " in lines[1]
+    bar = lines[1].split("|")[1]
+    assert len(bar) == 48 and bar[18:35] == "#:" * 8 + "#" and set(bar[:18] + bar[35:]) == {"."}
+
+
+def test_one_video_can_be_tried_with_settings(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = video(dataset.parent / "try.mp4", 30)
+    arguments = ["data", "frames", str(clip), "--target-frames", "9,17", "--frame-extraction", "uniform"]
+    assert run([*arguments, "--frame-sample", "3", "--family", "wan", "--resolution", "64x64", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["videos"]
+    assert [(span["start"], span["frames"]) for span in told["clips"]] == [
+        (0, 9),
+        (10, 9),
+        (21, 9),
+        (0, 17),
+        (6, 17),
+        (13, 17),
+    ]
+    assert told["used"] == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["dataset.toml", "v.mp"], "Did you mean v.mp4?"),
+        (["dataset.toml", "--target-frames", "9"], "the dataset says this itself"),
+        (["clips/v.mp4", "--target-frames", "nine"], "takes numbers like 1,25,45"),
+        (["clips/none.mp4"], "No such file"),
+        (["clips/v.mp4", "x"], "one word too many"),
+        (["clips/v.mp4", "--frame-extraction", "heads"], "must be one of"),
+    ],
+)
+def test_wrong_words_of_frames(
+    dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(dataset.parent)
+    assert run(["data", "frames", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+
+
 def test_the_room_is_free_of_torch() -> None:
     code = (
         "import sys, engine.data.inventory, engine.data.pixels, engine.data.batches, engine.data.provenance, "
-        "engine.data.cache_check, musubi_tui.cli.data; sys.exit('torch' in sys.modules)"
+        "engine.data.cache_check, engine.data.survey, engine.data.timeline, musubi_tui.datasets.opening, musubi_tui.cli.data; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

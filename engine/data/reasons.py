@@ -1,0 +1,70 @@
+"""Why a file is not trained, as a heading over many such files, and what a person can do about it.
+
+Codes are those of ``Skipped``. A code without a row is told by its name and the reasons of its files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.config.language import say
+
+
+@dataclass(frozen=True)
+class Reason:
+    """``title`` heads a list of files; ``advice`` says what to do, or is empty."""
+
+    title: str
+    advice: str = ""
+
+
+def reason_of(code: str) -> Reason:
+    """The heading and the advice of a code."""
+    return _REASONS.get(code) or Reason(code.replace("_", " "))
+
+
+_REPAIR = say(
+    'repair or remove them; on_bad_item = "skip" trains without them',
+    '直すか取り除いてください (on_bad_item = "skip" で除外して学習)',
+)
+_REASONS = {
+    "missing_caption": Reason(
+        say("no caption", "キャプションなし"),
+        say(
+            "write a text file of the same name, or leave caption_extension out to train without captions",
+            "同名のテキストファイルを書くか、caption_extension を外して (キャプションなしで) 学習してください",
+        ),
+    ),
+    "caption_not_utf8": Reason(
+        say("caption in another encoding", "キャプションの文字コードが違う"),
+        say("save them as UTF-8: data doctor --fix caption_encoding", "UTF-8 で保存: data doctor --fix caption_encoding"),
+    ),
+    "unreadable_caption": Reason(
+        say("caption cannot be read", "キャプションを読めない"), say("check permissions", "権限を確認してください")
+    ),
+    "unreadable_image": Reason(say("broken picture", "壊れた画像"), _REPAIR),
+    "unreadable_clip": Reason(say("broken video", "壊れた動画"), _REPAIR),
+    "unsupported_type": Reason(
+        say("a type that is not read here", "ここでは読まない種類"),
+        say("convert pictures to png or jpg; videos go into video_directory", "画像は png / jpg に変換、動画は video_directory へ"),
+    ),
+    "hidden_file": Reason(say("hidden file", "隠しファイル")),
+    "name_not_utf8": Reason(say("name is not UTF-8", "ファイル名が UTF-8 でない"), say("rename them", "名前を変えてください")),
+    "too_short": Reason(
+        say("video shorter than the shortest clip", "最短クリップより短い動画"),
+        say("add a smaller number to target_frames (1 is a still)", "target_frames に小さい数を加えてください (1 は静止画)"),
+    ),
+    "too_small": Reason(
+        say("smaller than one step of the bucket", "バケットの 1 刻みより小さい"),
+        say("use larger pictures, or set bucket_no_upscale = false", "大きな画像にするか bucket_no_upscale = false に"),
+    ),
+    "duplicate": Reason(say("listed twice", "重複した行")),
+    "missing_text_cache": Reason(say("latents without a text cache", "テキストキャッシュがない")),
+    "stale_cache": Reason(say("cached at another size", "別の寸法のキャッシュ")),
+    "damaged_cache": Reason(say("damaged cache file", "壊れたキャッシュ")),
+    "bad_line": Reason(say("a line of the list that cannot be read", "リストの読めない行")),
+    "list_not_utf8": Reason(say("a line of the list that is not UTF-8", "リストの UTF-8 でない行")),
+    "unreadable_folder": Reason(say("folder cannot be read", "フォルダを読めない"), say("check permissions", "権限を確認してください")),
+    "unreadable_list": Reason(say("list cannot be read", "リストを読めない"), say("check permissions", "権限を確認してください")),
+    "not_built_yet": Reason(say("not built yet", "未実装")),
+}  # fmt: skip

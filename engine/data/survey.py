@@ -1,0 +1,136 @@
+"""What lies in a dataset, told in numbers: kinds, sizes, captions, frame rates, what is left out. The document of ``data scan``."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from engine.data.dataset_spec import DatasetConfig, DatasetSpec
+from engine.data.items import Item, Scan, Skipped
+from engine.data.media import ClipInfo, UnreadableMedia, clip_info
+from engine.data.summary import printable, skipped_entry
+
+Measure = Callable[[Path], ClipInfo]
+
+
+def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -> dict[str, Any]:
+    """``{"datasets": […], "total": {"files", "items", "bytes", "skipped", "broken"}}``; headers only, pixels are not decoded."""
+    items: dict[int, list[Item]] = defaultdict(list)
+    for item in scan.items:
+        items[item.dataset].append(item)
+    skipped: dict[int, list[Skipped]] = defaultdict(list)
+    for entry in scan.skipped:
+        skipped[entry.dataset].append(entry)
+    rooms = [_dataset(dataset, items[dataset.index], skipped[dataset.index], measure) for dataset in config.datasets]
+    total = {name: sum(room[name] for room in rooms) for name in ("files", "items", "bytes")}
+    return {
+        "datasets": rooms,
+        "total": {**total, "skipped": len(scan.skipped), "broken": sum(entry.broken for entry in scan.skipped)},
+    }
+
+
+def _dataset(
+    dataset: DatasetSpec, items: Sequence[Item], skipped: Sequence[Skipped], measure: Measure
+) -> dict[str, Any]:
+    first = {item.path: item for item in items}  # a file of several clips stands once
+    source = dataset.directory or dataset.jsonl
+    told: dict[str, Any] = {
+        "name": printable(Path(dataset.name)),
+        "kind": dataset.kind,
+        "source": "" if source is None else printable(source),
+        "files": len(first),
+        "items": sum(item.repeats for item in items),
+        "repeats": dataset.num_repeats,
+        "bytes": sum(map(_size, first)),
+        "from_caches": any(item.cached_only for item in items),
+        "extensions": _counted(path.suffix.lower() for path in first),
+        "size": _range([(item.width, item.height) for item in first.values()]),
+        "captions": _captions(dataset, list(first.values())),
+        "skipped": [skipped_entry(entry.path, entry.code, entry.reason) for entry in skipped],
+        "skipped_by_code": _counted(entry.code for entry in skipped),
+        "others": _others(dataset, {*first, *(entry.path for entry in skipped)}),
+    }
+    if dataset.kind == "clip":
+        told["videos"] = _videos([path for path, item in first.items() if not item.cached_only], measure)
+    return told
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # gone since it was listed: the next scan says so
+        return 0
+
+
+def _counted(words: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(words).items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _range(sizes: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
+    """Smallest, middle and largest size by area."""
+    if not sizes:
+        return None
+    ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    return {
+        "smallest": list(ordered[0]),
+        "median": list(ordered[len(ordered) // 2]),
+        "largest": list(ordered[-1]),
+        "different": len(set(sizes)),
+    }
+
+
+def _captions(dataset: DatasetSpec, items: Sequence[Item]) -> dict[str, Any]:
+    lengths = [len(item.caption) for item in items if item.caption]
+    return {
+        "extension": dataset.caption_extension,
+        "written": len(lengths),
+        "empty": len(items) - len(lengths),
+        "characters": {"shortest": min(lengths), "median": round(median(lengths)), "longest": max(lengths)}
+        if lengths
+        else None,
+    }
+
+
+def _videos(paths: Sequence[Path], measure: Measure) -> dict[str, Any] | None:
+    found = []
+    for path in paths:
+        try:
+            found.append(measure(path))
+        except UnreadableMedia:  # broken since it was listed
+            continue
+    if not found:
+        return None
+    frames = sorted(info.frames for info in found)
+    seconds = sorted(info.frames / info.fps for info in found if info.fps)
+    return {
+        "fps": {f"{rate:g}": count for rate, count in sorted(Counter(round(info.fps, 2) for info in found).items())},
+        "frames": {"shortest": frames[0], "median": frames[len(frames) // 2], "longest": frames[-1]},
+        "seconds": {"shortest": round(seconds[0], 2), "longest": round(seconds[-1], 2), "total": round(sum(seconds), 1)}
+        if seconds
+        else None,
+    }
+
+
+def _others(dataset: DatasetSpec, told: set[Path]) -> dict[str, Any]:
+    """What else lies in the folder: files by extension that are neither media nor captions nor caches, and subfolders."""
+    folder = dataset.directory
+    extensions: Counter[str] = Counter()
+    folders = 0
+    if folder is not None and folder.is_dir():
+        named = {path.name for path in told}
+        mine = {".safetensors", ".old", (dataset.caption_extension or "").lower()}
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                folders += 1
+            elif entry.name not in named and Path(entry.name).suffix.lower() not in mine:
+                extensions[Path(entry.name).suffix.lower() or entry.name] += 1
+    return {"files": _counted(extensions.elements()), "folders": folders}
+
+
+def first_examples(skipped: Sequence[Mapping[str, str]], code: str, most: int) -> list[Mapping[str, str]]:
+    """The first files that were left out for this reason."""
+    return [entry for entry in skipped if entry["code"] == code][:most]

@@ -1,0 +1,100 @@
+"""Which frames of a video each of its clips uses, counted in frames of the file: what ``data frames`` draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from engine.data.frames import kept_frames
+from engine.data.items import Bucket
+from engine.data.media import ClipInfo
+from engine.data.summary import printable
+
+
+@dataclass(frozen=True)
+class ClipSpan:
+    """One clip. ``first`` and ``last`` are frames of the file (from 0), ``start`` counts after the frame-rate conversion."""
+
+    start: int
+    frames: int
+    first: int
+    last: int
+    bucket: Bucket
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """One video. ``kept`` are the frames of the file that are left after the frame-rate conversion."""
+
+    path: Path
+    info: ClipInfo
+    kept: tuple[int, ...]
+    clips: tuple[ClipSpan, ...]
+    source_fps: float | None = None
+    target_fps: float = 0.0
+
+    @property
+    def used(self) -> int:
+        """Different frames of the file that some clip uses."""
+        return len({frame for clip in self.clips for frame in self.kept[clip.start : clip.start + clip.frames]})
+
+    def seconds(self, frame: int) -> float | None:
+        """When a frame of the file is shown; None where the rate is unknown."""
+        return frame / self.info.fps if self.info.fps else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of ``data frames --json`` for one video."""
+        return {
+            "path": printable(self.path),
+            "width": self.info.width,
+            "height": self.info.height,
+            "frames": self.info.frames,
+            "fps": self.info.fps,
+            "source_fps": self.source_fps,
+            "target_fps": self.target_fps,
+            "kept": len(self.kept),
+            "used": self.used,
+            "clips": [
+                {"start": clip.start, "frames": clip.frames, "first": clip.first, "last": clip.last,
+                 "bucket": {"width": clip.bucket.width, "height": clip.bucket.height, "frames": clip.bucket.frames}}
+                for clip in self.clips
+            ],
+        }  # fmt: skip
+
+
+def timeline(
+    path: Path,
+    info: ClipInfo,
+    clips: Sequence[tuple[int, Bucket]],
+    *,
+    source_fps: float | None = None,
+    target_fps: float = 0.0,
+) -> Timeline:
+    """The timeline of a video whose ``clips`` are (start after conversion, bucket)."""
+    kept = tuple(takewhile(lambda index: index < info.frames, kept_frames(source_fps, target_fps)))
+    spans = [
+        ClipSpan(start, bucket.frames, kept[start], kept[min(start + bucket.frames, len(kept)) - 1], bucket)
+        for start, bucket in clips
+        if start < len(kept)
+    ]
+    return Timeline(path, info, kept, tuple(spans), source_fps, target_fps)
+
+
+def track(line: Timeline, clip: ClipSpan, cells: int) -> str:
+    """A clip over the length of its video in ``cells`` characters: ``#`` where frames are used, ``:`` where they are passed over
+    for the frame rate, ``.`` where the clip has nothing.
+    """
+    total = max(1, line.info.frames)
+    marks = ["."] * cells
+    for frame in range(clip.first, clip.last + 1):
+        marks[min(cells - 1, frame * cells // total)] = ":"
+    for frame in line.kept[clip.start : clip.start + clip.frames]:
+        marks[min(cells - 1, frame * cells // total)] = "#"
+    if total < cells:  # one frame covers several cells
+        for cell in range(1, cells):
+            if cell * total // cells == (cell - 1) * total // cells:
+                marks[cell] = marks[cell - 1]
+    return "".join(marks)
