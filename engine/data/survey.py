@@ -18,7 +18,7 @@ Measure = Callable[[Path], ClipInfo]
 
 
 def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -> dict[str, Any]:
-    """``{"datasets": […], "total": {"files", "items", "bytes", "skipped", "broken"}}``; headers only, pixels are not decoded."""
+    """``{"datasets": […], "total": {"files", "items", "bytes", "held_out", "skipped", "broken"}}``; headers only."""
     items: dict[int, list[Item]] = defaultdict(list)
     for item in scan.items:
         items[item.dataset].append(item)
@@ -29,7 +29,12 @@ def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -
     total = {name: sum(room[name] for room in rooms) for name in ("files", "items", "bytes")}
     return {
         "datasets": rooms,
-        "total": {**total, "skipped": len(scan.skipped), "broken": sum(entry.broken for entry in scan.skipped)},
+        "total": {
+            **total,
+            "held_out": len(scan.held_out),
+            "skipped": len(scan.skipped),
+            "broken": sum(entry.broken for entry in scan.skipped),
+        },
     }
 
 

@@ -155,13 +155,15 @@ def survey_lines(told: Mapping[str, Any]) -> list[str]:
         lines += [f"  {name:<12} {text}" for name, text in _facts(room)]
         lines += _left_out(room)
     total = told["total"]
+    held = total["held_out"]
+    out = say(f" Held out for validation: {held} items.", f" 検証用に除外: {held} 件。") if held else ""
     lines += [
         "",
         say(
             f"Trained: {total['items']} items per epoch from {total['files']} files ({size_word(total['bytes'])}). "
-            f"Not trained: {total['skipped']} files.",
+            f"Not trained: {total['skipped']} files.{out}",
             f"学習される: {total['files']} ファイル ({size_word(total['bytes'])}) から 1 エポック {total['items']} 件。"
-            f"学習されない: {total['skipped']} 件。",
+            f"学習されない: {total['skipped']} 件。{out}",
         ),
     ]
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -190,10 +191,10 @@ def test_a_timeline_shows_the_frames_of_every_clip(dataset: Path, capsys: pytest
     assert "24 frames are left" in out  # 32 to 16 fps
     lines = [line for line in out.splitlines() if line.startswith("  @")]
     assert len(lines) == 2
-    assert "@00000-009 |" in lines[0] and " 0-16 " in lines[0]
-    assert "@00009-009 |" in lines[1] and " 18-34 " in lines[1]
+    assert re.search(r"@00000-009 \|.*\| 0-16 ", lines[0])
+    assert re.search(r"@00009-009 \|.*\| 18-34 ", lines[1])
     bar = lines[1].split("|")[1]
-    assert len(bar) == 48 and bar[18:35] == "#:" * 8 + "#" and set(bar[:18] + bar[35:]) == {"."}
+    assert bar == "." * 18 + "#:" * 8 + "#" + "." * 13
 
 
 def test_one_video_can_be_tried_with_settings(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
