@@ -6,17 +6,14 @@ Colour: palette and CMYK become RGB; an alpha channel is dropped before scaling,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image, ImageOps
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from engine.data.frames import kept_frames
+from engine.data.clip_reading import read_clips
 from engine.data.items import Item
 from engine.data.media import UnreadableMedia, open_image, orientation
 from engine.data.resize import Pixels, resize_to_bucket
@@ -30,7 +27,7 @@ def read_pixels(item: Item) -> Pixels:
     try:
         if item.kind == "image":
             return resize_to_bucket(read_image(item.path), item.bucket[:2])[None]
-        return _read_clip(item)
+        return next(read_clips([item]))[1]
     except UnreadableMedia as error:
         code = "unreadable_image" if item.kind == "image" else "unreadable_clip"
         raise UserError.of(
@@ -64,39 +61,3 @@ def _rgb(image: Image.Image) -> Pixels:
     if image.mode in ("RGBA", "RGBX"):
         return np.ascontiguousarray(np.asarray(image)[..., :3])
     return np.array(image.convert("RGB"))
-
-
-def read_frames(path: Path) -> Iterator[Pixels]:
-    """The frames of a video, (H, W, 3) uint8, upright, one after the other. Raises ``UnreadableMedia``."""
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            for frame in container.decode(stream):
-                pixels = frame.to_ndarray(format="rgb24")
-                yield np.rot90(pixels, frame.rotation // 90) if frame.rotation % 360 else pixels
-    except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
-        raise UnreadableMedia(
-            say(f"the video cannot be decoded: {error}.", f"動画をデコードできません: {error}")
-        ) from error
-
-
-def _read_clip(item: Item) -> Pixels:
-    width, height, frames = item.bucket
-    clip = np.empty((frames, height, width, 3), np.uint8)
-    wanted = islice(kept_frames(item.source_fps, item.target_fps), item.start, item.start + frames)
-    next_index, filled = next(wanted), 0
-    for index, pixels in enumerate(read_frames(item.path)):
-        if index != next_index:
-            continue
-        clip[filled] = resize_to_bucket(np.ascontiguousarray(pixels), (width, height))
-        filled += 1
-        if filled == frames:
-            return clip
-        next_index = next(wanted)
-    raise UnreadableMedia(
-        say(
-            f"the video ends after {filled} of the {frames} frames its header promises for this clip.",
-            f"動画が途中で終わっています ({frames} フレーム中 {filled} まで)。",
-        )
-    )

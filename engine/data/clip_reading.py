@@ -1,0 +1,178 @@
+"""The clips of one video in one pass: every frame is decoded at most once, kept only while a clip needs it, and made RGB
+and resized only if one does.
+
+Memory is the open clips at bucket size, whatever the length of the video. A gap is jumped over by seeking to the key frame
+before the next frame that is needed, where that is exact: every packet has its own time, so that the number of a frame is
+the rank of its time, and the first frame after the jump is the key frame that was asked for. Otherwise it is decoded through.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+
+from engine.config.language import say
+from engine.data.frames import kept_frames
+from engine.data.items import Item
+from engine.data.media import UnreadableMedia
+from engine.data.resize import Pixels, resize_to_bucket
+
+_WORTH_A_JUMP = 96  # frames; a jump costs reading the packets of the file once, and a few frames
+
+
+class Abandoned(Exception):
+    """The caller does not want the rest."""
+
+
+def read_clips(
+    items: Sequence[Item], go_on: Callable[[], bool] = lambda: True, before: Callable[[Item], None] = lambda item: None
+) -> Iterator[tuple[Item, Pixels]]:
+    """(item, (F, H, W, 3) uint8) for the clips of one video, in the order of their last frames.
+
+    All items have one path, frame rate and bucket width and height. ``before(item)`` is called when a clip is opened; when
+    ``go_on()`` is no longer true, ``Abandoned`` is raised. Raises ``UnreadableMedia``.
+    """
+    ordered = sorted(items, key=lambda item: (item.start, item.bucket.frames))
+    size = ordered[0].bucket[:2]
+    last = max(item.start + item.bucket.frames for item in ordered)
+    kept = list(islice(kept_frames(ordered[0].source_fps, ordered[0].target_fps), last))
+    waiting, opened = list(ordered), list[Item]()
+    frames: dict[int, Pixels] = {}  # position -> resized frame
+    with VideoFrames(ordered[0].path) as video:
+        position = waiting[0].start
+        while waiting or opened:
+            while waiting and waiting[0].start <= position:
+                before(waiting[0])
+                opened.append(waiting.pop(0))
+            if not opened:
+                position = waiting[0].start
+                continue
+            if not go_on():
+                raise Abandoned
+            pixels = video.pixels(kept[position], go_on)
+            if pixels is None:
+                raise UnreadableMedia(_ends_early(opened[0], position - opened[0].start))
+            frames[position] = resize_to_bucket(np.ascontiguousarray(pixels), size)
+            position += 1
+            for item in [item for item in opened if item.start + item.bucket.frames == position]:
+                opened.remove(item)
+                yield item, np.stack([frames[number] for number in range(item.start, position)])
+            first = min((item.start for item in (*opened, *waiting)), default=position)
+            for number in [number for number in frames if number < first]:
+                del frames[number]
+
+
+class VideoFrames:
+    """The frames of a video by number, asked for in rising order. Close it, or use ``with``."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ``UnreadableMedia``."""
+        self._path = path
+        self._next = 0  # number of the frame that decoding gives next
+        self._times: list[int] | None = None  # of all frames in order; empty: unknown, no jumps
+        self._keys: list[int] = []  # numbers of key frames
+        self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    def pixels(self, number: int, go_on: Callable[[], bool] = lambda: True) -> Pixels | None:
+        """(H, W, 3) uint8 of frame ``number``, upright; None when the video ends before. Raises ``UnreadableMedia``."""
+        try:
+            if number - self._next >= _WORTH_A_JUMP:
+                self._jump(number)
+            while (frame := next(self._frames, None)) is not None:
+                self._next += 1
+                if self._next > number:
+                    return upright(frame)
+                if not go_on():
+                    raise Abandoned
+        except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
+            raise UnreadableMedia(_undecodable(error)) from error
+        return None
+
+    def _open(self) -> None:
+        try:
+            self._container = av.open(str(self._path))
+            self._stream = self._container.streams.video[0]
+            self._stream.thread_type = "AUTO"
+            self._frames = self._container.decode(self._stream)
+        except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
+            raise UnreadableMedia(_undecodable(error)) from error
+
+    def _jump(self, number: int) -> None:
+        if self._times is None:
+            self._times, self._keys = frame_times(self._path)
+        if not self._times or number >= len(self._times):
+            return
+        key = self._keys[bisect_right(self._keys, number) - 1]
+        if key - self._next < _WORTH_A_JUMP // 2:
+            return
+        before = self._next
+        self._container.seek(self._times[key], stream=self._stream, backward=True, any_frame=False)
+        self._frames = self._container.decode(self._stream)
+        first = next(self._frames, None)
+        if first is None or not first.key_frame or first.pts != self._times[key]:
+            self._times = []
+            self._container.close()
+            self._open()
+            for _ in islice(self._frames, before):  # back to where we were
+                pass
+            return
+        self._frames = _with_first(first, self._frames)
+        self._next = key
+
+
+def frame_times(path: Path) -> tuple[list[int], list[int]]:
+    """Times of all frames in the order they are shown, and the numbers of those that are key frames; nothing is decoded.
+
+    Both empty when the packets do not tell: one has no time, two have the same, or one is marked broken or not to be shown.
+    """
+    packets: list[tuple[int, bool]] = []
+    with av.open(str(path)) as container:
+        for packet in container.demux(container.streams.video[0]):
+            if not packet.size:
+                continue
+            if packet.pts is None or packet.is_corrupt or packet.is_discard:
+                return [], []
+            packets.append((packet.pts, bool(packet.is_keyframe)))
+    packets.sort()
+    times = [time for time, _ in packets]
+    keys = [number for number, (_, key) in enumerate(packets) if key]
+    if len(set(times)) != len(times) or not keys or keys[0] != 0:
+        return [], []
+    return times, keys
+
+
+def upright(frame: Any) -> Pixels:
+    """A decoded frame as (H, W, 3) uint8, turned as the phone that filmed it was held."""
+    pixels: Pixels = frame.to_ndarray(format="rgb24")
+    return np.rot90(pixels, frame.rotation // 90) if frame.rotation % 360 else pixels
+
+
+def _with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+def _undecodable(error: Exception) -> str:
+    return say(f"the video cannot be decoded: {error}.", f"動画をデコードできません: {error}")
+
+
+def _ends_early(item: Item, filled: int) -> str:
+    return say(
+        f"the video ends after {filled} of the {item.bucket.frames} frames its header promises for this clip.",
+        f"動画が途中で終わっています ({item.bucket.frames} フレーム中 {filled} まで)。",
+    )
