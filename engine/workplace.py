@@ -16,6 +16,7 @@ from engine.config import Config
 from engine.config.language import say
 from engine.config.problems import ConfigError, MissingRequirement
 from engine.data import BatchPlan, DatasetConfig, Item, Scan, read_dataset_config, scan
+from engine.data.index import INDEX_FOLDER, ScanIndex
 from engine.data.provenance import caption_hash
 from engine.dtypes import DTYPES
 from engine.events.atomic import write_text_atomically
@@ -70,8 +71,9 @@ class Workplace:
     @cached_property
     def scan(self) -> Scan:
         """What is trained and what is not, told once as events and written to items.jsonl. Raises ``UserError``."""
-        with self.job.phase("scan") as progress:
-            found = scan(self.dataset, self.job.spec, self.job.task, progress=progress.update)
+        memory = self.job.run.path.parents[1] / INDEX_FOLDER
+        with self.job.phase("scan") as progress, ScanIndex(memory) as index:
+            found = scan(self.dataset, self.job.spec, self.job.task, progress=progress.update, index=index)
         for warning in (*self.dataset.warnings, *found.warnings):
             self.job.warn(warning.code, _sentence(warning.location(), warning.message), warning.fix)
         if found.skipped:

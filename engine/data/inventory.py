@@ -18,8 +18,9 @@ from engine.data.cached_items import list_cached
 from engine.data.dataset_spec import DEFAULT_FRAME_STRIDE, DEFAULT_STEP, DatasetConfig, DatasetSpec
 from engine.data.document import positions_of
 from engine.data.frames import count_kept, cut_clips
+from engine.data.index import ScanIndex
 from engine.data.items import Bucket, Item, Scan, Skipped
-from engine.data.media import ClipInfo, UnreadableMedia, clip_info, image_size
+from engine.data.media import ClipInfo, UnreadableMedia
 from engine.data.sources import Listing, Source, list_sources
 from engine.families.family import FamilySpec, TaskSpec
 
@@ -34,13 +35,14 @@ def scan(
     *,
     progress: Progress | None = None,
     strict: bool = True,
+    index: ScanIndex | None = None,
 ) -> Scan:
     """List what is trained. ``progress(done, total)`` counts files.
 
     Raises ``UserError`` with every reason when training must not start: a missing folder, a file that is broken and not to be
     skipped, two files with one cache name, nothing to train. With ``strict=False`` these stand in ``Scan.errors`` instead, with
     their line in the dataset file.
-    Without a family sizes follow the step of 16 and cache files are not looked at.
+    Without a family sizes follow the step of 16 and cache files are not looked at. ``index`` spares opening unchanged files.
     """
     listings = [list_sources(dataset) for dataset in config.datasets]
     total = sum(len(listing.sources) for listing in listings)
@@ -53,7 +55,7 @@ def scan(
             progress(done, total)
 
     rooms = [
-        _DatasetScan(dataset, spec, task, listing, count, "" if strict else config.file)
+        _DatasetScan(dataset, spec, task, listing, count, "" if strict else config.file, index or ScanIndex(None))
         for dataset, listing in zip(config.datasets, listings, strict=True)
     ]
     for room in rooms:
@@ -124,6 +126,7 @@ class _DatasetScan:
         listing: Listing,
         count: Callable[[], None],
         file: str,
+        index: ScanIndex,
     ) -> None:
         self.dataset = dataset
         self.spec = spec
@@ -133,6 +136,7 @@ class _DatasetScan:
         self.listing = listing
         self.count = count
         self.file = file
+        self.index = index
         self.items: list[Item] = []
         self.skipped = list(listing.skipped)
         self.warnings = list(listing.warnings)
@@ -165,9 +169,9 @@ class _DatasetScan:
     def _measure(self, source: Source) -> Iterator[Item]:
         try:
             if self.dataset.kind == "image":
-                yield from self._image(source, *image_size(source.path))
+                yield from self._image(source, *self.index.image_size(source.path))
             else:
-                yield from self._clips(source, clip_info(source.path))
+                yield from self._clips(source, self.index.clip_info(source.path))
         except UnreadableMedia as error:
             code = "unreadable_image" if self.dataset.kind == "image" else "unreadable_clip"
             self._skip(source.path, code, str(error), broken=True)
