@@ -172,17 +172,24 @@ def _unknown(source: TomlSource, entry: Entry, *, suggest: bool) -> Problem:
 
 def suggestion(name: str) -> str:
     """What an unknown option name was probably meant to be; empty when nothing is near."""
-    place = _ELSEWHERE.get(name)
-    if place == "dataset":
+    if _ELSEWHERE.get(name) == "dataset":
         return say(
             "It belongs into the dataset file, or under [general] or [[datasets]] of this file.",
             "データセットファイル、またはこのファイルの [general] か [[datasets]] に書きます。",
         )
-    if place:
-        return say(f"Here it is called {place}.", f"本ツールでは {place} です。")
+    meant = suggestion_of(name)
+    if name in _ELSEWHERE:
+        return say(f"Here it is called {meant}.", f"本ツールでは {meant} です。")
+    return say(f"Did you mean {meant}?", f"{meant} のことですか。") if meant else ""
+
+
+def suggestion_of(name: str) -> str:
+    """The option that an unknown name was probably meant to be; empty when nothing is near."""
+    if name in _ELSEWHERE:
+        return "" if _ELSEWHERE[name] == "dataset" else _ELSEWHERE[name]
     wanted = name.lower().replace("-", "_")
     close = [wanted] if wanted in OPTIONS else get_close_matches(wanted, OPTIONS, n=1, cutoff=0.7)
-    return say(f"Did you mean {close[0]}?", f"{close[0]} のことですか。") if close else ""
+    return close[0] if close else ""
 
 
 def _set_twice(source: TomlSource, first: Entry, second: Entry) -> Problem:

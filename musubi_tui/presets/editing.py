@@ -6,7 +6,6 @@ beside the options of its section. The result is parsed again before it is writt
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,13 +17,11 @@ from engine.config.language import say
 from engine.config.option import Option
 from engine.config.problems import ConfigError, Problem
 from engine.config.schema import OPTIONS, validate
-from engine.config.toml_source import parse_toml, read_text
+from engine.config.toml_source import parse_toml
 from engine.config.toml_text import toml_value
 from engine.config.values import parse_override
-from engine.events.atomic import write_bytes_atomically
+from musubi_tui.presets.document import read_document, write_document
 from musubi_tui.presets.places import Pair, Places, find_places, line_end
-
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -38,28 +35,15 @@ class Change:
 
 
 def set_values(path: Path, values: Mapping[str, Any]) -> list[Change]:
-    """Write options into a preset. Texts are parsed by the option's type (as ``--set``); None or "none" removes the line.
+    """Write options into a preset. Texts are parsed by the option's type (as ``--set``); None or "none" removes the line
+    (but for an option of which "none" is a value).
 
     Raises ``ConfigError`` when the file is not TOML or cannot be written, or a name or value is wrong; then nothing changes.
     """
-    path = Path(os.path.realpath(path))
-    text = read_text(path)
-    edited, changes = edit_text(text, values, path)
-    if edited == text:
-        return changes
-    if not os.access(path, os.W_OK):
-        raise ConfigError.of(
-            "read_only",
-            say("the file is read-only; nothing was changed.", "ファイルは読み取り専用です。変更していません。"),
-            say("Copy it first: musubi-tui presets copy", "先にコピーしてください: musubi-tui presets copy"),
-            file=path,
-        )
-    marked = path.read_bytes().startswith(_BOM)
-    try:
-        write_bytes_atomically(path, (_BOM if marked else b"") + edited.encode(), path.stat().st_mode & 0o777)
-    except OSError as error:
-        message = say(f"cannot be written: {error.strerror}.", f"書き込めません: {error.strerror}")
-        raise ConfigError.of("unwritable_file", message, file=path) from None
+    before = read_document(path)
+    edited, changes = edit_text(before.text, values, before.path)
+    if edited != before.text:
+        write_document(before.path, edited, marked=before.marked)
     return changes
 
 
@@ -90,7 +74,7 @@ def _written(values: Mapping[str, Any], path: Path) -> dict[str, str | None]:
             fix = say("Edit the tables in the file.", "ファイル内のテーブルを編集してください。")
             problems.append(Problem("not_settable", message, fix, str(path), key=name))
         else:
-            unset = isinstance(value, str) and value.strip().lower() == "none"
+            unset = isinstance(value, str) and value.strip().lower() == "none" and "none" not in option.choices
             parsed[name] = None if unset else parse_override(option, value) if isinstance(value, str) else value
     set_ones = {name: value for name, value in parsed.items() if value is not None}
     problems += [replace(problem, file=str(path)) for problem in validate(set_ones)[1]]
