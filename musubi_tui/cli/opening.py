@@ -40,7 +40,7 @@ def open_app(open_run: Path | None = None, replay: Path | None = None, speed: fl
 
 def tell_plainly() -> int:
     """The runs as a table and what to type: for pipes, screen readers and dumb terminals."""
-    from musubi_tui.cli.runs import list_
+    from musubi_tui.cli.listing import list_
 
     list_()
     narrate(

@@ -9,6 +9,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, UserError
+from musubi_tui.cli import versions
 from musubi_tui.cli.output import WRONG_INPUT, narrate, print_json, print_problems, print_table
 
 app = typer.Typer(
@@ -284,6 +285,10 @@ def options(
         )
     else:
         typer.echo("\n\n".join(reference.describe(option) for option in chosen))
+
+
+app.command("duplicate", help=versions.DUPLICATE_HELP)(versions.duplicate)
+app.command("versions", help=versions.VERSIONS_HELP)(versions.list_versions)
 
 
 def _hint(word: str) -> str:

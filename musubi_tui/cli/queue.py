@@ -49,49 +49,26 @@ def add(
     strict: Annotated[bool, typer.Option("--strict", help=say("Options that are not built yet are errors.", "未実装の項目をエラーにします。"))] = False,
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
-    from engine.config import secrets_environment
     from engine.config.secrets import SECRET_OPTIONS
     from musubi_tui.cli.train import load_preset, parse_overrides
     from musubi_tui.presets.library import find_preset
     from musubi_tui.runs import queueing
-    from musubi_tui.runs.creating import create_run
-    from musubi_tui.runs.queue import Entry
     from musubi_tui.runs.slots import chosen_gpus
-    from musubi_tui.runs.supervisor import ensure_supervisor
 
     changes = parse_overrides(overrides)
     _refuse_secrets([key for key in changes if key.rpartition(".")[2] in SECRET_OPTIONS])
     allowed = chosen_gpus(gpus)
-    path = find_preset(preset)
-    loaded = load_preset(path, changes, strict)
+    loaded = load_preset(find_preset(preset), changes, strict)
     file = _queue()
-    file.read()  # a damaged queue is told before a run is made
-    config = loaded.config
-    run = create_run(loaded)
-    entry = queueing.add(
-        file,
-        Entry(
-            id=0,
-            host=file.host,
-            run_dir=str(run.path),
-            preset=str(path.absolute()),
-            secrets=bool(secrets_environment(config)),
-            device=str(config.run.device),
-            gpus=allowed,
-            retries=retries,
-            retry_after=retry_after,
-            keep_going=keep_going,
-        ),
-        first=first,
+    entry = queueing.enqueue(
+        loaded, file, gpus=allowed, first=first, retries=retries, retry_after=retry_after, keep_going=keep_going
     )
-    _tell_hooks(config)
+    _tell_hooks(loaded.config)
     queue = file.read()
-    if not queue.held:
-        ensure_supervisor(file)
     if as_json:
         print_json(_row(queue, entry))
         return OK
-    typer.echo(run.id)
+    typer.echo(entry.run.id)
     narrate(say(f"Number {entry.id} in the queue of {file.host}.", f"{file.host} のキューの {entry.id} 番です。"))
     _tell_held(queue)
     return OK

@@ -12,10 +12,10 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli import listing, removing
 from musubi_tui.cli import open_run as opening_one
 from musubi_tui.cli import plot as plots
-from musubi_tui.cli import removing
-from musubi_tui.cli.output import JOB_FAILED, OK, WRONG_INPUT, narrate, print_json, print_table
+from musubi_tui.cli.output import JOB_FAILED, OK, WRONG_INPUT, narrate, print_json
 
 if TYPE_CHECKING:
     from engine.events.rundir import RunDirectory
@@ -38,63 +38,7 @@ TimeoutOption = Annotated[
     float, typer.Option("--timeout", help=say("Seconds to wait for the engine's answer.", "エンジンの応答を待つ秒数。"))
 ]
 
-
-@app.command("list", help=say("List runs, newest first.", "run の一覧（新しい順）。"))
-def list_(
-    state: Annotated[str, typer.Option("--state", metavar="STATE", help=say("Only runs in this state; `gone`: the folder was moved or deleted.", "この状態の run のみ。`gone` はフォルダーが移動・削除されたもの。"))] = "",
-    family: Annotated[str, typer.Option("--family", metavar="F", help=say("Only runs of this family.", "このファミリーの run のみ。"))] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help=say("Only the newest N; 0: all.", "新しい N 件のみ。0 なら全部。"))] = 0,
-    as_json: JsonOption = False,
-) -> int:  # fmt: skip
-    from musubi_tui.runs.registry import Registry
-
-    _check_state(state)
-    entries = Registry().runs(whole=as_json)
-    if not entries and not as_json:
-        narrate(
-            say(
-                "There are no runs yet. Start one: musubi-tui train PRESET",
-                "まだ run がありません。開始: musubi-tui train PRESET",
-            )
-        )
-        return OK
-    wanted = [
-        entry
-        for entry in entries
-        if state in ("", "gone" if entry.gone else entry.summary.state) and family in ("", entry.summary.family)
-    ][: limit or None]
-    if as_json:
-        print_json([entry.summary.as_json() | ({"gone": True} if entry.gone else {}) for entry in wanted])
-        return OK
-    rows = []
-    for entry in wanted:
-        now = entry.summary
-        steps = f"{now.step}/{now.max_steps}" if now.max_steps else str(now.step or "-")
-        loss = "-" if now.loss is None else f"{now.loss:.4f}"
-        shown = "gone" if entry.gone else now.state
-        rows.append((now.id, now.family, now.kind, shown, steps, loss, _local_time(now.started)))
-    headers = ("id", say("family", "ファミリー"), say("kind", "種類"), say("state", "状態"), say("step", "ステップ"), "loss", say("started", "開始"))  # fmt: skip
-    print_table(headers, rows, right=[4, 5])
-    if any(entry.gone for entry in wanted):
-        narrate(
-            say(
-                "gone: the folder was moved or deleted. `musubi-tui runs rm RUN` takes it off the list.",
-                "gone: フォルダーが移動または削除されています。`musubi-tui runs rm RUN` で一覧から消せます。",
-            )
-        )
-    return OK
-
-
-def _check_state(state: str) -> None:
-    from engine.events.status import STATES
-
-    if state not in ("", "gone", *STATES):
-        raise UserError.of(
-            "usage",
-            say(f"There is no state {state!r}.", f"状態 {state!r} はありません。"),
-            say(f"One of: {', '.join((*STATES, 'gone'))}.", f"指定できる値: {', '.join((*STATES, 'gone'))}。"),
-            key="state",
-        )
+app.command("list", help=listing.LIST_HELP)(listing.list_)
 
 
 @app.command(
@@ -351,6 +295,9 @@ app.command(
         "run どうしで異なる設定と結果を並べて表示します。\n\n  musubi-tui runs compare v1 v2",
     )
 )(plots.compare)
+app.command("archive", help=listing.ARCHIVE_HELP)(listing.archive)
+app.command("unarchive", help=listing.UNARCHIVE_HELP)(listing.unarchive)
+app.command("price", help=listing.PRICE_HELP)(listing.price)
 app.command("rm", help=removing.HELP)(removing.rm)
 app.command("open", help=opening_one.HELP)(opening_one.open_run)
 
@@ -396,9 +343,3 @@ def _steer(word: str, command: str, arguments: Mapping[str, Any], timeout: float
     if ack is None:
         return JOB_FAILED
     return WRONG_INPUT if ack.result == "refused" else OK
-
-
-def _local_time(iso: str | None) -> str:
-    from datetime import datetime
-
-    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M") if iso else "-"

@@ -16,6 +16,7 @@ from engine.events.process import ProcessIdentity
 from engine.events.rundir import RunDirectory
 from engine.events.status import Status
 from musubi_tui.runs.home import Home, find_home, remember
+from musubi_tui.runs.origin import write_origin
 
 if TYPE_CHECKING:
     from engine.config import Config, LoadedConfig
@@ -98,6 +99,7 @@ def _fill(run: RunDirectory, loaded: LoadedConfig, config: Config, kind: str, st
         if path.is_file() and path.stat().st_size <= _SOURCE_LIMIT:
             text = path.read_bytes().decode("utf-8", "replace")
             write_text_atomically(_free_name(run.source, path), redacted_source(text))
+    write_origin(run, loaded)
     _first_status(run, config, config.run.output_name or loaded.path.stem, kind)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.config.language import say
 from engine.config.problems import UserError
@@ -14,7 +15,11 @@ from engine.events.lines import iso_time
 from engine.events.status import ALIVE, true_state
 from musubi_tui.runs.queue import OPEN, Entry, Queue, QueueFile, all_queues
 from musubi_tui.runs.registry import Registry
-from musubi_tui.runs.supervisor import supervisor_of
+from musubi_tui.runs.supervisor import ensure_supervisor, supervisor_of
+
+if TYPE_CHECKING:
+    from engine.config import LoadedConfig
+    from musubi_tui.runs.home import Home
 
 
 def add(file: QueueFile, entry: Entry, *, first: bool = False) -> Entry:
@@ -29,6 +34,57 @@ def add(file: QueueFile, entry: Entry, *, first: bool = False) -> Entry:
 
     file.edit(change)
     return added
+
+
+def enqueue(
+    loaded: LoadedConfig,
+    file: QueueFile,
+    *,
+    home: Home | None = None,
+    gpus: tuple[str, ...] | None = None,
+    first: bool = False,
+    retries: int = 3,
+    retry_after: float = 120.0,
+    keep_going: bool = False,
+) -> Entry:
+    """Make the run of a preset that was loaded and checked, and put it in the queue; its supervisor runs then, unless held.
+
+    Raises ``UserError``: the queue is damaged (then no run is made), or what ``create_run`` raises.
+    """
+    from engine.config import secrets_environment
+    from musubi_tui.runs.creating import create_run
+
+    file.read()
+    config = loaded.config
+    run = create_run(loaded, home=home)
+    entry = Entry(
+        id=0,
+        host=file.host,
+        run_dir=str(run.path),
+        preset=str(loaded.path.absolute()),
+        secrets=bool(secrets_environment(config)),
+        device=str(config.run.device),
+        gpus=gpus,
+        retries=retries,
+        retry_after=retry_after,
+        keep_going=keep_going,
+    )
+    added = add(file, entry, first=first)
+    if not file.read().held:
+        ensure_supervisor(file)
+    return added
+
+
+def shift(file: QueueFile, word: str, by: int) -> tuple[Entry, int]:
+    """Move a waiting entry by places (-1: earlier): (entry, its place from 1). Raises ``UserError``."""
+
+    def change(queue: Queue) -> Queue:
+        entry = _waiting(queue, word)
+        return queue.ordered(entry, max(0, queue.waiting().index(entry) + by))
+
+    queue = file.edit(change)
+    entry = queue.find(word)
+    return entry, queue.waiting().index(entry) + 1
 
 
 def move(file: QueueFile, word: str, position: int) -> Entry:

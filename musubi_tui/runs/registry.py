@@ -15,6 +15,8 @@ from typing import Any
 
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, Lease, Status
+from musubi_tui.runs.archiving import archived_ids
+from musubi_tui.runs.archiving import forget as forget_mark
 from musubi_tui.runs.finding import age
 from musubi_tui.runs.home import Home, known_homes
 from musubi_tui.runs.registry_index import Index, Row
@@ -27,11 +29,15 @@ _LISTS = [item.name for item in fields(Snapshot) if str(item.type).startswith("t
 
 @dataclass(frozen=True)
 class RunEntry:
-    """One run of the list. ``gone``: its directory was moved or deleted by hand; ``summary`` is what was last seen of it."""
+    """One run of the list. ``gone``: its directory was moved or deleted by hand; ``summary`` is what was last seen of it.
+
+    ``archived``: the person has taken it off the list.
+    """
 
     path: Path
     summary: Snapshot
     gone: bool = False
+    archived: bool = False
 
 
 class Registry:
@@ -58,6 +64,7 @@ class Registry:
     def forget(self, path: Path) -> None:
         """Take a run out of the index: it was removed on purpose, or is gone and nobody wants to be reminded."""
         Index(path.parent.parent).write((), [path.name])
+        forget_mark(RunDirectory(path))
 
 
 def _runs_of(home: Path, whole: bool) -> list[RunEntry]:
@@ -70,6 +77,7 @@ def _runs_of(home: Path, whole: bool) -> list[RunEntry]:
     except OSError:  # a volume that went away: nothing can be said of its runs
         return []
     known = index.read(whole=whole)
+    archived = archived_ids(folder)
     entries, changed, stamps = [], [], set()
     for name in names:
         run = RunDirectory(folder / name)
@@ -84,14 +92,15 @@ def _runs_of(home: Path, whole: bool) -> list[RunEntry]:
             if fresh != row:
                 changed.append(fresh)
         stamps.add(stamp)
-        entries.append(RunEntry(run.path, summary))
+        hidden = name in archived and summary.state not in ALIVE  # what works now is always shown
+        entries.append(RunEntry(run.path, summary, archived=hidden))
     present = {entry.path.name for entry in entries}
     renamed = [name for name, row in known.items() if name not in present and row.stamp and row.stamp in stamps]
     for name, row in known.items():
         if name not in present and name not in renamed:
             last = _summary(row.brief, RunDirectory(folder / name))
             if last is not None:
-                entries.append(RunEntry(folder / name, last, gone=True))
+                entries.append(RunEntry(folder / name, last, gone=True, archived=name in archived))
     index.write(changed, renamed)
     return entries
 

@@ -16,6 +16,7 @@ from engine.events.process import host_name
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE
 from engine.events.steps_index import StepsIndex
+from musubi_tui.runs import archiving
 from musubi_tui.runs.launching import refuse_if_alive
 from musubi_tui.runs.snapshot import brief
 
@@ -45,6 +46,7 @@ def prepare_resume(run: RunDirectory, changes: Mapping[str, Any]) -> None:
     if now.state == "done":
         _check_done(run, now.step, changes)
     _check_values(run, now.step, changes)
+    archiving.unarchive(run)  # a run that goes on is on the list
     number = next_attempt(run)
     if number > 1:
         run.attempts.mkdir(mode=0o700, exist_ok=True)

@@ -17,7 +17,7 @@ from engine.events.reader import merge_attempts, other_events
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, Status, true_state
 from engine.events.steps_index import StepRecord, StepsIndex
-from engine.events.types import Checkpoint, Failed, Phase, Progress, RunStart, Sample, Validation, Warned
+from engine.events.types import Checkpoint, Failed, Hook, Phase, Progress, RunStart, Sample, Validation, Warned
 from musubi_tui.runs.finding import name_of
 
 EMA_DECAY = 0.98
@@ -61,6 +61,9 @@ class Snapshot:
     validation: tuple[dict[str, Any], ...] = ()  # {step, loss, base}
     warnings: tuple[dict[str, Any], ...] = ()  # {code, message, fix}, of the last attempt
     errors: tuple[dict[str, Any], ...] = ()
+    hook: dict[str, Any] | None = (
+        None  # {name, state, until}: the last word on the command after the run; until: ISO or null
+    )
 
     def as_json(self) -> dict[str, Any]:
         """All fields, ready for JSON."""
@@ -137,6 +140,7 @@ def _fold(run: RunDirectory, records: list[Record]) -> Snapshot:
         ),
         warnings=tuple(_problems(attempt, Warned)),
         errors=tuple(_problems(attempt, Failed)),
+        hook=_hook(attempt),
     )
 
 
@@ -199,6 +203,16 @@ def _problems(records: list[Record], kind: type[Warned] | type[Failed]) -> list[
         for event in (record.event for record in records)
         if isinstance(event, kind)
     ]
+
+
+def _hook(records: list[Record]) -> dict[str, Any] | None:
+    """What became of the command after the run. ``until``: when its grace period, or the time it may take, is over."""
+    told = [record for record in records if isinstance(record.event, Hook)]
+    if not told or not isinstance(told[-1].event, Hook):
+        return None
+    event = told[-1].event
+    lasts = event.state in ("waiting", "started") and event.seconds is not None
+    return {"name": event.name, "state": event.state, "until": iso_time(told[-1].t + (event.seconds or 0.0)) if lasts else None}  # fmt: skip
 
 
 def _ended(status: Status | None, state: str, last: StepRecord | None) -> str | None:
