@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -68,36 +68,44 @@ def plot(
     return OK
 
 
-def compare(runs: RunsArgument, as_json: JsonOption = False) -> int:
+def compare(
+    runs: RunsArgument,
+    by: Annotated[str, typer.Option("--by", metavar="step|time|cost", help=say("Where losses are compared: at equal steps, hours of work, or money.", "loss を揃える軸（ステップ、作業時間、費用）。"))] = "step",
+    points: Annotated[int, typer.Option("--points", min=1, max=1000, help=say("At how many places.", "比較する箇所の数。"))] = 5,
+    everything: Annotated[bool, typer.Option("--all", help=say("Also settings that are equal.", "同じ設定も表示します。"))] = False,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
     """Show in which settings runs differ, and what came of them."""
-    from engine.config import read_run_toml
+    from musubi_tui.runs import comparing
     from musubi_tui.runs.finding import find_run
-    from musubi_tui.runs.snapshot import snapshot
+    from musubi_tui.runs.pricing import known_price
 
-    found = [find_run(word) for word in runs]
-    if len(found) < 2:
+    if by not in comparing.AXES:
         raise UserError.of(
-            "usage", say("Give two runs or more to compare.", "比較する run を 2 つ以上指定してください。")
-        )
-    now = [snapshot(run) for run in found]
-    values = [read_run_toml(run.run_toml).config.values() for run in found]
-    different = {
-        name: [_text(each[name]) for each in values]
-        for name in values[0]
-        if len({_text(each[name]) for each in values}) > 1
-    }
-    results = {
-        say("state", "状態"): [each.state for each in now],
-        say("step", "ステップ"): [f"{each.step}/{each.max_steps}" for each in now],
-        "loss": ["-" if each.loss is None else f"{each.loss:.4f}" for each in now],
-        "s/step": ["-" if each.step_seconds is None else f"{each.step_seconds:.3g}" for each in now],
-    }
+            "wrong_value",
+            say(f"--by knows {', '.join(comparing.AXES)}, not {by!r}.", f"--by は {', '.join(comparing.AXES)} のいずれかです（{by!r} は不可）。"),
+        )  # fmt: skip
+    price = known_price()
+    found = comparing.compare_runs([find_run(word) for word in runs], price.per_hour if price else None)
+    settings = comparing.setting_rows(found, everything=everything)
+    losses = comparing.aligned(found, by, points)
     if as_json:
-        print_json({"runs": [each.as_json() for each in now], "different": different})
+        at = [{by: round(place, 4), "loss": values} for place, values in losses]
+        print_json({"runs": [run.now.as_json() for run in found], "different": dict(settings), "aligned": at})
         return OK
-    rows = [(name, *cells) for name, cells in (different | results).items()]
-    print_table(("", *(run.id for run in found)), rows)
+    rows = settings + comparing.result_rows(found)
+    rows += [
+        (f"loss @ {_place(by, place)}", ["-" if value is None else f"{value:.4f}" for value in values])
+        for place, values in losses
+    ]
+    print_table(("", *(run.now.id for run in found)), [(name, *cells) for name, cells in rows])
     return OK
+
+
+def _place(by: str, value: float) -> str:
+    if by == "step":
+        return f"{value:.0f}"
+    return f"{value:.2f}" if by == "cost" else f"{value / 60:.1f} min"
 
 
 def smoothed(values: Sequence[float]) -> list[float]:
@@ -147,7 +155,3 @@ def _curve(index_path: Path, column: str) -> tuple[list[int], list[float]]:
                 steps.append(int(step))
                 values.append(float(value))
     return steps, values
-
-
-def _text(value: Any) -> str:
-    return "-" if value is None else str(value)

@@ -291,8 +291,10 @@ app.command(
 )(plots.plot)
 app.command(
     help=say(
-        "Show in which settings runs differ, and what came of them.\n\n  musubi-tui runs compare v1 v2",
-        "run どうしで異なる設定と結果を並べて表示します。\n\n  musubi-tui runs compare v1 v2",
+        "Show in which settings runs differ, what came of them, and their losses at equal steps, hours or money.\n\n"
+        "  musubi-tui runs compare v1 v2 --by time",
+        "run どうしで異なる設定と結果、同じステップ・時間・費用での loss を並べて表示します。\n\n"
+        "  musubi-tui runs compare v1 v2 --by time",
     )
 )(plots.compare)
 app.command("archive", help=listing.ARCHIVE_HELP)(listing.archive)
