@@ -94,7 +94,7 @@ def plan_next(preset: Path) -> NextVersion:
     folder = _in_folder(preset)
     target = root / f"v{number}" / name if folder else root / f"{name}-v{number}.toml"
     copies = [(preset, target)]
-    base = _base_folder(document, preset)
+    base = preset.parent if _is_ours(preset) else Path.cwd()
     for key in _COMPANIONS:
         for value in _values_of(document, key):
             path = Path(os.path.abspath(base / Path(value).expanduser()))
@@ -224,21 +224,29 @@ def _values_of(document: Any, key: str) -> list[str]:
     return [str(table[key]) for table in _tables(document) if isinstance(table.get(key), str) and table[key].strip()]
 
 
-def _base_folder(document: Any, preset: Path) -> Path:
-    """What the relative paths of a preset count from: its folder, or, in Musubi Tuner's files, the working directory."""
-    return preset.parent if _values_of(document, "family") else Path.cwd()
+def _is_ours(preset: Path) -> bool:
+    """Whether relative paths count from the file; in Musubi Tuner's files, which name no family, from the working directory."""
+    from engine.config.bases import read_chain
+    from engine.config.toml_source import read_toml
+
+    return any(_values_of(source.data, "family") for source in read_chain(read_toml(preset)).sources)
 
 
 def _rebased(text: str, source: Path, target: Path, moved: dict[Path, Path], plan: NextVersion) -> str:
     """The text of a copied TOML file: paths to copied files lead to the copies, other relative ones to where they led."""
     import tomlkit
 
+    from engine.config.bases import is_file_name
+
     document = _parsed(text, source)
     preset = plan.source.preset
-    own = bool(_values_of(_parsed(preset.read_text("utf-8-sig"), preset), "family"))
-    old_base, new_base = (source.parent, target.parent) if own else (Path.cwd(), Path.cwd())
+    own = _is_ours(preset)
 
-    def follow(written: str) -> str:
+    def follow(key: str, written: str) -> str:
+        if key == "base" and not is_file_name(written):  # a name of the library
+            return written
+        beside = own or key == "base"
+        old_base, new_base = (source.parent, target.parent) if beside else (Path.cwd(), Path.cwd())
         path = Path(os.path.abspath(old_base / Path(written).expanduser()))
         leads_to = moved.get(path, path)
         if Path(written).expanduser().is_absolute():
@@ -254,13 +262,13 @@ def _rebased(text: str, source: Path, target: Path, moved: dict[Path, Path], pla
             if key == "output_name" and source == preset and isinstance(value, str) and value:
                 table[key] = f"{_base(str(value))}-v{plan.number}"
                 changed = True
-            elif _is_input(key) and isinstance(value, str) and value.strip() and follow(str(value)) != str(value):
-                table[key] = follow(str(value))
+            elif _is_input(key) and isinstance(value, str) and value.strip() and follow(key, str(value)) != str(value):
+                table[key] = follow(key, str(value))
                 changed = True
             elif _is_input(key) and isinstance(value, list):
                 for place, item in enumerate(value):
-                    if isinstance(item, str) and item.strip() and follow(str(item)) != str(item):
-                        value[place] = follow(str(item))
+                    if isinstance(item, str) and item.strip() and follow(key, str(item)) != str(item):
+                        value[place] = follow(key, str(item))
                         changed = True
     return tomlkit.dumps(document) if changed else text
 
@@ -272,4 +280,6 @@ def _is_input(key: str) -> bool:
     if key in ("output_dir", "logging_dir"):  # every version writes beside itself
         return False
     option = OPTIONS.get(key)
-    return (option is not None and "path" in option.kind) or key.endswith(("_directory", "_jsonl_file"))
+    return (
+        key == "base" or (option is not None and "path" in option.kind) or key.endswith(("_directory", "_jsonl_file"))
+    )

@@ -96,6 +96,17 @@ def test_absolute_and_working_directory_paths(project: Path, monkeypatch: pytest
     assert 'dit = "ink/models/dit.safetensors"' in text
 
 
+def test_a_version_builds_on_the_same_base(tmp_path: Path) -> None:
+    folder = tmp_path / "ink/v1"
+    folder.mkdir(parents=True)
+    (folder / "common.toml").write_text('family = "wan"\ntask = "t2v-1.3B"\n')
+    (folder / "ink.toml").write_text('base = "common.toml"  # shared\ndataset_config = "d.toml"\n')
+    (folder / "d.toml").write_text(DATASET)
+    made = make(plan_next(folder / "ink.toml"))
+    assert made.preset.read_text() == 'base = "../v1/common.toml"  # shared\ndataset_config = "d.toml"\n'
+    assert load_config(made.preset).config.dataset.dataset_config == tmp_path / "ink/v2/d.toml"
+
+
 def test_what_changed_since_the_parent(project: Path) -> None:
     made = make(plan_next(project / "v1/ink.toml"))
     assert changes_since_parent(made) == []
