@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
+from engine.config.preset_folders import presets_root
 from engine.config.problems import ConfigError
 from engine.events.atomic import write_text_atomically
 from engine.events.lines import iso_time
-from musubi_tui.presets.library import presets_root
 
 _FOLDER = re.compile(r"v(\d{1,4})$")
 _STEM = re.compile(r"(.+)-v(\d{1,4})$")

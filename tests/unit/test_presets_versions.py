@@ -99,7 +99,7 @@ def test_absolute_and_working_directory_paths(project: Path, monkeypatch: pytest
 def test_a_version_builds_on_the_same_base(tmp_path: Path) -> None:
     folder = tmp_path / "ink/v1"
     folder.mkdir(parents=True)
-    (folder / "common.toml").write_text('family = "wan"\ntask = "t2v-1.3B"\n')
+    (folder / "common.toml").write_text('family = "wan"\ntask = "t2v-1.3B"\ndit = "dit.safetensors"\n')
     (folder / "ink.toml").write_text('base = "common.toml"  # shared\ndataset_config = "d.toml"\n')
     (folder / "d.toml").write_text(DATASET)
     made = make(plan_next(folder / "ink.toml"))
