@@ -1,8 +1,10 @@
-"""What looking at a long run costs: opening, painting, zooming, memory.
+"""What looking at a long run costs: opening, painting, every key, memory.
 
-    python benchmarks/run_screen.py [STEPS]
+    PYTHONPATH=. python benchmarks/run_screen.py [STEPS]
 
-Writes a made-up run of STEPS steps (a million) with a progress line after each, then opens it as the app does, at 160x48.
+Writes a made-up run of STEPS steps (a million) with a progress line after each, then opens it as the app does, at 160x48. The time
+of a key goes from pressing it to the last cells that are handed to the terminal; keys take turns, so that a busy machine
+slows all of them alike.
 """
 
 from __future__ import annotations
@@ -15,11 +17,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.steps_index import RECORD
 from engine.events.types import RunStart
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+ROUNDS = 15
+KEYS = (
+    "s", "S", "L", "x", "o", "r", "v", "plus", "plus", "less_than_sign", "greater_than_sign", "minus", "left", "shift+left",
+    "right", "0", "tab", "shift+tab", "exclamation_mark", "up", "down", "f",
+)  # fmt: skip
 
 
 def make_run(home: Path, count: int) -> RunDirectory:
@@ -75,14 +87,32 @@ async def measure(run: RunDirectory) -> None:
     async with Bench().run_test(size=(160, 48)) as pilot:
         while screen.view is None:
             await pilot.pause(0.05)
-        timed("paint, nothing new", screen.draw)
-        for name, action in (
-            ("zoom in", lambda: screen.action_zoom(2)), ("show all", lambda: screen.action_zoom(0)),
-            ("cursor", lambda: screen.action_walk(-1)), ("other x axis", screen.action_axis),
-            ("other average", lambda: (screen.action_smooth(-1), screen.action_smooth(1))),
-        ):  # fmt: skip
-            timed(name, action)
+        timed("paint all panels", screen.draw)
+        times = await press_in_turn(pilot)
+    for key, seconds in sorted(times.items(), key=lambda entry: -statistics.median(entry[1])):
+        print(f"key {key:<16} {1000 * statistics.median(seconds):6.1f} ms (slowest {1000 * max(seconds):.1f})")
     print(f"peak      {peak_mb():6.0f} MB")
+
+
+async def press_in_turn(pilot: Pilot[None]) -> dict[str, list[float]]:
+    """Seconds from each press of a key to the last paint that it caused."""
+    app = pilot.app
+    painted = [0.0]
+    display = app._display
+
+    def seen(*arguments: Any) -> None:
+        display(*arguments)
+        painted[0] = time.perf_counter()
+
+    app._display = seen  # type: ignore[method-assign]
+    times: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for key in KEYS:
+            began = painted[0] = time.perf_counter()
+            await pilot.press(key)
+            await pilot.pause()
+            times.setdefault(key, []).append(painted[0] - began)
+    return times
 
 
 def timed(name: str, action: Callable[[], object]) -> None:

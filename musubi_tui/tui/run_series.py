@@ -1,4 +1,4 @@
-"""The numbers of a run's steps as growing columns, their moving average, and their shape at any width.
+"""The numbers of a run's steps as growing columns.
 
 Columns only ever grow behind what was handed out: a slice taken for a screen stays what it was, so a reader thread may go on
 filling while the screen draws. When a new attempt voids steps, the columns are copied and ``generation`` counts up.
@@ -6,42 +6,52 @@ filling while the screen draws. When a new attempt voids steps, the columns are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.events.steps_index import RECORD, StepsIndex
 from engine.events.types import Step
+from musubi_tui.tui.pyramid import Blocks, Column
 
-Column = NDArray[Any]
-_INDEX_RECORD: Final = np.dtype(
-    [("seq", "<i8"), ("offset", "<i8"), ("t", "<f8"), ("step", "<i4"), ("length", "<i4"), ("epoch", "<i4"),
+_FIELDS: Final = (
+    ("seq", "<i8"), ("offset", "<i8"), ("t", "<f8"), ("step", "<i4"), ("length", "<i4"), ("epoch", "<i4"),
      ("attempt", "<i4"), ("loss", "<f4"), ("lr", "<f4"), ("grad_norm", "<f4"), ("step_s", "<f4"), ("data_s", "<f4"),
-     ("stall_s", "<f4")]
+     ("stall_s", "<f4"),
 )  # fmt: skip
+_INDEX_RECORD: Final = np.dtype(list(_FIELDS))
+_INDEXED: Final = frozenset(name for name, _ in _FIELDS)
 _KEPT: Final = {
-    "step": np.int64, "epoch": np.int32, "t": np.float64, "loss": np.float32, "lr": np.float32, "grad_norm": np.float32,
-    "step_s": np.float32,
+    "step": np.int64, "epoch": np.int32, "worked": np.float64, "images": np.int64, "loss": np.float32, "lr": np.float32,
+    "grad_norm": np.float32, "step_s": np.float32,
 }  # fmt: skip
-_BLOCK = 256
+_CURVES: Final = ("loss", "lr", "grad_norm")
+_CHUNK = 1 << 15  # index records read at once: 2 MB
+_LARGEST = 3.4e38
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Equally long columns, one entry per step, ascending in step. What is not a number is NaN; ``t`` is seconds since 1970."""
+    """Equally long columns, one entry per step, ascending in step. What is not a number is NaN.
+
+    ``worked``: seconds the engine had worked until then, over all attempts; ``images``: items seen until then. Both never fall.
+    ``blocks``: extremes of the curves. ``groups``: learning rates of further parameter groups, NaN where they are not known.
+    """
 
     generation: int
     step: Column
     epoch: Column
-    t: Column
+    worked: Column
+    images: Column
     loss: Column
     lr: Column
     grad_norm: Column
     step_s: Column
+    blocks: Mapping[str, Blocks] = field(default_factory=dict)
+    groups: tuple[Column, ...] = ()
 
     def __len__(self) -> int:
         return len(self.step)
@@ -53,137 +63,108 @@ class GrowingSteps:
     def __init__(self) -> None:
         self._generation = 0
         self._count = 0
+        self.last_t = 0.0  # when the last step was told, seconds since 1970
         self._columns: dict[str, Column] = {name: np.empty(1024, kind) for name, kind in _KEPT.items()}
+        self._blocks = {name: Blocks.none() for name in _CURVES}
+        self._groups: list[str] = []
 
-    def append(self, event: Step, t: float) -> None:
-        """One more step; a step that is already there again, or an earlier one, voids what came after."""
+    def append(self, event: Step, t: float, worked: float = 0.0) -> None:
+        """One more step, told at ``t`` after ``worked`` seconds; one that is there already, or an earlier one, voids what
+        came after."""
         if self._count and event.step <= self._columns["step"][self._count - 1]:
             self.cut_after(event.step - 1)
         if self._count == len(self._columns["step"]):
             self._columns = {
                 name: np.concatenate([column, np.empty_like(column)]) for name, column in self._columns.items()
             }
-        lr = next((value for value in event.lr if value is not None), None)
+        last = self._count - 1
+        worked = max(worked, float(self._columns["worked"][last])) if self._count else worked
+        images = max(1, len(event.items)) * max(1, min(event.merged, 10**6)) + (
+            int(self._columns["images"][last]) if self._count else 0
+        )
+        self._add_groups(len(event.lr) - 1)
+        rates = dict(zip(["lr", *self._groups], event.lr))
         values = {
-            "step": event.step, "epoch": event.epoch, "t": t, "loss": event.loss, "lr": lr, "grad_norm": event.grad_norm,
-            "step_s": event.step_s,
+            "step": _int32(event.step), "epoch": _int32(event.epoch), "worked": worked, "images": images, "loss": event.loss,
+            "grad_norm": event.grad_norm, "step_s": event.step_s, **dict.fromkeys(self._groups), "lr": None, **rates,
         }  # fmt: skip
         for name, value in values.items():
-            self._columns[name][self._count] = np.nan if value is None else value
+            self._columns[name][self._count] = np.nan if value is None or abs(value) > _LARGEST else value
         self._count += 1
+        self.last_t = t
+
+    def _add_groups(self, count: int) -> None:
+        for number in range(len(self._groups), min(count, 7)):
+            self._groups.append(f"lr{number + 1}")
+            self._columns[self._groups[-1]] = np.full(len(self._columns["step"]), np.nan, np.float32)
 
     def cut_after(self, step: int) -> None:
         """Forget the steps after ``step``: a new attempt does them again."""
         kept = int(np.searchsorted(self._columns["step"][: self._count], step, side="right"))
         if kept < self._count:
             self._columns = {name: column.copy() for name, column in self._columns.items()}
+            self._blocks = {name: Blocks.none() for name in _CURVES}
             self._count = kept
             self._generation += 1
 
     def load(self, path: Path, index: StepsIndex) -> None:
-        """Fill from steps.idx, whatever the length of the run in one go."""
+        """Fill from steps.idx, in pieces, so that a long run does not lie in memory twice."""
         assert _INDEX_RECORD.itemsize == RECORD.size
-        records = np.memmap(path, _INDEX_RECORD, "r", shape=(len(index),))
-        parts = [records[entry.start : entry.stop] for entry in index.story()]
-        self._columns = {
-            name: np.concatenate([part[name] for part in parts] + [np.empty(1024, kind)]).astype(kind, copy=False)
-            for name, kind in _KEPT.items()
-        }
-        loss = self._columns["loss"]
-        loss[~np.isfinite(loss)] = np.nan
-        self._count = sum(len(part) for part in parts)
+        began = zeros(index)
+        ranges = index.story()
+        total = sum(len(entry) for entry in ranges)
+        self._columns = {name: np.empty(total + 1024, kind) for name, kind in _KEPT.items()}
+        self._count, self._groups = 0, []
+        for entry in ranges:
+            zero = began[index[entry.start].attempt]
+            for records in read_records(path, entry.start, entry.stop):
+                stop = self._count + len(records)
+                for name, column in self._columns.items():
+                    if name in _INDEXED:
+                        column[self._count : stop] = records[name]
+                self._columns["worked"][self._count : stop] = records["t"] - zero
+                self._count = stop
+                self.last_t = float(records["t"][-1])
+        for column in self._columns.values():
+            if column.dtype == np.float32:
+                column[: self._count][~np.isfinite(column[: self._count])] = np.nan
+        worked = self._columns["worked"][: self._count]
+        np.maximum.accumulate(worked, out=worked)
+        self.count_images(1.0)
+        self._blocks = {name: Blocks.none() for name in _CURVES}
         self._generation += 1
+
+    def count_images(self, per_step: float) -> None:
+        """Fill ``images`` from a mean: the index does not know how many items a step had."""
+        self._columns["images"][: self._count] = np.rint(self._columns["step"][: self._count] * per_step)
 
     def view(self) -> Steps:
         """The columns as they are now."""
-        return Steps(self._generation, **{name: column[: self._count] for name, column in self._columns.items()})
+        columns = {name: column[: self._count] for name, column in self._columns.items()}
+        self._blocks = {name: blocks.grown(columns[name]) for name, blocks in self._blocks.items()}
+        groups = tuple(columns.pop(name) for name in self._groups)
+        return Steps(self._generation, **columns, blocks=self._blocks, groups=groups)
 
 
-class Smoother:
-    """The exponential moving average of a growing column, without the bias of its start; NaN are passed over."""
-
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
-        self._generation = -1
-        self._values: Column = np.empty(0, np.float32)
-        self._total = self._weight = 0.0
-        power = np.arange(_BLOCK)
-        lower = np.tril(decay ** np.maximum(power[:, None] - power[None, :], 0))
-        self._kernel = lower.astype(np.float32)  # (step in block, step in block)
-        self._carry = (decay ** (power + 1)).astype(np.float32)
-
-    def of(self, steps: Steps) -> Column:
-        """The average after each step."""
-        if steps.generation != self._generation or len(steps) < len(self._values):
-            self._generation, self._total, self._weight = steps.generation, 0.0, 0.0
-            self._values = np.empty(0, np.float32)
-        fresh = steps.loss[len(self._values) :]
-        if len(fresh):
-            self._values = np.concatenate([self._values, self._extend(fresh)])
-        return self._values
-
-    def _extend(self, fresh: Column) -> Column:
-        """The averages after these: of the finite ones by whole blocks, and what is not a number repeats the one before."""
-        finite = np.isfinite(fresh)
-        before = self._values[-1] if len(self._values) else np.nan
-        smooth = np.concatenate([[before], self._average(fresh[finite])]).astype(np.float32)
-        extended: Column = smooth[np.cumsum(finite)]
-        return extended
-
-    def _average(self, values: Column) -> Column:
-        count = len(values)
-        if not count:
-            return values
-        blocks = np.pad(values.astype(np.float32), (0, -count % _BLOCK)).reshape(-1, _BLOCK)
-        totals = blocks @ self._kernel.T
-        weights = np.empty_like(totals)
-        fading = self._kernel.sum(axis=1)
-        for row in range(len(totals)):
-            totals[row] += self._total * self._carry
-            weights[row] = fading + self._weight * self._carry
-            last = (count - 1) % _BLOCK if row == len(totals) - 1 else _BLOCK - 1
-            self._total, self._weight = float(totals[row, last]), float(weights[row, last])
-        averages: Column = (totals / weights).reshape(-1)[:count]
-        return averages
+def _int32(value: int) -> int:
+    return max(-(2**31), min(2**31 - 1, value))
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A column at the width of a screen: smallest, largest and last value per screen column, NaN where there is none."""
-
-    low: Column
-    high: Column
-    last: Column
-
-
-def reduce(x: Column, y: Column, start: float, stop: float, columns: int) -> Shape:
-    """``y`` over the ascending ``x`` from ``start`` to ``stop`` in ``columns`` buckets. Spikes survive; costs O(points in view)."""
-    low, high, last = (np.full(columns, np.nan) for _ in range(3))
-    if len(x) == 0 or columns < 1 or not stop > start:
-        return Shape(low, high, last)
-    edges = np.linspace(start, stop, columns + 1)
-    places = np.searchsorted(x, edges, side="left")
-    places[-1] = np.searchsorted(x, stop, side="right")
-    filled = places[1:] > places[:-1]
-    if not filled.any():
-        return Shape(low, high, last)
-    begin, end = int(places[0]), int(places[-1])
-    window = np.asarray(y[begin:end], np.float64)
-    window = np.where(np.isfinite(window), window, np.nan)
-    starts = (places[:-1][filled] - begin).astype(np.intp)
-    low[filled] = np.fmin.reduceat(window, starts)
-    high[filled] = np.fmax.reduceat(window, starts)
-    last[filled] = window[places[1:][filled] - begin - 1]
-    return Shape(low, high, last)
+def read_records(path: Path, start: int, stop: int) -> Iterator[Column]:
+    """The records from ``start`` to ``stop`` of steps.idx, some at a time."""
+    for position in range(start, stop, _CHUNK):
+        count = min(_CHUNK, stop - position)
+        records = np.fromfile(path, _INDEX_RECORD, count, offset=position * RECORD.size)
+        if len(records):
+            yield records
 
 
-def median(values: Sequence[float] | Column) -> float | None:
-    """The middle of the finite values."""
-    return quantile(values, 0.5)
-
-
-def quantile(values: Sequence[float] | Column, share: float) -> float | None:
-    """A quantile of the finite values, None when there is none."""
-    array = np.asarray(values, np.float64)
-    finite = array[np.isfinite(array)]
-    return float(np.quantile(finite, share)) if len(finite) else None
+def zeros(index: StepsIndex) -> dict[int, float]:
+    """attempt -> the time that counts as its zero, moved back by what the attempts before it had worked."""
+    attempts = index.attempts()
+    found: dict[int, float] = {}
+    worked = 0.0
+    for (position, attempt), (stop, _) in zip(attempts, [*attempts[1:], (len(index), 0)]):
+        found[attempt] = index[position].t - worked
+        worked += max(0.0, index[stop - 1].t - index[position].t)
+    return found

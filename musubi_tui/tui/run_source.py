@@ -23,6 +23,7 @@ from engine.events.status import ALIVE, Status, true_state
 from engine.events.steps_index import StepsIndex
 from engine.events.types import Progress, RunStart, Step
 from musubi_tui.runs.finding import name_of
+from musubi_tui.tui.run_series import read_records, zeros
 from musubi_tui.tui.run_view import Fold, RunView
 
 _RECENT_BYTES = 1 << 19  # at the end of events.jsonl, where every event is read
@@ -175,6 +176,9 @@ def _open(run: RunDirectory, fold: Fold) -> int:
                 fold.steps = steps
             else:
                 fold.feed(record, indexed=True)
+    fold.steps.count_images(fold.items_per_step)
+    position, attempt = index.attempts()[-1]
+    fold.had_worked(index[position].t - zeros(index)[attempt])
     if story:
         newest = index[story[-1][-1]]
         fold.step = newest.step
@@ -212,12 +216,13 @@ def _gaps(index: StepsIndex) -> Iterator[tuple[int, int]]:
     """Byte ranges between the lines of steps."""
     import numpy as np
 
-    offset = np.asarray(index.column("offset"))
-    length = np.asarray(index.column("length"))
-    ends = np.concatenate([[0], offset + length])[:-1]
-    places = np.flatnonzero(offset > ends)
-    places = places[(offset - ends)[places] > _SHORT_GAP]
-    yield from zip(ends[places].tolist(), offset[places].tolist())
+    position = 0
+    for records in read_records(index.path, 0, len(index)):
+        offset = records["offset"]
+        ends = np.concatenate([[position], offset + records["length"]])
+        places = np.flatnonzero(offset - ends[:-1] > _SHORT_GAP)
+        yield from zip(ends[places].tolist(), offset[places].tolist())
+        position = int(ends[-1])
 
 
 class _LogTail:

@@ -32,7 +32,8 @@ from engine.events.types import (
     Warned,
 )
 from musubi_tui.runs.telling import clean, describe
-from musubi_tui.tui.run_series import GrowingSteps, Steps, median, quantile
+from musubi_tui.tui.pyramid import median, quantile
+from musubi_tui.tui.run_series import GrowingSteps, Steps
 
 BINS = 6  # of the noise level, equally wide
 _RECENT = 50  # steps that say how fast a run is
@@ -207,6 +208,7 @@ class Fold:
         self._worked = 0.0
         self._began: float | None = None
         self._loss, self._gradient = _Running(), _Running()
+        self._items = self._item_steps = 0
 
     def feed(self, record: Record, *, indexed: bool = False) -> None:
         """Take one record in. ``indexed``: its step is in the columns already."""
@@ -247,6 +249,15 @@ class Fold:
         if text:
             self.log.append(LogLine(record.t, _weight(event), text))
 
+    @property
+    def items_per_step(self) -> float:
+        """Mean of the steps that were heard."""
+        return self._items / self._item_steps if self._item_steps else 1.0
+
+    def had_worked(self, seconds: float) -> None:
+        """The attempts before this one took at least so long: an index knows the time of steps that were not heard."""
+        self._worked = max(self._worked, seconds)
+
     def say(self, text: str, t: float, role: str = "") -> None:
         """A line from elsewhere (engine.log)."""
         self.log.append(LogLine(t, role, clean(text)))
@@ -273,8 +284,9 @@ class Fold:
 
     def _take_step(self, event: Step, t: float, indexed: bool) -> None:
         if not indexed:
-            self.steps.append(event, t)
+            self.steps.append(event, t, self._worked + (t - self._began if self._began is not None else 0.0))
         self.step = event.step
+        self._items, self._item_steps = self._items + max(1, len(event.items)), self._item_steps + 1
         self.recent.append(event)
         if self.state == "starting":
             self.state = "running"
@@ -290,7 +302,7 @@ class Fold:
 
     def _attempt(self, event: RunStart, t: float) -> None:
         if self._began is not None:  # the attempt before left no end: it worked until its last sign of life at most
-            self._worked += max(0.0, self._latest_step_time() - self._began)
+            self._worked += max(0.0, self.steps.last_t - self._began)
         self._began = t
         self.start, self.state, self.reason, self.step = event, "starting", "", event.from_step
         self.phases, self._errors, self._warnings, self._blocks = [], [], [], {}
@@ -300,10 +312,6 @@ class Fold:
         self._pictures = [entry for entry in self._pictures if entry.step <= event.from_step]
         self._saved = [entry for entry in self._saved if entry.step <= event.from_step]
         self._spikes = deque((entry for entry in self._spikes if entry.step <= event.from_step), _SPIKES_KEPT)
-
-    def _latest_step_time(self) -> float:
-        times = self.steps.view().t
-        return float(times[-1]) if len(times) else 0.0
 
     def _phase(self, event: Phase) -> None:
         if event.state == "start":

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from engine.events.types import Step
 from musubi_tui.runs.snapshot import moving_average
 from musubi_tui.tui.glyphs import ASCII, UNICODE
-from musubi_tui.tui.run_series import GrowingSteps, Smoother, reduce
+from musubi_tui.tui.pyramid import BLOCK, Blocks, Smoother, buckets, find, reduce, shape
+from musubi_tui.tui.run_series import GrowingSteps
 from musubi_tui.tui.widgets.bars import course, labelled, stacked
 from musubi_tui.tui.widgets.chart import small_curve
 from musubi_tui.tui.widgets.lines import fit, justify, width_of
@@ -99,11 +100,43 @@ def test_the_average_is_the_one_of_runs_show_however_it_arrives(losses, piece):
     for place, loss in enumerate(losses):
         steps.append(Step(step=place + 1, loss=None if math.isnan(loss) else loss), float(place))
         if place % piece == 0:
-            smoother.of(steps.view())
-    smooth = smoother.of(steps.view())
+            smoother.at(steps.view().loss, 0, np.array([place]))
+    smooth = smoother.at(steps.view().loss, 0, np.arange(len(losses)))
     expected = moving_average(losses)
     assert len(smooth) == len(losses)
     assert np.isnan(smooth[-1]) if expected is None else smooth[-1] == pytest.approx(expected, rel=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 90), st.sampled_from([0.0, 0.3, 1.0]), st.booleans())
+def test_blocks_show_what_looking_at_every_number_shows(seed, columns, gaps, uneven):
+    random = np.random.default_rng(seed)
+    y = random.normal(size=40_000 + seed % 300).astype(np.float32)
+    y[random.random(len(y)) < gaps] = np.nan
+    x = np.sort(random.exponential(size=len(y)) ** 4) if uneven else np.arange(len(y))
+    start, stop = x[random.integers(0, 300)], x[-random.integers(1, 300)]
+    places = buckets(x, float(start), float(stop), columns)
+    quick, slow = shape(y, Blocks.none().grown(y), places), shape(y, Blocks.none(), places)
+    for name in ("low", "high", "last"):
+        np.testing.assert_array_equal(getattr(quick, name), getattr(slow, name))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-50, 50), max_size=40), st.floats(-60, 60) | st.just(math.inf), st.booleans())
+def test_whole_numbers_are_found_like_any(values, wanted, right):
+    x = np.array(sorted(values), np.int64)
+    assert find(x, wanted, right=right) == np.searchsorted(x.astype(float), wanted, side="right" if right else "left")
+
+
+def test_blocks_grow_behind_what_was_handed_out_and_the_average_starts_anew_with_another_past():
+    y = np.ones(BLOCK * 3, np.float32)
+    first = Blocks.none().grown(y[: BLOCK * 2 + 5])
+    second = first.grown(y)
+    assert (len(first.low), len(second.low)) == (2, 3)
+    smoother = Smoother(0.98)
+    assert smoother.at(y, 0, np.array([300]))[0] == pytest.approx(1)
+    y[:200] = 5
+    assert smoother.at(y, 1, np.array([150]))[0] == pytest.approx(5)
 
 
 def test_a_view_stays_what_it_was_while_steps_are_added_and_voided():

@@ -136,7 +136,7 @@ async def test_the_chart_answers_to_its_keys():
         chart = app.run_screen.query_one(LossChart)
         await pilot.press("L", "x", "S", "o")
         assert chart.title.split() == ["loss", "log", "ema", ".99", "x:epoch"]
-        await pilot.press("x", "x", "L", "s", "o", "plus", "plus")
+        await pilot.press("x", "x", "x", "x", "L", "s", "o", "plus", "plus")
         assert chart.window == pytest.approx((156, 208), abs=1)
         await pilot.press("less_than_sign", "0", "left", "shift+left")
         assert chart.window is None

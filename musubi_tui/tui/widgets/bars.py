@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from musubi_tui.tui.glyphs import Glyphs
-from musubi_tui.tui.run_series import Column, reduce
+from musubi_tui.tui.pyramid import Blocks, Column, reduce
 from musubi_tui.tui.widgets.lines import Span, fit
 
 FILLS = {"unicode": "█▓▒░", "ascii": "#+=-"}
@@ -45,12 +45,12 @@ def labelled(parts: Sequence[tuple[str, float]], whole: float, width: int, glyph
     return fit([(text, "")], width)
 
 
-def course(x: Column, y: Column, width: int, glyphs: Glyphs) -> str:
+def course(x: Column, y: Column, width: int, glyphs: Glyphs, blocks: Blocks | None = None) -> str:
     """``▕▂▃▂▂▅▏``: the course of a column, highest value of each cell."""
     left, right = _EDGES[glyphs.name]
     if not len(x):
         return left + " " * (width - 2) + right
-    shape = reduce(x, y, float(x[0]), float(max(x[-1], x[0] + 1)), width - 2)
+    shape = reduce(x, y, float(x[0]), float(max(x[-1], x[0] + 1)), width - 2, blocks)
     finite = [float(value) for value in shape.high if value == value]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
     top = len(glyphs.spark) - 1

@@ -8,13 +8,12 @@ from typing import Final
 import numpy as np
 
 from engine.config.language import say
-from musubi_tui.runs.telling import clock
-from musubi_tui.tui.run_series import Column, Shape, Smoother, Steps, quantile, reduce
+from musubi_tui.tui.pyramid import Blocks, Column, Shape, Smoother, quantile, reduce, shape
 from musubi_tui.tui.run_view import RunView
+from musubi_tui.tui.widgets.axis import AXES, Axis
 from musubi_tui.tui.widgets.lines import Line, Lines, Span, fit, justify
 from musubi_tui.tui.widgets.plot import Canvas, Scale, number
 
-AXES: Final = ("step", "epoch", "time")
 DECAYS: Final = (0.0, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 _LABEL = 6  # cells left of the plot
 _UNICODE: Final = {"tick": "┤", "edge": "│", "corner": "└", "axis": "─", "mark": "┬", "sample": "▲", "save": "◆", "val": "◇", "cursor": "┊"}  # fmt: skip
@@ -38,6 +37,7 @@ class LossChart(Lines):
         self.cursor: float | None = None
         self._decay = 3
         self._shown_title = ""
+        self._known_axis: tuple[RunView, str, Axis] | None = None
         self._smoother = Smoother(DECAYS[self._decay])
 
     # -- what a person may change
@@ -49,7 +49,7 @@ class LossChart(Lines):
         self.draw()
 
     def next_axis(self) -> None:
-        """Step, epoch, time."""
+        """Step, epoch, images, time, cost."""
         self.axis = AXES[(AXES.index(self.axis) + 1) % len(AXES)]
         self.window = self.cursor = None
         self.draw()
@@ -65,7 +65,7 @@ class LossChart(Lines):
         if factor == 0:
             self.window = None
         else:
-            full_low, full_high = self._full()
+            full_low, full_high = self._axis().full()
             centre = high if self.cursor is None else self.cursor
             width = (high - low) / factor
             low = max(full_low, min(centre - width / 2, full_high - width))
@@ -79,7 +79,7 @@ class LossChart(Lines):
         if self.window is None:
             return
         low, high = self.window
-        full_low, full_high = self._full()
+        full_low, full_high = self._axis().full()
         by = max(full_low - low, min(full_high - high, (high - low) * share))
         self.window = (low + by, high + by)
         self.draw()
@@ -97,8 +97,7 @@ class LossChart(Lines):
         """The step under the cursor, infinity when it follows."""
         if self.cursor is None or self.view is None or not len(self.view.steps):
             return math.inf
-        x = self._x(self.view.steps)
-        return float(self.view.steps.step[max(0, int(np.searchsorted(x, self.cursor, side="right")) - 1)])
+        return float(self.view.steps.step[self._axis().place(self.cursor)])
 
     @property
     def title(self) -> str:
@@ -107,8 +106,10 @@ class LossChart(Lines):
             say("loss", "損失"),
             " " + ("log" if self.logarithmic else "lin"),
             f"ema {self._decay_text()}",
-            f"x:{self.axis}",
+            f"x:{self._axis().name}",
         ]
+        if self._axis().missing:
+            parts.append(self._axis().missing)
         return "  ".join(parts + (["clip"] if self.clip else []) + (["zoom"] if self.window else []))
 
     # -- drawing
@@ -139,19 +140,21 @@ class LossChart(Lines):
         labelled = height >= 12
         rows, columns = height - 1 - labelled, width - _LABEL
         low, high = self._range()
-        x, smooth = self._x(view.steps), self._smoother.of(view.steps)
-        raw = reduce(x, view.steps.loss, low, high, columns * 2)
-        ema = reduce(x, smooth, low, high, columns * 2)
-        validation = self._validation(view, low, high, columns)
-        scale = self._scale(
-            raw, ema.last, self._ceiling(x, view.steps.loss, low, high), [value for _, value in validation]
-        )
+        axis, steps = self._axis(), view.steps
+        places = axis.buckets(low, high, columns * 2)
+        raw = shape(steps.loss, steps.blocks["loss"], places)
+        ema = np.full(columns * 2, np.nan)
+        filled = places[1:] > places[:-1]
+        ema[filled] = self._average(places[1:][filled] - 1)
+        validation = self._validation(view, axis, low, high, columns)
+        ceiling = self._ceiling(steps.loss, int(places[0]), int(places[-1]))
+        scale = self._scale(raw, ema, ceiling, [value for _, value in validation])
         canvas = Canvas(columns, rows)
         if self.raw and not self.only_validation:
             canvas.band("raw", scale, raw.low, raw.high)
             canvas.curve("raw", scale, raw.last)
         if not self.only_validation:
-            canvas.curve("ema", scale, ema.last)
+            canvas.curve("ema", scale, ema)
         if self.only_validation and len(validation) > 1:
             dots = np.full(columns * 2, np.nan)
             for column, value in validation:
@@ -168,22 +171,22 @@ class LossChart(Lines):
             label = f"{number(scale.value(1 - (row + 0.5) / rows)):>5}" if row % _every(rows) == 0 else " " * 5
             edge = signs["tick"] if label.strip() else signs["edge"]
             lines.append([(label + edge, "muted"), *cells])
-        for row, legend in enumerate(self._legend(view, smooth, x)[: max(0, rows - 1)]):
+        for row, legend in enumerate(self._legend(view, axis)[: max(0, rows - 1)]):
             lines[row] = justify(lines[row], legend, width)
-        lines += self._axis_lines(view, low, high, columns, scale, labelled, signs)
+        lines += self._axis_lines(view, axis, low, high, columns, scale, labelled, signs)
         return lines
 
     def _axis_lines(
-        self, view: RunView, low: float, high: float, columns: int, scale: Scale, labelled: bool, signs: dict[str, str]
-    ) -> list[Line]:
+        self, view: RunView, axis: Axis, low: float, high: float, columns: int, scale: Scale, labelled: bool, signs: dict[str, str]
+    ) -> list[Line]:  # fmt: skip
         cells: list[tuple[str, str]] = [(signs["axis"], "muted")] * columns
-        ticks = _ticks(low, high, columns)
+        ticks = axis.ticks(low, high, columns)
         for column, _ in ticks:
             cells[column] = (signs["mark"], "muted")
         marks = [(saved.step, signs["save"]) for saved in view.saved]
         marks += [(picture.step, signs["sample"]) for picture in view.pictures]
         for step, sign in marks:
-            place = self._column(self._x_of_step(view.steps, step), low, high, columns)
+            place = self._column(axis.of_step(view.steps, step), low, high, columns)
             if 0 <= place < columns:
                 taken = cells[place][1] == "mark" and cells[place][0] != sign and place > 0
                 cells[place - 1 if taken else place] = (sign, "mark")
@@ -193,30 +196,30 @@ class LossChart(Lines):
                 spans[-1] = (spans[-1][0] + text, role)
             else:
                 spans.append((text, role))
-        end = self._x_text(high)
+        end = axis.text(high)
         if not labelled:
             return [justify(spans, [(end, "muted")], columns + _LABEL)]
         text_cells = [" "] * columns
         for column, value in ticks:
-            label = self._x_text(value)
+            label = axis.text(value)
             if column + len(label) < columns - len(end) - 22:
                 text_cells[column : column + len(label)] = list(label)
         names = f"{signs['sample']} {say('sample', 'サンプル')} {signs['save']} {say('save', '保存')}  {end}"
         return [spans, justify([(" " * _LABEL + "".join(text_cells), "muted")], [(names, "muted")], columns + _LABEL)]
 
-    def _legend(self, view: RunView, smooth: Column, x: Column) -> list[list[Span]]:
-        place = len(x) - 1 if self.cursor is None else max(0, int(np.searchsorted(x, self.cursor, side="right")) - 1)
+    def _legend(self, view: RunView, axis: Axis) -> list[list[Span]]:
+        place = len(view.steps) - 1 if self.cursor is None else axis.place(self.cursor)
         step = int(view.steps.step[place])
         past = [entry.loss for entry in view.validations if entry.step <= step and entry.loss is not None]
-        raw, ema = float(view.steps.loss[place]), float(smooth[place])
+        raw, ema = float(view.steps.loss[place]), float(self._average(np.array([place]))[0])
         raw_sign, ema_sign, val_sign = (":", "*", "o") if self._ascii else ("⣿", "━", "◇")
         first: list[Span] = [(f" raw {raw_sign}  ", "raw"), (f"ema {ema_sign}  ", "ema"), (f"val {val_sign} ", "val")]
         second: list[Span] = [(f" {step} ", "bold" if self.cursor is not None else ""), (f"raw {number(raw)} ", "raw")]
         third: list[Span] = [(f" ema {number(ema)} ", "ema")]
         if past:
             third.append((f"val {number(past[-1])} ", "val"))
-        if self.axis != "step":
-            second.insert(0, (f" {self.axis} {self._x_text(float(x[place]))}", ""))
+        if axis.name != "step":
+            second.insert(0, (f" {axis.name} {axis.text(axis.value(place))}", ""))
         return [first, second, third]
 
     def _waiting(self) -> str:
@@ -226,13 +229,16 @@ class LossChart(Lines):
             return say("no step yet", "まだステップがありません") + (f": {self.view.phase}" if self.view.phase else "")
         return say("no steps", "ステップはありません")
 
-    def _ceiling(self, x: Column, loss: Column, low: float, high: float) -> float:
+    def _average(self, places: Column) -> Column:
+        """The moving average after these steps."""
+        assert self.view is not None
+        return self._smoother.at(self.view.steps.loss, self.view.steps.generation, places)
+
+    def _ceiling(self, loss: Column, begin: int, end: int) -> float:
         """Above which value of the window outliers are cut; infinity when they are not."""
         if not self.clip:
             return math.inf
-        begin, end = np.searchsorted(x, (low, high))
-        window = loss[begin : end + 1 : max(1, (int(end) - int(begin)) // 20_000)]
-        return quantile(window, 0.99) or math.inf
+        return quantile(loss[begin : end + 1 : max(1, (end - begin) // 20_000)], 0.99) or math.inf
 
     def _scale(self, raw: Shape, ema: Column, ceiling: float, validation: list[float]) -> Scale:
         shown = [ema, np.asarray(validation, np.float64)]
@@ -242,53 +248,26 @@ class LossChart(Lines):
             shown = [np.asarray(validation, np.float64)]
         return Scale.of(np.concatenate(shown), log=self.logarithmic).rounded()
 
-    def _validation(self, view: RunView, low: float, high: float, columns: int) -> list[tuple[int, float]]:
+    def _validation(self, view: RunView, axis: Axis, low: float, high: float, columns: int) -> list[tuple[int, float]]:
         found = []
         for entry in view.validations:
-            column = self._column(self._x_of_step(view.steps, entry.step), low, high, columns * 2)
+            column = self._column(axis.of_step(view.steps, entry.step), low, high, columns * 2)
             if entry.loss is not None and 0 <= column < columns * 2:
                 found.append((column, entry.loss))
         return found
 
     # -- the x axis
 
-    def _x(self, steps: Steps) -> Column:
-        if self.axis == "time":
-            return np.maximum.accumulate(steps.t - steps.t[0]) if len(steps) else steps.t
-        return steps.step / self._steps_per_epoch(steps) if self.axis == "epoch" else steps.step
-
-    def _x_of_step(self, steps: Steps, step: float) -> float:
-        if self.axis == "time":
-            return float(np.interp(step, steps.step, self._x(steps)))
-        return step / self._steps_per_epoch(steps) if self.axis == "epoch" else step
-
-    @staticmethod
-    def _steps_per_epoch(steps: Steps) -> float:
-        """Measured where an epoch ended; before the first end the whole run counts as one."""
-        if not len(steps):
-            return 1.0
-        whole = int(steps.epoch[-1]) - 1
-        done = int(np.searchsorted(steps.epoch, whole, side="right")) - 1
-        return float(steps.step[done]) / whole if whole > 0 and done >= 0 else max(1.0, float(steps.step[-1]))
-
-    def _x_text(self, value: float) -> str:
-        if self.axis == "time":
-            return clock(value)
-        return f"{value:.1f}" if self.axis == "epoch" else f"{value:.0f}"
-
-    def _full(self) -> tuple[float, float]:
-        if self.view is None or not len(self.view.steps):
-            return 0.0, 1.0
-        x = self._x(self.view.steps)
-        low, high = (0.0 if self.axis != "step" or x[0] < x[-1] / 4 else float(x[0])), float(x[-1])
-        if not high > low:
-            return low, low + 1.0
-        # The end moves in strides: an axis that grew with every step would repaint the whole curve every second.
-        stride = 2.0 ** math.floor(math.log2(high - low)) / 8
-        return low, low + math.ceil((high - low) / stride) * stride
+    def _axis(self) -> Axis:
+        """What the steps are drawn over now."""
+        if self.view is None:
+            return Axis(self.axis, np.empty(0))
+        if self._known_axis is None or self._known_axis[0] is not self.view or self._known_axis[1] != self.axis:
+            self._known_axis = (self.view, self.axis, Axis.of(self.axis, self.view))
+        return self._known_axis[2]
 
     def _range(self) -> tuple[float, float]:
-        return self.window or self._full()
+        return self.window or self._axis().full()
 
     def _columns(self) -> int:
         return max(1, self.size.width - _LABEL)
@@ -307,29 +286,20 @@ class LossChart(Lines):
 
 
 def small_curve(
-    x: Column, y: Column, width: int, height: int, *, ascii_only: bool = False, role: str = "ema"
-) -> list[list[Span]]:
+    x: Column, y: Column, width: int, height: int, *, ascii_only: bool = False, role: str = "ema", blocks: Blocks | None = None
+) -> list[list[Span]]:  # fmt: skip
     """A curve of few cells with its largest and smallest value at the left."""
     if not len(x):
         return [fit([("", "")], width)]
     label = 8
-    shape = reduce(x, y, float(x[0]), float(max(x[-1], x[0] + 1)), (width - label) * 2)
-    scale = Scale.of(np.concatenate([shape.low, shape.high]))
+    drawn = reduce(x, y, float(x[0]), float(max(x[-1], x[0] + 1)), (width - label) * 2, blocks)
+    scale = Scale.of(np.concatenate([drawn.low, drawn.high]))
     canvas = Canvas(width - label, height)
-    canvas.band(role, scale, shape.low, shape.high)
-    canvas.curve(role, scale, shape.last)
+    canvas.band(role, scale, drawn.low, drawn.high)
+    canvas.curve(role, scale, drawn.last)
     lines = canvas.lines(ascii_only=ascii_only)
     edges = {0: scale.high, height - 1: scale.low}
     return [[(f"{number(edges[row]) if row in edges else '':>7} ", "muted"), *cells] for row, cells in enumerate(lines)]
-
-
-def _ticks(low: float, high: float, columns: int) -> list[tuple[int, float]]:
-    """(cell, value) of about four round values between ``low`` and ``high``."""
-    rough = (high - low) / 4
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
-    values = [step * place for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
-    return [(min(columns - 1, int((value - low) / (high - low) * columns)), value) for value in values]
 
 
 def _every(rows: int) -> int:

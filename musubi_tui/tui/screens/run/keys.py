@@ -18,7 +18,12 @@ KEYS: list[BindingType] = [
     key("run.smooth_less", "s", "smooth(-1)", say("shorter average", "平均を短く")),
     key("run.smooth_more", "S", "smooth(1)", say("longer average", "平均を長く")),
     key("run.log", "L", "chart('logarithmic')", say("logarithmic", "対数軸")),
-    key("run.axis", "x", "axis", say("x axis: step, epoch, time", "横軸: ステップ、エポック、時間")),
+    key(
+        "run.axis",
+        "x",
+        "axis",
+        say("x axis: step, epoch, images, time, cost", "横軸: ステップ、エポック、画像数、時間、費用"),
+    ),
     key("run.clip", "o", "chart('clip')", say("clip outliers", "外れ値を切る")),
     key("run.raw", "r", "chart('raw')", say("raw band", "生の値")),
     key("run.validation", "v", "chart('only_validation')", say("validation only", "検証のみ")),

@@ -127,7 +127,7 @@ def _rest_line(view: RunView, width: int, glyphs: Glyphs) -> Line:
         return [("", "")]
     room = max(8, (width - 58) // 2)
     tail = slice(-2000, None)
-    spans: list[Span] = [(" lr ", "muted"), (f"{number(float(steps.lr[-1]), 7)} ", ""), (course(steps.step, steps.lr, room, glyphs), "mark")]  # fmt: skip
+    spans: list[Span] = [(" lr ", "muted"), (f"{number(float(steps.lr[-1]), 7)} ", ""), (course(steps.step, steps.lr, room, glyphs, steps.blocks["lr"]), "mark")]  # fmt: skip
     spans += [("  gnorm ", "muted"), (f"{number(float(steps.grad_norm[-1]))} ", ""), (course(steps.step[tail], steps.grad_norm[tail], room, glyphs), "mark")]  # fmt: skip
     return [*spans, ("  " + _card(view), "")]
 
@@ -190,16 +190,17 @@ def memory(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
 
 def rates(view: RunView, width: int, height: int, glyphs: Glyphs) -> list[Line]:
     """The learning rate."""
-    return [*small_curve(view.steps.step, view.steps.lr, width, height, ascii_only=glyphs.name == "ascii", role="mark")]
+    return _small(view, "lr", width, height, glyphs)
 
 
 def gradients(view: RunView, width: int, height: int, glyphs: Glyphs) -> list[Line]:
     """The gradient norm."""
-    return [
-        *small_curve(
-            view.steps.step, view.steps.grad_norm, width, height, ascii_only=glyphs.name == "ascii", role="mark"
-        )
-    ]
+    return _small(view, "grad_norm", width, height, glyphs)
+
+
+def _small(view: RunView, name: str, width: int, height: int, glyphs: Glyphs) -> list[Line]:
+    steps = view.steps
+    return [*small_curve(steps.step, getattr(steps, name), width, height, ascii_only=glyphs.name == "ascii", role="mark", blocks=steps.blocks[name])]  # fmt: skip
 
 
 def times(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:

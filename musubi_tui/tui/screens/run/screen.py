@@ -19,7 +19,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from engine.config.language import say
 from engine.config.problems import UserError
@@ -37,6 +36,7 @@ from musubi_tui.tui.screens.run.tune import TuneScreen
 from musubi_tui.tui.steering import steer
 from musubi_tui.tui.widgets import lanes
 from musubi_tui.tui.widgets.chart import LossChart
+from musubi_tui.tui.widgets.key_line import KeyLine
 from musubi_tui.tui.widgets.lines import Line, Lines
 from musubi_tui.tui.widgets.mode_bar import ModeBar
 
@@ -111,7 +111,7 @@ class RunScreen(Screen[None]):
             with Vertical(id="right"):
                 yield from (Panel(id=name, classes="panel") for name in ("memory", "swap", "health"))
         yield Panel(id="bottom", classes="panel")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Name the panels and begin to look."""
