@@ -17,7 +17,8 @@ from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from engine.events.steps_index import StepsIndex
 from musubi_tui.runs.snapshot import EMA_DECAY, Snapshot, snapshot
-from musubi_tui.tui.run_series import Column, GrowingSteps, Smoother
+from musubi_tui.tui.pyramid import Column, Smoother
+from musubi_tui.tui.run_series import GrowingSteps
 
 AXES = ("step", "time", "cost")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -27,7 +28,7 @@ _OF_EVERY_RUN = frozenset({"output_name", "output_dir", "logging_dir", "schema_v
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """One run. ``time`` is seconds of work from its first step, pauses between attempts left out; ``loss`` the moving average."""
+    """One run. ``time`` is seconds the engine worked, what lies between attempts left out; ``loss`` the moving average."""
 
     letter: str
     now: Snapshot
@@ -69,7 +70,7 @@ def read_compared(run: RunDirectory, letter: str = "A", price: float | None = No
         growing.load(run.steps_idx, index)
     steps = growing.view()
     paid = now.price_per_hour if now.price_per_hour is not None else price
-    return Compared(letter, now, _settings(run), steps.step, _worked(steps.t, steps.step_s), steps.loss, Smoother(EMA_DECAY).of(steps), paid)  # fmt: skip
+    return Compared(letter, now, _settings(run), steps.step, steps.worked, steps.loss, Smoother(EMA_DECAY).every(steps.loss, steps.generation), paid)  # fmt: skip
 
 
 def compare_runs(runs: Sequence[RunDirectory], price: float | None = None) -> list[Compared]:
@@ -164,14 +165,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _worked(t: Column, step_s: Column) -> Column:
-    """Seconds of work up to each step: the time between two steps, but of a gap (a pause, another attempt) only the step's own."""
-    if not len(t):
-        return t
-    own = np.where(np.isfinite(step_s), step_s, 0.0).astype(np.float64)
-    gaps = np.diff(t, prepend=t[0])
-    usual = np.maximum(own * 20, 60.0)  # previews and saves are work, too
-    worked: Column = np.cumsum(np.where((gaps < 0) | (gaps > usual), own, gaps))
-    return worked

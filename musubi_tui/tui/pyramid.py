@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Column = NDArray[Any]
 BLOCK: Final = 128
 _FEW = 1 << 15  # values that are simply all looked at
+_PIECE = 64  # blocks of which every average is computed at once
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,7 @@ class Smoother:
 
     def at(self, values: Column, generation: int, places: Column) -> Column:
         """The average after each of these places (n,). ``generation`` counts how often the column's past was changed."""
-        if generation != self._generation or len(values) // BLOCK < len(self._totals) - 1:
-            self._generation = generation
-            self._totals, self._weights = np.zeros(1), np.zeros(1)
-        self._extend(values)
+        self._extend_from(values, generation)
         places = np.asarray(places, np.intp)
         if not len(values) or not len(places):
             return np.full(len(places), np.nan)
@@ -148,11 +146,35 @@ class Smoother:
         averages: Column = np.divide(totals, weights, out=np.full(len(places), np.nan), where=weights > 0)
         return averages
 
+    def every(self, values: Column, generation: int) -> Column:
+        """The average after every place: for what is drawn once, or exported."""
+        self._extend_from(values, generation)
+        averages = np.empty(len(values))
+        gaps = np.arange(BLOCK)[:, None] - np.arange(BLOCK)
+        lower = np.where(gaps >= 0, self._powers[np.maximum(gaps, 0)], 0.0)  # (place, value)
+        for start in range(0, len(values), _PIECE * BLOCK):
+            piece = values[start : start + _PIECE * BLOCK]
+            first, whole = start // BLOCK, len(piece) // BLOCK
+            rows = piece[: whole * BLOCK].reshape(-1, BLOCK)
+            if len(rows) * BLOCK < len(piece) or not np.isfinite(rows).all():
+                averages[start : start + len(piece)] = self.at(values, generation, np.arange(start, start + len(piece)))
+                continue
+            totals = rows @ lower.T + self._totals[first : first + whole, None] * self._powers[1:]
+            weights = lower.sum(axis=1) + self._weights[first : first + whole, None] * self._powers[1:]
+            averages[start : start + len(piece)] = (totals / weights).reshape(-1)
+        return averages
+
     def _sums(self, piece: Column, counted: Column) -> tuple[Column, Column, Column]:
         """Of each row: sum and weight of the counted values, and what is left after them of all that was before."""
         so_far = np.cumsum(counted, axis=1)
         share = np.where(counted, self._powers[so_far[:, -1:] - so_far], 0.0)
         return (np.where(counted, piece, 0.0) * share).sum(axis=1), share.sum(axis=1), self._powers[so_far[:, -1]]
+
+    def _extend_from(self, values: Column, generation: int) -> None:
+        if generation != self._generation or len(values) // BLOCK < len(self._totals) - 1:
+            self._generation = generation
+            self._totals, self._weights = np.zeros(1), np.zeros(1)
+        self._extend(values)
 
     def _extend(self, values: Column) -> None:
         known, whole = len(self._totals) - 1, len(values) // BLOCK

@@ -104,6 +104,7 @@ def test_the_average_is_the_one_of_runs_show_however_it_arrives(losses, piece):
     smooth = smoother.at(steps.view().loss, 0, np.arange(len(losses)))
     expected = moving_average(losses)
     assert len(smooth) == len(losses)
+    np.testing.assert_allclose(Smoother(0.98).every(steps.view().loss, 0), smooth, rtol=1e-5)
     assert np.isnan(smooth[-1]) if expected is None else smooth[-1] == pytest.approx(expected, rel=1e-4)
 
 
@@ -126,6 +127,14 @@ def test_blocks_show_what_looking_at_every_number_shows(seed, columns, gaps, une
 def test_whole_numbers_are_found_like_any(values, wanted, right):
     x = np.array(sorted(values), np.int64)
     assert find(x, wanted, right=right) == np.searchsorted(x.astype(float), wanted, side="right" if right else "left")
+
+
+def test_every_average_of_a_long_run_is_the_one_at_its_place():
+    random = np.random.default_rng(5)
+    y = random.random(40_000).astype(np.float32)
+    y[20_000:20_400] = np.nan
+    places = random.integers(0, len(y), 500)
+    np.testing.assert_allclose(Smoother(0.99).every(y, 0)[places], Smoother(0.99).at(y, 0, places), rtol=1e-5)
 
 
 def test_blocks_grow_behind_what_was_handed_out_and_the_average_starts_anew_with_another_past():

@@ -152,13 +152,13 @@ def test_runs_are_laid_over_each_other_by_step_time_and_cost(capsys: pytest.Capt
     with_steps(fast, 1.0, 100, 0.1)
     runs = comparing.compare_runs([slow, fast])
     assert comparing.setting_rows(runs) == [("learning_rate", ["0.0001", "5e-05"])]
-    assert [run.time[-1] for run in runs] == pytest.approx([396, 99])
+    assert [run.time[-1] for run in runs] == pytest.approx([400, 100])
     assert [value for _, value in comparing.aligned(runs, "step", 4)][-1] == pytest.approx([0.2, 0.1], abs=1e-4)
     by_time = comparing.aligned(runs, "time", 4)
     assert by_time[0][1] == pytest.approx([0.2, 0.1], abs=1e-4)
     assert by_time[-1][1][1] is None  # the fast one was done long before
     assert runs[1].x("cost") is None
-    assert comparing.read_compared(fast, price=3.6).x("cost")[-1] == pytest.approx(0.099)  # type: ignore[index]
+    assert comparing.read_compared(fast, price=3.6).x("cost")[-1] == pytest.approx(0.1)  # type: ignore[index]
     assert musubi_tui(["runs", "compare", "slow", "fast", "--by", "time", "--points", "2"]) == 0
     assert "loss @ 3.3 min" in capsys.readouterr().out
     assert musubi_tui(["runs", "compare", "slow", "fast", "--by", "beauty"]) == 2
