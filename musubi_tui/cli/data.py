@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.config.language import say
-from musubi_tui.cli import data_frames
+from musubi_tui.cli import data_doctor, data_frames, data_show
 from musubi_tui.cli.data_words import (
     BucketTable,
     FamilyOption,
@@ -97,6 +97,8 @@ def buckets(file: FileArgument, family: FamilyOption = None, as_json: JsonOption
 
 
 app.command("frames", help=data_frames.HELP)(data_frames.frames)
+app.command("doctor", help=data_doctor.HELP)(data_doctor.doctor)
+app.command("show", help=data_show.HELP)(data_show.show)
 
 
 def _opened(file: Annotated[Path, "dataset file or preset"], family: str | None) -> Any:

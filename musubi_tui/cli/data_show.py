@@ -1,0 +1,186 @@
+"""``musubi-tui data show``: one item: its picture with the crop frame, caption, bucket, cache files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from musubi_tui.cli.data_words import FamilyOption, FileArgument, JsonOption
+from musubi_tui.cli.output import OK, in_colour, narrate, print_json, print_line
+
+if TYPE_CHECKING:
+    from engine.data import Item, Scan, Skipped
+    from musubi_tui.datasets.cells import Cell, Drawing
+    from musubi_tui.datasets.opening import OpenedDataset
+
+HELP = say(
+    "Show one item of a dataset: the picture with the frame of its crop, the caption, the bucket, the cache files.\n\n"
+    "ITEM is a file name, its stem, a path, or an item's id.\n\n"
+    "  musubi-tui data show dataset.toml cat.jpg --family wan",
+    "データセットの 1 項目を表示します。切り抜き枠つきの画像、キャプション、バケット、キャッシュ。\n\n"
+    "ITEM はファイル名、拡張子なしの名前、パス、または項目の id です。\n\n"
+    "  musubi-tui data show dataset.toml cat.jpg --family wan",
+)
+
+
+def show(
+    file: FileArgument,
+    item: Annotated[
+        str,
+        typer.Argument(metavar="ITEM", help=say("File name, stem, path or id.", "ファイル名、名前、パス、id。"), show_default=False),
+    ],
+    family: FamilyOption = None,
+    width: Annotated[
+        int, typer.Option(min=8, max=400, metavar="CELLS", help=say("Width of the picture.", "画像の幅。"))
+    ] = 60,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
+    from engine.data import scan
+    from musubi_tui.datasets.item_facts import item_facts
+    from musubi_tui.datasets.opening import open_dataset
+
+    opened = open_dataset(file, family)
+    if opened.note:
+        narrate(opened.note)
+    found = scan(opened.config, opened.spec, opened.task, strict=False)
+    mine = [one for one in found.cached if is_called(one.path, item) or one.id == item]
+    if not mine:
+        return _left_out(opened, found, item, as_json)
+    facts = item_facts(opened, mine)
+    if as_json:
+        print_json(facts)
+        return OK
+    _draw(mine[0], width)
+    for name, text in told(facts):
+        print_line(f"{name:<9} {text}")
+    return OK
+
+
+def is_called(path: Path, word: str) -> bool:
+    """Whether a person means this file by that word."""
+    return word in (path.name, path.stem, str(path)) or Path(word).absolute() == path
+
+
+def _left_out(opened: OpenedDataset, found: Scan, word: str, as_json: bool) -> int:
+    """A file that is not trained is told with its reason; one that is not there raises ``UserError``."""
+    from engine.data.summary import skipped_entry
+
+    skipped: list[Skipped] = [entry for entry in found.skipped if is_called(entry.path, word)]
+    if not skipped:
+        raise _unknown(opened.file, word, found)
+    entry = skipped[0]
+    if as_json:
+        print_json({"skipped": skipped_entry(entry.path, entry.code, entry.reason)})
+    else:
+        print_line(say(f"{entry.path.name} is not trained: {entry.reason}", f"{entry.path.name} は学習されません: {entry.reason}"))  # fmt: skip
+    return OK
+
+
+def _unknown(file: Path, word: str, found: Scan) -> UserError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, sorted({item.path.name for item in found.items}), n=1)
+    return UserError.of(
+        "no_such_item",
+        say(f"there is no item {word!r} in it.", f"{word!r} という項目はありません。"),
+        say(f"Did you mean {near[0]}?", f"{near[0]} のことですか?") if near else "",
+        file=file,
+    )
+
+
+def told(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What ``item_facts`` says, in words."""
+    lines = [(say("file", "ファイル"), facts["path"])]
+    for part in facts["parts"]:
+        bucket = part["bucket"]
+        frames = say(f" x {bucket['frames']} frames", f" x {bucket['frames']} フレーム") if bucket["frames"] > 1 else ""
+        start = say(f" from frame {part['start']}", f" フレーム {part['start']} から") if bucket["frames"] > 1 else ""
+        tokens = say(f", {part['tokens']} tokens", f"、{part['tokens']} トークン") if part["tokens"] else ""
+        lines.append(
+            (say("trained", "学習"), f"{facts['width']}x{facts['height']} -> {bucket['width']}x{bucket['height']}{frames}{start}{tokens}")
+        )  # fmt: skip
+        lines.append((say("cache", "キャッシュ"), cache_words(part)))
+    first = facts["parts"][0]
+    cut = (
+        [say(f"{first['cropped_width']:.0%} of the width", f"幅の {first['cropped_width']:.0%}")]
+        if first["cropped_width"] >= 0.005
+        else []
+    )
+    cut += (
+        [say(f"{first['cropped_height']:.0%} of the height", f"高さの {first['cropped_height']:.0%}")]
+        if first["cropped_height"] >= 0.005
+        else []
+    )
+    nothing = say("nothing", "なし")
+    times = (
+        say(f", enlarged {first['enlarged']:.2f} times", f"、{first['enlarged']:.2f} 倍に拡大")
+        if first["enlarged"] > 1
+        else ""
+    )
+    lines.append((say("cut away", "切除"), (", ".join(cut) or nothing) + times))
+    count = facts["caption_tokens"]
+    about = "" if facts["caption_tokens_exact"] else say("about ", "約 ")
+    lines.append(
+        (
+            say("caption", "キャプション"),
+            f"{' '.join(facts['caption'].split()) or say('(none)', '(なし)')}  ({about}{count} tokens)",
+        )
+    )
+    return lines  # fmt: skip
+
+
+def cache_words(part: dict[str, Any]) -> str:
+    """``latents current, text missing``."""
+    words = {
+        "current": say("current", "最新"),
+        "present": say("there", "あり"),
+        "missing": say("missing", "なし"),
+        "stale": say("stale", "古い"),
+        "foreign": say("made by another tool, used as it is", "他ツール製 (使用)"),
+        "unknown": say("unknown without a family", "モデル未指定のため不明"),
+    }
+    told = []
+    for name, title in (("latents", say("latents", "潜在")), ("text", say("text", "テキスト"))):
+        reason = part[f"{name}_reason"]
+        told.append(f"{title} {words[part[name]]}" + (f" ({reason})" if reason else ""))
+    return ", ".join(told)
+
+
+def _draw(item: Item, width: int) -> None:
+    from musubi_tui.datasets.cells import draw_item
+
+    columns, lines = shutil.get_terminal_size((80, 24))
+    colour = in_colour(sys.stdout)
+    locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "UTF-8"
+    plain = "utf" not in locale.lower() and locale not in ("C", "POSIX")
+    drawing = draw_item(item, min(width, columns), max(8, lines - 10), colour=colour, ascii_only=plain)
+    write_cells(drawing)
+
+
+def write_cells(drawing: Drawing) -> None:
+    """The drawing on stdout, in 24-bit colour where its cells have any."""
+    if drawing.problem:
+        narrate(drawing.problem)
+    for row in drawing.rows:
+        sys.stdout.write(_ansi(row) + "\n")
+
+
+def _ansi(row: Sequence[Cell]) -> str:
+    parts, before = [], ""
+    for cell in row:
+        front = "" if cell.front is None else f"\x1b[38;2;{cell.front[0]};{cell.front[1]};{cell.front[2]}m"
+        back = "" if cell.back is None else f"\x1b[48;2;{cell.back[0]};{cell.back[1]};{cell.back[2]}m"
+        style = front + back
+        if cell.edge and cell.back is not None:
+            style = f"\x1b[97m{back}"
+        parts.append((("\x1b[0m" + style) if style != before else "") + cell.text)
+        before = style
+    return "".join(parts) + ("\x1b[0m" if before else "")

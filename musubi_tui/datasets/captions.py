@@ -1,0 +1,147 @@
+"""Captions where they are written: a text file beside the picture, or a line of a list. Read, and replaced atomically.
+
+What is written is UTF-8 without a byte-order mark. Of a list only the lines of that file change, every other byte stays.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from engine.data import DatasetSpec
+from engine.data.sources import WrongCaption, read_caption
+from engine.events.atomic import write_bytes_atomically
+
+_NEW_FILE = 0o644
+LONGEST = 64 * 1024  # characters
+
+
+@dataclass(frozen=True)
+class CaptionPlace:
+    """Where the caption of ``source`` stands: in ``file``, which is the list where ``listed``."""
+
+    source: Path
+    file: Path
+    listed: bool = False
+
+    def read(self) -> str | None:
+        """What is written there; None without a caption. Raises ``UserError`` when it is no text."""
+        if self.listed:
+            return next((caption for path, caption in _records(self) if path == self.source), None)
+        try:
+            return read_caption(self.file)[0]
+        except FileNotFoundError:
+            return None
+        except WrongCaption as error:
+            raise UserError.of("caption_not_utf8", str(error), file=self.file) from error
+
+    def raw(self) -> str | None:
+        """The file's text to the last byte, whatever its encoding, for putting it back; of a list as ``read``."""
+        if self.listed:
+            return self.read()
+        try:
+            return self.file.read_bytes().decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return None
+
+    def write(self, text: str | None, *, exactly: bool = False) -> None:
+        """Put ``text`` in its place, with one line end; ``exactly`` puts back what ``raw`` gave. None takes the caption's file
+        away (a list keeps its line, with no caption).
+
+        Raises ``UserError`` when that is not allowed; nothing has changed then.
+        """
+        if text is not None and len(text) > LONGEST:
+            raise UserError.of("caption_too_long", say(f"a caption of {len(text)} characters is no caption.", f"{len(text)} 文字はキャプションとして長すぎます。"), file=self.file)  # fmt: skip
+        try:
+            if self.listed:
+                _rewrite_list(self, lambda record: {**record, "caption": text})
+            elif text is None:
+                os.unlink(self.file)
+            else:
+                _replace(
+                    self.file, text.encode("utf-8", "surrogateescape") if exactly else (text.strip() + "\n").encode()
+                )
+        except UnicodeEncodeError:
+            raise UserError.of("caption_not_utf8", say("it holds half a character.", "不完全な文字を含んでいます。"), file=self.file) from None  # fmt: skip
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = say(f"the caption cannot be written: {reason}.", f"キャプションを書き込めません: {reason}")
+            raise UserError.of("unwritable_file", message, say("Nothing was changed.", "変更していません。"), file=self.file) from error  # fmt: skip
+
+
+def caption_place(dataset: DatasetSpec, source: Path) -> CaptionPlace:
+    """Where the caption of a file of that dataset stands. Raises ``UserError`` when the dataset has none."""
+    if dataset.jsonl is not None:
+        return CaptionPlace(source, dataset.jsonl, listed=True)
+    if dataset.caption_extension is None:
+        raise UserError.of(
+            "no_captions",
+            say("the dataset has no caption_extension, so it is trained without captions.", "caption_extension がないため、キャプションなしで学習されます。"),
+            say('Add caption_extension = ".txt" to it.', 'caption_extension = ".txt" を追加してください。'),
+            file=source,
+        )  # fmt: skip
+    return CaptionPlace(source, source.with_name(source.stem + dataset.caption_extension))
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """Atomically, through links, with the mode it had."""
+    target = Path(os.path.realpath(file))
+    mode = target.stat().st_mode & 0o777 if target.exists() else _NEW_FILE
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(13, say("the file is read-only", "読み取り専用です"), str(file))
+    write_bytes_atomically(target, data, mode)
+
+
+# -- lists
+
+
+def _lines(place: CaptionPlace) -> list[bytes]:
+    return place.file.read_bytes().split(b"\n")
+
+
+def _record(line: bytes, first: bool) -> dict[str, Any] | None:
+    try:
+        record = json.loads((line.removeprefix(codecs.BOM_UTF8) if first else line).decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _path_of(place: CaptionPlace, record: dict[str, Any]) -> Path | None:
+    written = record.get("image_path", record.get("video_path"))
+    if not isinstance(written, str) or "\0" in written:
+        return None
+    beside = place.file.parent / written
+    return beside if Path(written).is_absolute() or beside.exists() else Path(written).absolute()
+
+
+def _records(place: CaptionPlace) -> list[tuple[Path | None, str | None]]:
+    found = []
+    for number, line in enumerate(_lines(place)):
+        record = _record(line, number == 0)
+        if record is not None:
+            caption = record.get("caption")
+            found.append((_path_of(place, record), caption if isinstance(caption, str) else None))
+    return found
+
+
+def _rewrite_list(place: CaptionPlace, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    lines, changed = _lines(place), False
+    for number, line in enumerate(lines):
+        record = _record(line, number == 0)
+        if record is None or _path_of(place, record) != place.source:
+            continue
+        ending = b"\r" if line.endswith(b"\r") else b""
+        mark = codecs.BOM_UTF8 if number == 0 and line.startswith(codecs.BOM_UTF8) else b""
+        lines[number] = mark + json.dumps(change(record), ensure_ascii=False).encode("utf-8") + ending
+        changed = True
+    if not changed:
+        raise UserError.of("no_such_item", say(f"{place.source.name} is not in the list any more.", f"{place.source.name} はリストにありません。"), file=place.file)  # fmt: skip
+    _replace(place.file, b"\n".join(lines))

@@ -1,0 +1,220 @@
+"""Apply the fixes that ``data doctor`` proposes: planned first, so that they can be shown, then made one by one with a record.
+
+Nothing is deleted. Files are moved into the set-aside folder with their captions, captions are replaced atomically, the dataset file gets
+one line. ``undo`` takes back the newest batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from engine.data.findings import Diagnosis, Entry, Finding
+from engine.data.tokens import TokenCounter
+from musubi_tui.datasets.captions import caption_place
+from musubi_tui.datasets.dataset_text import read_dataset_text, with_dataset_key, write_dataset_text
+from musubi_tui.datasets.opening import OpenedDataset
+from musubi_tui.datasets.record import Change, aside_folder, last_batch, write_down, write_undone
+
+MOVES = frozenset({"corrupt", "duplicates", "blank", "low_resolution", "damaged_cache", "nan_cache"})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fixes would change, in order; and in sentences what they have to leave as it is."""
+
+    changes: tuple[Change, ...]
+    left: tuple[str, ...] = ()
+
+
+def plan(
+    opened: OpenedDataset, diagnosis: Diagnosis, codes: Sequence[str], *, trigger: str = "", counter: TokenCounter
+) -> Plan:
+    """What these fixes would change. ``all`` stands for every fix. Raises ``UserError`` for a fix that is not proposed."""
+    proposed = {finding.fix: finding for finding in diagnosis.findings if finding.fix}
+    unknown = [code for code in codes if code != "all" and code not in proposed]
+    if unknown:
+        known = ", ".join(proposed) or say("none", "なし")
+        raise UserError.of(
+            "unknown_fix",
+            say(f"{unknown[0]} is not proposed here.", f"{unknown[0]} という修正は提案されていません。"),
+            say(f"There are: {known}.", f"提案: {known}"),
+            key="--fix",
+        )
+    changes: list[Change] = []
+    left: dict[str, None] = {}
+    moved: set[Path] = set()
+    for code, finding in proposed.items():
+        if code not in codes and "all" not in codes:
+            continue
+        for make in _makers(opened, finding, trigger, counter):
+            try:
+                wanted = make()
+            except UserError as error:
+                left[str(error)] = None
+                continue
+            changes += [change for change in wanted if change.path not in moved]  # what goes away needs no other fix
+            moved |= {change.path for change in wanted if change.kind == "move"}
+    return Plan(tuple(changes), tuple(left))
+
+
+def _makers(
+    opened: OpenedDataset, finding: Finding, trigger: str, counter: TokenCounter
+) -> Iterator[Callable[[], list[Change]]]:
+    """One function per independent part of a fix."""
+    if finding.fix == "frame_rate":
+        yield lambda: _source_fps(opened, finding.entries)
+        return
+    for entry in finding.entries:
+        if finding.fix not in MOVES:
+            yield partial(_caption, opened, entry, finding.fix, trigger, counter)
+        elif not entry.keep:
+            yield partial(set_aside, opened, entry.path, entry.dataset, finding.fix)
+
+
+def set_aside(opened: OpenedDataset, path: Path, dataset: int, code: str) -> list[Change]:
+    """Move a file and its caption file into the set-aside folder. Raises ``UserError`` for a file of a list."""
+    spec = opened.config.datasets[dataset]
+    if spec.jsonl is not None and spec.cache_directory != path.parent:
+        raise UserError.of(
+            "listed_file",
+            say(f"{path.name} stands in {spec.jsonl.name}: moving it would leave the line.", f"{path.name} は {spec.jsonl.name} に載っているため、移動すると行だけが残ります。"),
+            say("Remove its line from the list.", "リストからその行を削除してください。"),
+            file=spec.jsonl,
+        )  # fmt: skip
+    files = [path]
+    if spec.caption_extension is not None and path.suffix != ".safetensors":
+        caption = path.with_name(path.stem + spec.caption_extension)
+        files += [caption] if caption.is_file() and caption != path else []
+    base = spec.directory
+    changes = []
+    for file in files:
+        inside = file.relative_to(base) if base is not None and file.is_relative_to(base) else Path(file.name)
+        changes.append(Change("move", file, dataset, code, _free(aside_folder(spec) / inside)))
+    return changes
+
+
+def _free(target: Path) -> Path:
+    """A name that is not taken."""
+    number, free = 1, target
+    while free.exists():
+        free = target.with_name(f"{target.stem}.{number}{target.suffix}")
+        number += 1
+    return free
+
+
+def _caption(opened: OpenedDataset, entry: Entry, fix: str, trigger: str, counter: TokenCounter) -> list[Change]:
+    place = caption_place(opened.config.datasets[entry.dataset], entry.path)
+    before, text = place.raw(), (place.read() or "").strip()
+    match fix:
+        case "empty_caption" | "missing_caption":
+            after = text or trigger
+        case "trigger_word":
+            after = f"{trigger}, {text}"
+        case _:
+            limit = opened.spec.token_limit if opened.spec is not None else 0
+            after = shortened(text, limit, counter.count)
+    return [Change("caption", entry.path, entry.dataset, fix, before=before, after=after)] if after != text else []
+
+
+def shortened(text: str, limit: int, count: Callable[[str], int]) -> str:
+    """The longest beginning of at most ``limit`` tokens that ends with a sentence, else a phrase, else a word."""
+    low, high = 0, len(text)
+    while low < high:  # the longest beginning at all
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if count(text[:middle]) <= limit else (low, middle - 1)
+    beginning = text[:low]
+    for ends in (".!?。！？", ",;、；", " \n"):
+        cut = max(beginning.rfind(end) for end in ends)
+        if cut > low // 2:
+            return beginning[: cut + 1].rstrip(" ,;、；\n")
+    return beginning
+
+
+def _source_fps(opened: OpenedDataset, entries: Sequence[Entry]) -> list[Change]:
+    """``source_fps`` for each dataset, where all its odd videos share one rate. Raises ``UserError`` where they do not."""
+    rates: dict[int, set[str]] = {}
+    for entry in entries:
+        rates.setdefault(entry.dataset, set()).add(entry.detail.removesuffix(" fps"))
+    file = Path(opened.config.file)
+    before = text = read_dataset_text(file)
+    for dataset, found in rates.items():
+        if len(found) != 1:
+            name = opened.config.datasets[dataset].name
+            raise UserError.of(
+                "several_rates",
+                say(f"the videos of {name} have several rates: {', '.join(sorted(found))}.", f"{name} の動画にはレートが複数あります: {', '.join(sorted(found))}"),
+                say("Put videos of one rate into one dataset, and write source_fps into it.", "レートごとにデータセットを分け、source_fps を書いてください。"),
+                file=file,
+            )  # fmt: skip
+        text = with_dataset_key(text, dataset, "source_fps", found.pop(), file)
+    return [Change("text", file, min(rates), "frame_rate", before=before, after=text)] if text != before else []
+
+
+# -- doing it
+
+
+def apply(opened: OpenedDataset, changes: Sequence[Change], *, now: datetime | None = None) -> str:
+    """Make the changes; the batch's name. Raises ``UserError`` at the first that cannot be made; those before it are recorded."""
+    batch = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    for change in changes:
+        write_down(aside_folder(opened.config.datasets[change.dataset]), batch, change)
+        _make(opened, change)
+    return batch
+
+
+def undo(opened: OpenedDataset) -> list[Change]:
+    """Take back the newest batch; what was taken back. Raises ``UserError`` when something was changed since."""
+    batch, changes = last_batch(opened.config)
+    if not changes:
+        raise UserError.of("nothing_to_undo", say("there is nothing to take back.", "取り消せる変更がありません。"), file=opened.file)  # fmt: skip
+    for change in reversed(changes):
+        _make(opened, _reversed(change), checked=change)
+    for folder in {aside_folder(opened.config.datasets[change.dataset]) for change in changes}:
+        write_undone(folder, batch)
+    return changes
+
+
+def _reversed(change: Change) -> Change:
+    if change.kind == "move" and change.to is not None:
+        return Change("move", change.to, change.dataset, change.code, change.path)
+    return Change(change.kind, change.path, change.dataset, change.code, None, change.after, change.before)
+
+
+def _make(opened: OpenedDataset, change: Change, checked: Change | None = None) -> None:
+    if change.kind == "move" and change.to is not None:
+        _move(change.path, change.to, missing_is_fine=checked is not None)
+        return
+    if change.kind == "text":
+        write_dataset_text(change.path, change.before or "", change.after or "")
+        return
+    place = caption_place(opened.config.datasets[change.dataset], change.path)
+    if checked is None:
+        place.write(change.after)
+        return
+    present = place.raw()
+    if present == checked.before:
+        return  # was never made, or is undone already
+    if (present or "").strip() != (checked.after or "").strip():
+        raise UserError.of("changed_since", say("the caption was changed since; it stays.", "その後に変更されているため、そのままにします。"), file=place.file)  # fmt: skip
+    place.write(checked.before, exactly=True)
+
+
+def _move(path: Path, to: Path, *, missing_is_fine: bool) -> None:
+    if missing_is_fine and not path.exists():
+        return  # its move was never made
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if to.exists():
+            raise FileExistsError(17, say("there is a file of that name already", "同名のファイルがあります"), str(to))
+        os.rename(path, to)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = say(f"it cannot be moved to {to}: {reason}.", f"{to} へ移動できません: {reason}")
+        raise UserError.of("cannot_move", message, file=path) from error

@@ -1,0 +1,359 @@
+"""``data doctor``: what it finds in a messy folder, what its fixes change, and that everything can be taken back."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from engine.data.finite import not_finite
+from engine.data.likeness import alike, signature
+from engine.data.tokens import estimate, open_counter
+from engine.testing.tiny_tokenizers import write_qwen_tokenizer, write_umt5_tokenizer
+from musubi_tui.cli.root import run
+from musubi_tui.datasets.dataset_text import with_dataset_key
+from musubi_tui.datasets.mending import shortened
+from tests.unit.test_data_scan import video
+
+
+def scene(seed: int, width: int = 320, height: int = 240) -> Image.Image:
+    """A picture of some shapes, another one for each seed."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", (width, height), tuple(int(v) for v in rng.integers(0, 255, 3)))
+    draw = ImageDraw.Draw(image)
+    for _ in range(12):
+        x, y, w, h = rng.random(4)
+        box = (x * width, y * height, (x + w / 2) * width, (y + h / 2) * height)
+        draw.ellipse(box, fill=tuple(int(v) for v in rng.integers(0, 255, 3)))
+    return image
+
+
+@pytest.fixture
+def messy(tmp_path: Path) -> Path:
+    pics, clips = tmp_path / "pics", tmp_path / "clips"
+    pics.mkdir()
+    clips.mkdir()
+    for number in range(4):
+        scene(number).save(pics / f"s{number}.png")
+        (pics / f"s{number}.txt").write_text(f"ohwx drawing {number}\n", encoding="utf-8")
+    scene(1).resize((200, 150)).save(pics / "copy.jpg", quality=60)
+    (pics / "copy.txt").write_text("a copy", encoding="utf-8")
+    Image.new("RGB", (300, 300), (10, 10, 10)).save(pics / "black.png")
+    (pics / "black.txt").write_text("", encoding="utf-8")
+    scene(9, 40, 30).save(pics / "tiny.png")
+    (pics / "tiny.txt").write_text("ohwx tiny " + "word, " * 700, encoding="utf-8")
+    buffer = io.BytesIO()
+    scene(7).save(buffer, "jpeg")
+    (pics / "cut.jpg").write_bytes(buffer.getvalue()[:-400])
+    (pics / "cut.txt").write_text("ohwx cut", encoding="utf-8")
+    scene(8).save(pics / "mute.png")
+    video(clips / "fast.mp4", 40, fps=30)
+    path = tmp_path / "dataset.toml"
+    path.write_text(
+        '# mine\n[general]\nresolution = [160, 120]\nenable_bucket = true\ncaption_extension = ".txt"\non_bad_item = "skip"\n'
+        '[[datasets]]\nimage_directory = "pics"\ncache_directory = "cache"\n'
+        '[[datasets]]\nvideo_directory = "clips"  # from the phone\ncache_directory = "cache2"\ntarget_frames = [9]\n',
+        encoding="utf-8",
+    )
+    return path
+
+
+def examine(path: Path, capsys: pytest.CaptureFixture[str], *more: str, code: int = 0) -> dict[str, Any]:
+    assert run(["data", "doctor", str(path), "--family", "wan", "--json", *more]) == code
+    return json.loads(capsys.readouterr().out)  # type: ignore[no-any-return]
+
+
+def found(document: dict[str, Any]) -> dict[str, list[str]]:
+    return {finding["code"]: [Path(f["path"]).name for f in finding["files"]] for finding in document["findings"]}
+
+
+def write_cache(path: Path, values: np.ndarray, dtype: str, *, broken: bool = False) -> None:
+    data = values.tobytes()
+    header = json.dumps(
+        {"latents_1x2x2_x": {"dtype": dtype, "shape": list(values.shape), "data_offsets": [0, len(data)]}}
+    )
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + data[: -4 if broken else None])
+
+
+# -- findings
+
+
+def test_it_finds_what_a_scan_does_not_see(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = found(examine(messy, capsys, "--trigger", "ohwx"))
+    assert told["corrupt"] == ["cut.jpg"]  # its header is whole: a scan takes it
+    assert told["duplicates"] == ["copy.jpg", "s1.png"]
+    assert told["blank"] == ["black.png"]
+    assert told["low_resolution"] == ["tiny.png", "fast.mp4"]
+    assert told["empty_caption"] == ["black.png"]
+    assert told["missing_caption"] == ["mute.png"]
+    assert told["long_caption"] == ["tiny.png"]
+    assert told["trigger_word"] == ["copy.jpg", "fast.mp4"]
+    assert told["frame_rate"] == ["fast.mp4"]
+
+
+def test_the_best_of_a_group_is_kept(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = examine(messy, capsys)
+    (group,) = [finding["files"] for finding in document["findings"] if finding["code"] == "duplicates"]
+    assert {Path(entry["path"]).name: entry["keep"] for entry in group} == {"copy.jpg": False, "s1.png": True}
+    assert document["decoded"] == 9
+    assert document["videos"][0]["fps"] == 30
+    assert document["trigger"]["captions"] == 8
+
+
+def test_it_speaks_plainly(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "doctor", str(messy), "--family", "wan", "--trigger", "ohwx"]) == 0
+    captured = capsys.readouterr()
+    assert "near-duplicates: 1, in 1 groups  [--fix duplicates]" in captured.out
+    assert "'ohwx' in 6 of 8 captions" in captured.out
+    assert "estimated: no tokenizer file is named" in captured.out
+    assert "fast.mp4" in captured.out
+    assert "To mend: --fix corrupt" in captured.err
+
+
+def test_broken_files_that_stop_training_are_exit_code_2(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    messy.write_text(messy.read_text().replace('on_bad_item = "skip"\n', ""))
+    assert found(examine(messy, capsys, code=2))["corrupt"] == ["cut.jpg"]
+    assert "corrupt" not in found(examine(messy, capsys, "--no-decode"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "good", "bad"),
+    [
+        ("F32", np.zeros(8, "<f4"), np.array([0, np.nan], "<f4")),
+        ("F16", np.ones(8, "<f2"), np.array([np.inf, 1], "<f2")),
+        ("F64", np.ones(8, "<f8"), np.array([-np.inf, 1], "<f8")),
+        ("BF16", np.array([0x3F80, 0x7F7F, 0xFF7F], "<u2"), np.array([0x3F80, 0x7FC0, 0xFF80], "<u2")),
+        ("F8_E4M3", np.array([0x7E, 0xFE, 0], "u1"), np.array([0x7F, 0xFF], "u1")),
+        ("F8_E5M2", np.array([0x7B, 0xFB, 0], "u1"), np.array([0x7C, 0x7F], "u1")),
+        ("I64", np.array([-1, 2], "<i8"), None),
+    ],
+)
+def test_nan_in_caches_of_every_dtype(tmp_path: Path, dtype: str, good: np.ndarray, bad: np.ndarray | None) -> None:
+    write_cache(tmp_path / "good.safetensors", good, dtype)
+    assert not_finite(tmp_path / "good.safetensors") == {}
+    if bad is not None:
+        write_cache(tmp_path / "bad.safetensors", bad, dtype)
+        assert not_finite(tmp_path / "bad.safetensors")["latents_1x2x2_x"] in (1, 2)
+
+
+def test_bad_caches_are_named_and_set_aside(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = messy.parent / "cache"
+    write_cache(cache / "s0_0320x0240_wan.safetensors", np.array([np.nan], "<f4"), "F32")
+    write_cache(cache / "s1_0320x0240_wan.safetensors", np.zeros(4, "<f4"), "F32", broken=True)
+    write_cache(cache / "s2_0320x0240_wan.safetensors", np.zeros(4, "<f4"), "F32")
+    told = found(examine(messy, capsys, code=2))
+    assert told["nan_cache"] == ["s0_0320x0240_wan.safetensors"]
+    assert told["damaged_cache"] == ["s1_0320x0240_wan.safetensors"]
+    examine(messy, capsys, "--fix", "nan_cache", "--fix", "damaged_cache", "--yes")
+    assert [path.name for path in cache.iterdir()] == ["s2_0320x0240_wan.safetensors"]
+    assert len(list((messy.parent / "pics.set-aside").glob("*.safetensors"))) == 2
+
+
+# -- likeness
+
+
+def test_copies_are_alike_and_other_pictures_are_not() -> None:
+    pictures = [scene(seed) for seed in range(40)]
+    first = pictures[0]
+    graded = first.point(lambda value: min(255, round(value * 1.04)))
+    buffer = io.BytesIO()
+    first.resize((640, 480)).save(buffer, "jpeg", quality=50)
+    copies = [graded, Image.open(buffer).convert("RGB"), first.resize((80, 60))]
+    groups = alike([signature(picture) for picture in [*pictures, *copies]])
+    assert groups == [[0, 40, 41, 42]]
+
+
+def test_two_thousand_pictures_are_compared_within_seconds_in_little_memory() -> None:
+    marks = [signature(scene(seed, 64, 48)) for seed in range(50)]
+    many = [marks[index % 50] for index in range(2000)]
+    assert [len(group) for group in alike(many)] == [40] * 50
+
+
+# -- tokens
+
+
+@pytest.mark.parametrize("write", [write_umt5_tokenizer, write_qwen_tokenizer])
+def test_tokens_are_counted_by_the_file_that_is_named(
+    messy: Path, capsys: pytest.CaptureFixture[str], write: Callable[..., int]
+) -> None:
+    write(messy.parent / "tok", ["ohwx tiny word", "a copy"], size=600)
+    count = open_counter(messy.parent / "tok").count
+    assert 0 < count("a copy") < count("a copy a copy")
+    told = examine(messy, capsys, "--tokenizer", str(messy.parent / "tok"))
+    assert told["tokens"]["exact"] is True
+    assert next(f for f in told["findings"] if f["code"] == "long_caption")["fix"] == "long_caption"
+    examine(messy, capsys, "--tokenizer", str(messy.parent / "tok"), "--fix", "long_caption", "--yes")
+    assert count((messy.parent / "pics" / "tiny.txt").read_text().strip()) <= 512
+    assert "long_caption" not in found(examine(messy, capsys, "--tokenizer", str(messy.parent / "tok")))
+
+
+def test_estimates_are_near() -> None:
+    assert estimate("") == 0
+    assert 9 <= estimate("a photo of a red fox jumping over snow") <= 13
+    assert 8 <= estimate("雪の上を跳ぶ赤い狐の写真") <= 12
+
+
+def test_no_tokenizer_is_told(tmp_path: Path, messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    for place, said in ((tmp_path / "none", "there is no tokenizer"), (tmp_path / "tokenizer.json", "not a tokenizer")):
+        assert run(["data", "doctor", str(messy), "--family", "wan", "--tokenizer", str(place)]) == 2
+        assert said in capsys.readouterr().err
+
+
+@given(st.text(max_size=300), st.integers(1, 40))
+@settings(max_examples=60)
+def test_a_shortened_caption_fits_and_is_a_beginning(text: str, limit: int) -> None:
+    short = shortened(text, limit, lambda part: len(part.split()))
+    assert len(short.split()) <= limit
+    assert text.startswith(short)
+
+
+# -- fixes
+
+
+def test_without_yes_and_without_a_terminal_nothing_changes(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in messy.parent.rglob("*") if path.is_file()}
+    assert run(["data", "doctor", str(messy), "--family", "wan", "--trigger", "ohwx", "--fix", "all"]) == 0
+    captured = capsys.readouterr()
+    assert "set aside" in captured.out
+    assert "caption of mute.png: (none) -> 'ohwx'" in captured.out
+    assert "source_fps = 30" in captured.out
+    assert "Nothing was changed" in captured.err
+    assert {path: path.read_bytes() for path in messy.parent.rglob("*") if path.is_file()} == before
+
+
+def test_all_fixes_and_back(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in messy.parent.rglob("*") if path.is_file()}
+    examine(messy, capsys, "--trigger", "ohwx", "--fix", "all", "--yes")
+    pics = messy.parent / "pics"
+    assert not (pics / "cut.jpg").exists()
+    assert not (pics / "copy.txt").exists()
+    assert (pics / "mute.txt").read_text() == "ohwx\n"
+    assert (messy.parent / "clips" / "fast.txt").exists() is False  # low resolution: it went aside with its video
+    left = found(examine(messy, capsys, "--trigger", "ohwx"))
+    assert left == {}
+    assert run(["data", "doctor", str(messy), "--undo"]) == 0
+    capsys.readouterr()
+    after = {
+        path: path.read_bytes() for path in messy.parent.rglob("*") if path.is_file() and "set-aside" not in str(path)
+    }
+    assert after == before
+    assert run(["data", "doctor", str(messy), "--undo"]) == 2
+    assert "nothing to take back" in capsys.readouterr().err
+
+
+def test_source_fps_goes_into_the_right_table_and_nothing_else_moves(
+    messy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = messy.read_text()
+    examine(messy, capsys, "--fix", "frame_rate", "--yes")
+    added = 'video_directory = "clips"  # from the phone\nsource_fps = 30\n'
+    assert messy.read_text() == before.replace('video_directory = "clips"  # from the phone\n', added)
+    assert "frame_rate" not in found(examine(messy, capsys))
+
+
+def test_videos_of_several_rates_are_left_to_the_person(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video(messy.parent / "clips" / "slow.mp4", 40, fps=16)
+    told = examine(messy, capsys, "--fix", "frame_rate", "--yes")
+    assert told["changes"] == []
+    assert "several rates: 16, 30" in told["left"][0]
+
+
+def test_an_edited_caption_is_not_overwritten_by_undo(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    examine(messy, capsys, "--trigger", "ohwx", "--fix", "trigger_word", "--yes")
+    copy = messy.parent / "pics" / "copy.txt"
+    assert copy.read_text() == "ohwx, a copy\n"
+    copy.write_text("mine now")
+    assert run(["data", "doctor", str(messy), "--undo"]) == 2
+    assert "changed since" in capsys.readouterr().err
+    assert copy.read_text() == "mine now"
+
+
+def test_a_list_keeps_its_files_and_its_other_lines(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pics = messy.parent / "pics"
+    listed = messy.parent / "list.jsonl"
+    lines = ['{"image_path":"pics/s0.png",  "caption":"ohwx one", "mine": 1}', '{"image_path": "pics/copy.jpg", "caption": "二"}', '{"image_path": "pics/cut.jpg", "caption": "ohwx"}', '']  # fmt: skip
+    listed.write_bytes("\r\n".join(lines).encode())
+    messy.write_text(
+        '[general]\nresolution=64\non_bad_item="skip"\n[[datasets]]\nimage_jsonl_file="list.jsonl"\ncache_directory="cache"\n'
+    )
+    told = examine(messy, capsys, "--trigger", "ohwx", "--fix", "all", "--yes")
+    assert "cut.jpg stands in list.jsonl" in told["left"][0]
+    assert (pics / "cut.jpg").exists()
+    lines[1] = '{"image_path": "pics/copy.jpg", "caption": "ohwx, 二"}'
+    assert listed.read_bytes() == "\r\n".join(lines).encode()
+    assert run(["data", "doctor", str(messy), "--undo"]) == 0
+
+
+@pytest.mark.parametrize("code", ["nonsense", "long_caption"])
+def test_a_fix_that_is_not_proposed_is_told(messy: Path, capsys: pytest.CaptureFixture[str], code: str) -> None:
+    assert run(["data", "doctor", str(messy), "--family", "wan", "--fix", code, "--yes"]) == 2
+    assert "There are: corrupt, duplicates" in capsys.readouterr().err
+
+
+def test_an_unwritable_folder_is_told_before_anything_moves(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (messy.parent / "pics.set-aside").write_text("a file is in the way")
+    assert run(["data", "doctor", str(messy), "--family", "wan", "--fix", "corrupt", "--yes"]) == 2
+    assert "cannot be set aside here" in capsys.readouterr().err
+    assert (messy.parent / "pics" / "cut.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[[datasets]]\nvideo_directory = "a"\n', '[[datasets]]\nvideo_directory = "a"\nsource_fps = 30\n'),
+        ('[[datasets]]\r\n  video_directory = "a"\r\n', '[[datasets]]\r\n  video_directory = "a"\r\n  source_fps = 30\r\n'),
+        ('[[datasets]]\nsource_fps = 24.0 # phone\nvideo_directory = "a"', '[[datasets]]\nsource_fps = 30  # phone\nvideo_directory = "a"'),
+        ('\ufeff[[datasets]]\nvideo_directory = "a"', '\ufeff[[datasets]]\nvideo_directory = "a"\nsource_fps = 30'),
+    ],
+)  # fmt: skip
+def test_a_key_is_put_into_a_table(text: str, expected: str) -> None:
+    assert with_dataset_key(text, 0, "source_fps", "30", Path("x.toml")) == expected
+
+
+def test_a_table_on_one_line_is_left_to_the_person() -> None:
+    from engine.config.problems import UserError
+
+    with pytest.raises(UserError, match="cannot be put into this file"):
+        with_dataset_key('datasets = [{video_directory = "a"}]\n', 0, "source_fps", "30", Path("x.toml"))
+
+
+# -- show
+
+
+def test_show_draws_the_picture_with_its_crop(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene(3, 500, 340).save(messy.parent / "pics" / "wide.png")
+    (messy.parent / "pics" / "wide.txt").write_text("a [red]wide[/red] one\x1b[2J\nsecond line")
+    assert run(["data", "show", str(messy), "wide", "--family", "wan", "--width", "40"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "┆" in out
+    assert "500x340 -> 160x112" in out
+    assert "of the width" in out
+    assert "a [red]wide[/red] one" in out
+    assert "latents missing, text missing" in out
+
+
+def test_show_json_and_what_is_left_out(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "show", str(messy), "s0.png", "--family", "wan", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["caption"] == "ohwx drawing 0"
+    assert facts["parts"][0]["bucket"]["frames"] == 1
+    assert facts["parts"][0]["latents"] == "missing"
+    assert run(["data", "show", str(messy), "mute.png"]) == 0
+    assert "is not trained: it has no caption file" in capsys.readouterr().out
+    assert run(["data", "show", str(messy), "s9.png"]) == 2
+    assert "Did you mean s" in capsys.readouterr().err
+    shutil.rmtree(messy.parent / "clips")
+    assert run(["data", "show", str(messy), "s0"]) == 0
