@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
-
 import typer
 
 from engine.config.language import say
@@ -15,11 +12,12 @@ from musubi_tui.cli.data_words import (
     FileArgument,
     JsonOption,
     exit_code,
+    opened_dataset,
     print_survey,
     tell_problems,
     total_line,
 )
-from musubi_tui.cli.output import narrate, print_json, print_line
+from musubi_tui.cli.output import print_json, print_line
 
 app = typer.Typer(
     rich_markup_mode="rich",
@@ -34,22 +32,23 @@ app = typer.Typer(
 @app.command(
     help=say(
         "Tell in plain words what is there, what will be trained, what will not, and why.\n\n"
-        "FILE is a dataset file or a preset. Only file headers are read, and nothing is written.\n\n"
+        "FILE is a dataset file or a preset. Only file headers are read, and nothing in the dataset is changed.\n\n"
         "  musubi-tui data scan dataset.toml --family wan\n\n"
         "Exit code 2 when training would not start: the same answer as `presets check`.",
         "何があり、何が学習され、何が学習されないか、その理由を平易に説明します。\n\n"
-        "FILE はデータセットファイルかプリセットです。ファイルのヘッダーだけを読み、何も書き込みません。\n\n"
+        "FILE はデータセットファイルかプリセットです。ファイルのヘッダーだけを読み、データセットには何も書き込みません。\n\n"
         "  musubi-tui data scan dataset.toml --family wan\n\n"
         "学習を開始できない場合の終了コードは 2 です (`presets check` と同じ判断)。",
     )
 )
 def scan(file: FileArgument, family: FamilyOption = None, as_json: JsonOption = False) -> int:
-    from engine.data import scan as scan_dataset
     from engine.data.survey import survey
+    from musubi_tui.datasets.opening import scan_index, scan_opened
 
-    opened = _opened(file, family)
-    found = scan_dataset(opened.config, opened.spec, opened.task, strict=False)
-    told = survey(opened.config, found)
+    opened = opened_dataset(file, family)
+    with scan_index() as index:
+        found = scan_opened(opened, index=index)
+        told = survey(opened.config, found, measure=index.clip_info)
     if as_json:
         print_json(told)
     else:
@@ -63,14 +62,14 @@ def scan(file: FileArgument, family: FamilyOption = None, as_json: JsonOption = 
     help=say(
         "Show which sizes the pictures and clips are trained at, and how many batches that gives.\n\n"
         "FILE is a dataset file ([bold]\\[general][/bold] and [bold]\\[\\[datasets]][/bold], TOML or JSON) or a preset. Only "
-        "file headers are read, and nothing is written.\n\n"
+        "file headers are read, and nothing in the dataset is changed.\n\n"
         "  musubi-tui data buckets dataset.toml --family wan\n\n"
         "  musubi-tui data buckets preset.toml --json\n\n"
         "Items count after num_repeats, files before. 'short' is the number of items in a last batch that is not full, 'larger' "
         "the files that are enlarged, 'cropped' the part of a picture that is cut away on average. Files that will not be "
         "trained are listed with the reason. Exit code 2 when training would not start: the same answer as `presets check`.",
         "画像とクリップがどの寸法で学習され、何バッチになるかを表示します。\n\n"
-        "FILE はデータセットファイル (TOML / JSON) かプリセットです。ファイルのヘッダーだけを読み、何も書き込みません。\n\n"
+        "FILE はデータセットファイル (TOML / JSON) かプリセットです。ファイルのヘッダーだけを読み、データセットには何も書き込みません。\n\n"
         "  musubi-tui data buckets dataset.toml --family wan\n\n"
         "  musubi-tui data buckets preset.toml --json\n\n"
         "items は num_repeats 適用後、files は適用前の数です。「端数」は満たない最後のバッチの件数、「拡大」は拡大されるファイル数、"
@@ -79,11 +78,12 @@ def scan(file: FileArgument, family: FamilyOption = None, as_json: JsonOption = 
     )
 )
 def buckets(file: FileArgument, family: FamilyOption = None, as_json: JsonOption = False) -> int:
-    from engine.data import scan as scan_dataset
     from engine.data.summary import bucket_summary
+    from musubi_tui.datasets.opening import scan_index, scan_opened
 
-    opened = _opened(file, family)
-    found = scan_dataset(opened.config, opened.spec, opened.task, strict=False)
+    opened = opened_dataset(file, family)
+    with scan_index() as index:
+        found = scan_opened(opened, index=index)
     summary = bucket_summary(opened.config, found)
     summary["total"]["steps_per_epoch"] = -(-summary["total"]["batches"] // opened.accumulation)
     if as_json:
@@ -99,12 +99,3 @@ def buckets(file: FileArgument, family: FamilyOption = None, as_json: JsonOption
 app.command("frames", help=data_frames.HELP)(data_frames.frames)
 app.command("doctor", help=data_doctor.HELP)(data_doctor.doctor)
 app.command("show", help=data_show.HELP)(data_show.show)
-
-
-def _opened(file: Annotated[Path, "dataset file or preset"], family: str | None) -> Any:
-    from musubi_tui.datasets.opening import open_dataset
-
-    opened = open_dataset(file, family)
-    if opened.note:
-        narrate(opened.note)
-    return opened

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.config.language import say
-from musubi_tui.cli.data_words import FamilyOption, FileArgument, JsonOption
+from musubi_tui.cli.data_words import FamilyOption, FileArgument, JsonOption, opened_dataset
 from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_json, print_line, print_problems, print_table
 
 if TYPE_CHECKING:
@@ -72,20 +72,18 @@ def doctor(
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    from engine.data import scan
     from engine.data.doctor import Examination
     from engine.data.findings import Questions
     from engine.data.tokens import ESTIMATE, open_counter
-    from musubi_tui.datasets.opening import open_dataset
+    from musubi_tui.datasets.opening import scan_index, scan_opened
 
-    opened = open_dataset(file, family)
-    if opened.note:
-        narrate(opened.note)
+    opened = opened_dataset(file, family)
     if undo:
         return _undo(opened, as_json)
     place = tokenizer or opened.tokenizer
     questions = Questions(trigger.strip(), ESTIMATE if place is None else open_counter(place), decode)
-    found = scan(opened.config, opened.spec, opened.task, strict=False)
+    with scan_index() as index:
+        found = scan_opened(opened, index=index)
     with Counting() as counting:
         diagnosis = Examination(opened.config, found, opened.spec, questions, counting.show).run()
     if fix:

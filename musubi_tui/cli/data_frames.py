@@ -10,7 +10,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from musubi_tui.cli.data_words import FamilyOption, JsonOption
+from musubi_tui.cli.data_words import FamilyOption, JsonOption, opened_dataset
 from musubi_tui.cli.output import OK, narrate, print_json, print_line
 
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ def timeline_lines(line: Timeline, cells: int) -> Iterator[str]:
 
 
 def _of_dataset(file: Path, family: str | None, wanted: str | None) -> tuple[list[Timeline], list[dict[str, str]]]:
-    from engine.data import scan
     from engine.data.summary import skipped_entry
-    from musubi_tui.datasets.opening import open_dataset
+    from musubi_tui.datasets.opening import scan_index, scan_opened
 
-    opened = open_dataset(file, family)
-    found = scan(opened.config, opened.spec, opened.task, strict=False)
+    opened = opened_dataset(file, family)
+    with scan_index() as index:
+        found = scan_opened(opened, index=index)
     videos: dict[Path, list[Item]] = {}
     for item in found.items:
         if item.kind == "clip" and not item.cached_only and _is(item.path, wanted):

@@ -13,7 +13,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from musubi_tui.cli.data_words import FamilyOption, FileArgument, JsonOption
+from musubi_tui.cli.data_words import FamilyOption, FileArgument, JsonOption, opened_dataset
 from musubi_tui.cli.output import OK, in_colour, narrate, print_json, print_line
 
 if TYPE_CHECKING:
@@ -43,14 +43,12 @@ def show(
     ] = 60,
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
-    from engine.data import scan
     from musubi_tui.datasets.item_facts import item_facts
-    from musubi_tui.datasets.opening import open_dataset
+    from musubi_tui.datasets.opening import scan_index, scan_opened
 
-    opened = open_dataset(file, family)
-    if opened.note:
-        narrate(opened.note)
-    found = scan(opened.config, opened.spec, opened.task, strict=False)
+    opened = opened_dataset(file, family)
+    with scan_index() as index:
+        found = scan_opened(opened, index=index)
     mine = [one for one in found.cached if is_called(one.path, item) or one.id == item]
     if not mine:
         return _left_out(opened, found, item, as_json)

@@ -13,6 +13,7 @@ from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_line, print_pr
 
 if TYPE_CHECKING:
     from engine.data import DatasetConfig, Scan
+    from musubi_tui.datasets.opening import OpenedDataset
 
 FileArgument = Annotated[
     Path,
@@ -41,6 +42,16 @@ _EXAMPLES = 3
 def exit_code(found: Scan) -> int:
     """0 when training could start with this dataset, 2 when it could not: what ``presets check`` says of it."""
     return WRONG_INPUT if found.errors or not found.items else OK
+
+
+def opened_dataset(file: Path, family: str | None) -> OpenedDataset:
+    """Open what was named, and tell how it was read. Raises ``UserError``."""
+    from musubi_tui.datasets.opening import open_dataset
+
+    opened = open_dataset(file, family)
+    if opened.note:
+        narrate(opened.note)
+    return opened
 
 
 def tell_problems(config: DatasetConfig, found: Scan) -> None:

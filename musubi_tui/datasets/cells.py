@@ -13,9 +13,9 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from engine.config.language import say
+from engine.data.clip_reading import VideoFrames
 from engine.data.items import Item
 from engine.data.media import UnreadableMedia, open_image, orientation
-from engine.data.pixels import read_frames
 from engine.data.resize import scaled_size
 
 _RAMP = " .:-=+*#%@"
@@ -120,7 +120,8 @@ def _picture(path: Path, width: int, height: int) -> Image.Image:
 
 
 def _first_frame(path: Path) -> Image.Image:
-    frame = next(iter(read_frames(path)), None)
+    with VideoFrames(path) as video:
+        frame = video.pixels(0)
     if frame is None:
         raise UnreadableMedia(say("no frame of it can be decoded.", "デコードできるフレームがありません。"))
     return Image.fromarray(frame.copy())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from engine.data import DatasetConfig, read_dataset_config
+from engine.data import DatasetConfig, Scan, read_dataset_config
 from engine.data.document import read_document
 from engine.families import FamilySpec, TaskSpec, family_names, get_family
+
+if TYPE_CHECKING:
+    from engine.data.index import ScanIndex
 
 _PRESET_KEYS = {
     "family",
@@ -58,6 +61,23 @@ def open_dataset(file: Path, family: str | None = None) -> OpenedDataset:
     base, note = _base_folder(file, document.content)
     config = read_dataset_config(file, base_dir=base, spec=spec)
     return OpenedDataset(file, config, spec, None if spec is None else spec.task(None), note=note)
+
+
+def scan_opened(
+    opened: OpenedDataset, *, index: ScanIndex | None = None, progress: Callable[[int, int], None] | None = None
+) -> Scan:
+    """Everything in it, what is broken included. With ``index`` files that did not change are not opened again."""
+    from engine.data import scan
+
+    return scan(opened.config, opened.spec, opened.task, strict=False, index=index, progress=progress)
+
+
+def scan_index() -> ScanIndex:
+    """What earlier scans read, kept in the home. Use it with ``with``."""
+    from engine.data.index import INDEX_FOLDER, ScanIndex
+    from musubi_tui.runs.home import find_home
+
+    return ScanIndex(find_home().path / INDEX_FOLDER)
 
 
 def require_known(name: str) -> FamilySpec:
