@@ -35,6 +35,8 @@ from engine.train.state import newest_state
 from engine.train.validation import ValidationSet
 from engine.workplace import Workplace
 
+_MOST_VALIDATIONS = 64  # of held-out items, where validation_items does not say how many
+
 
 def run_stages(job: Job, names: tuple[str, ...]) -> None:
     """Run the stages in order. What they raise is the run's end; the process frame turns it into state and exit code."""
@@ -66,24 +68,24 @@ def tiny(place: Workplace) -> None:
 def cache_latents(place: Workplace) -> None:
     """Encode pictures and clips that have no current latents."""
     spec = place.job.spec
-    folders = {f"cache_directory ({item.latent_cache.parent.name})": item.latent_cache.parent for item in place.items}
+    folders = {f"cache_directory ({item.latent_cache.parent.name})": item.latent_cache.parent for item in place.encoded}
     check_writable(folders)
-    missing = [item for item in place.items if not item.latent_cache.exists()]
-    check_space((item.latent_cache.parent, latent_cache_bytes(spec, *item.bucket)) for item in missing)
-    encode_latents(place.job, place.family_model, place.items, device=place.device)
+    missing = {item.latent_cache: item for item in place.encoded if not item.latent_cache.exists()}
+    check_space((path.parent, latent_cache_bytes(spec, *item.bucket)) for path, item in missing.items())
+    encode_latents(place.job, place.family_model, place.encoded, device=place.device)
 
 
 def cache_text(place: Workplace) -> None:
     """Encode captions that have no current embeddings."""
-    missing = {item.text_cache for item in place.items if not item.text_cache.exists()}
+    missing = {item.text_cache for item in place.encoded if not item.text_cache.exists()}
     check_space((path.parent, text_cache_bytes()) for path in missing)
-    encode_text(place.job, place.family_model, place.items, device=place.device)
+    encode_text(place.job, place.family_model, place.encoded, device=place.device)
 
 
 def train_lora(place: Workplace) -> None:
     """Train the adapter: from the newest complete state when there is one, else from the beginning."""
     job, config, device = place.job, place.config, place.device
-    problems = check_caches(place.items, job.spec)
+    problems = check_caches(place.encoded, job.spec)
     if problems:
         raise ConfigError(problems)
     set_seed(place.seed)
@@ -117,8 +119,9 @@ def train_lora(place: Workplace) -> None:
         job.warn("damaged_state", say(f"The state of step {promised} is damaged; the run goes on from step {found}.", f"ステップ {promised} の状態が壊れているため、ステップ {found} から再開します。"),
             say("Look at the disk that holds the run.", "run のあるディスクを確認してください。"))  # fmt: skip
     job.resumed_at(found)
-    count = config.validation.validation_items
-    validation = ValidationSet(place.items, count, seed=place.seed, load=load_batch) if count else None
+    measured = place.scan.held_out or place.items  # a training picture tells less, but something
+    count = config.validation.validation_items or min(_MOST_VALIDATIONS, len(place.scan.held_out))
+    validation = ValidationSet(measured, count, seed=place.seed, load=load_batch) if count else None
     set_seed((place.seed + 1) % 2**32)
     start = resume.position.batches if resume else 0
     with Loader(place.plan, start, pin=device.type == "cuda") as loader:

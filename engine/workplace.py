@@ -18,6 +18,8 @@ from engine.config.problems import ConfigError, MissingRequirement
 from engine.data import BatchPlan, DatasetConfig, Item, Scan, read_dataset_config, scan
 from engine.data.index import INDEX_FOLDER, ScanIndex
 from engine.data.provenance import caption_hash
+from engine.data.task_needs import unmet_needs
+from engine.data.variants import with_variants
 from engine.dtypes import DTYPES
 from engine.events.atomic import write_text_atomically
 from engine.families.family import FamilyModel
@@ -74,6 +76,9 @@ class Workplace:
         memory = self.job.run.path.parents[1] / INDEX_FOLDER
         with self.job.phase("scan") as progress, ScanIndex(memory) as index:
             found = scan(self.dataset, self.job.spec, self.job.task, progress=progress.update, index=index)
+        unmet = unmet_needs(self.dataset, found.cached, self.job.spec, self.job.task)
+        if unmet:
+            raise ConfigError(unmet)
         for warning in (*self.dataset.warnings, *found.warnings):
             self.job.warn(warning.code, _sentence(warning.location(), warning.message), warning.fix)
         if found.skipped:
@@ -85,13 +90,18 @@ class Workplace:
                     f"{len(found.skipped)} 個のファイルは学習されません: {shown}{more}"),
                 say("`musubi-tui data buckets` lists them all.", "`musubi-tui data buckets` で一覧できます。"),
             )  # fmt: skip
-        self._write_items(found.items)
+        self._write_items(found)
         return found
 
     @property
     def items(self) -> tuple[Item, ...]:
         """The items that are trained."""
         return self.scan.items
+
+    @cached_property
+    def encoded(self) -> tuple[Item, ...]:
+        """What is encoded: every caption and cut of the items that are trained, and of those held out."""
+        return tuple(with_variants(self.scan.cached))
 
     @cached_property
     def plan(self) -> BatchPlan:
@@ -120,17 +130,18 @@ class Workplace:
             )
         return path
 
-    def _write_items(self, items: tuple[Item, ...]) -> None:
+    def _write_items(self, found: Scan) -> None:
         lines = [
             json.dumps(
                 {
                     "id": item.id, "path": str(item.path), "kind": item.kind, "caption_sha256": caption_hash(item.caption),
                     "width": item.width, "height": item.height, "bucket": list(item.bucket), "start": item.start,
                     "repeats": item.repeats, "dataset": item.dataset,
+                    **({"held_out": True} if number >= len(found.items) else {}),
                 },
                 ensure_ascii=False,
             )
-            for item in items
+            for number, item in enumerate(found.cached)
         ]  # fmt: skip
         text = "\n".join(lines) + "\n"
         try:

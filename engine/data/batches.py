@@ -1,6 +1,6 @@
 """The order of training: which items stand in which batch of which epoch, as arithmetic on a seed.
 
-A batch holds items of one bucket of one dataset; the last one of a bucket may be short, nothing is dropped or mixed. Order
+A batch holds items of one bucket of one dataset with control pictures of the same sizes; the last one of a bucket may be short, nothing is dropped or mixed. Order
 comes from hashes of (seed, epoch, item id), not from a random generator's state: it does not depend on the file system, on
 workers or on the Python version, and step 100,000 is found without going through the steps before it.
 
@@ -18,8 +18,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from engine.data.items import Bucket, Item
+from engine.data.variants import drawn
 
 Batch = tuple[int, ...]
+Controls = tuple[tuple[int, int], ...]  # sizes of the control pictures: those of one batch are equal
+Shape = tuple[Bucket, Controls]
 
 
 class BatchPlan:
@@ -51,12 +54,21 @@ class BatchPlan:
         epoch, position = divmod(step, self.batches_per_epoch)
         return epoch + 1, position, self.epoch(epoch + 1)[position]
 
+    def take(self, step: int) -> tuple[int, int, tuple[Item, ...]]:
+        """As ``at``, with the items themselves, each in the words and the cut that are drawn for it here."""
+        epoch, position, indices = self.at(step)
+        items = []
+        for place, index in enumerate(indices):
+            item = self.items[index]
+            items.append(drawn(item, self._hash(epoch, "variant", f"{item.id}:{position}", place)))
+        return epoch, position, tuple(items)
+
     def _batch_size(self, members: Sequence[int]) -> int:
         return self.items[members[0]].batch_size
 
     def _exact_order(self, epoch: int) -> list[Batch]:
         batches: list[tuple[bytes, Batch]] = []
-        for (dataset, bucket), members in self._buckets.items():
+        for (dataset, bucket, controls), members in self._buckets.items():
             counts: dict[int, int] = {}
             keyed = []
             for index in members:
@@ -65,7 +77,8 @@ class BatchPlan:
             ordered = [index for _, index in sorted(keyed)]
             size = self._batch_size(members)
             for number, start in enumerate(range(0, len(ordered), size)):
-                key = self._hash(epoch, "batch", f"{dataset}:{'x'.join(map(str, bucket))}", number)
+                name = f"{dataset}:{'x'.join(map(str, bucket))}{_control_name(controls)}"
+                key = self._hash(epoch, "batch", name, number)
                 batches.append((key, tuple(ordered[start : start + size])))
         return [batch for _, batch in sorted(batches)]
 
@@ -79,8 +92,12 @@ class BatchPlan:
         """Musubi Tuner draws one number after seeding, adds the epoch, and seeds every dataset with the sum."""
         return random.Random(self.seed).randint(0, 2**31) + epoch
 
-    def _dataset_buckets(self, dataset: int) -> list[tuple[Bucket, list[int]]]:
-        return [(bucket, list(members)) for (owner, bucket), members in self._buckets.items() if owner == dataset]
+    def _dataset_buckets(self, dataset: int) -> list[tuple[Shape, list[int]]]:
+        return [
+            ((bucket, controls), list(members))
+            for (owner, bucket, controls), members in self._buckets.items()
+            if owner == dataset
+        ]
 
     def _musubi_order(self, epoch: int) -> list[Batch]:
         datasets = sorted({key[0] for key in self._buckets})
@@ -89,28 +106,33 @@ class BatchPlan:
             groups = self._dataset_buckets(dataset)
             size = self._batch_size(groups[0][1])
             generator = random.Random(self._dataset_seed(epoch))
-            by_bucket = dict(groups)
-            for bucket, number in _shuffle_dataset(groups, size, generator):
-                batches.append(tuple(by_bucket[bucket][number * size : (number + 1) * size]))
+            by_shape = dict(groups)
+            for shape, number in _shuffle_dataset(groups, size, generator):
+                batches.append(tuple(by_shape[shape][number * size : (number + 1) * size]))
         if len(datasets) > 1:
             random.Random(f"{self.seed} {epoch}").shuffle(batches)
         return batches
 
 
-def _group(items: Sequence[Item]) -> dict[tuple[int, Bucket], list[int]]:
-    groups: dict[tuple[int, Bucket], list[int]] = {}
+def _group(items: Sequence[Item]) -> dict[tuple[int, Bucket, Controls], list[int]]:
+    groups: dict[tuple[int, Bucket, Controls], list[int]] = {}
     for index, item in enumerate(items):
-        groups.setdefault((item.dataset, item.bucket), []).extend([index] * item.repeats)
+        controls = tuple(control.bucket for control in item.controls)
+        groups.setdefault((item.dataset, item.bucket, controls), []).extend([index] * item.repeats)
     return groups
 
 
+def _control_name(controls: Controls) -> str:
+    return "".join(f"+{width}x{height}" for width, height in controls)
+
+
 def _shuffle_dataset(
-    groups: list[tuple[Bucket, list[int]]], batch_size: int, generator: random.Random
-) -> list[tuple[Bucket, int]]:
+    groups: list[tuple[Shape, list[int]]], batch_size: int, generator: random.Random
+) -> list[tuple[Shape, int]]:
     """Musubi Tuner's shuffle: the items of each bucket in place, then the list of (bucket, batch number)."""
     indices = [
-        (bucket, number)
-        for bucket, members in sorted(groups, key=lambda group: group[0])
+        (shape, number)
+        for shape, members in sorted(groups, key=lambda group: group[0])
         for number in range(math.ceil(len(members) / batch_size))
     ]
     for _, members in groups:

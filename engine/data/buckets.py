@@ -19,8 +19,10 @@ def floor_to(value: int, step: int) -> int:
 
 
 @lru_cache
-def bucket_list(width: int, height: int, step: int) -> tuple[tuple[int, int], ...]:
-    """All (width, height) of about the area ``width * height``, ascending."""
+def bucket_list(
+    width: int, height: int, step: int, shortest: int = 0, longest: int | None = None
+) -> tuple[tuple[int, int], ...]:
+    """All (width, height) of about the area ``width * height``, ascending; only those with sides within the bounds."""
     area = width * height
     side = math.isqrt(area)
     sizes = set()
@@ -28,7 +30,8 @@ def bucket_list(width: int, height: int, step: int) -> tuple[tuple[int, int], ..
         if short:
             long = floor_to(area // short, step)
             sizes |= {(short, long), (long, short)}
-    return tuple(sorted(size for size in sizes if min(size)))
+    most = max(map(max, sizes), default=0) if longest is None else longest
+    return tuple(sorted(size for size in sizes if min(size) >= max(1, shortest) and max(size) <= most))
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,22 @@ class BucketRule:
     step: int
     enable_bucket: bool
     no_upscale: bool
+    shortest: int = 0
+    longest: int | None = None
 
     def choose(self, width: int, height: int) -> tuple[int, int]:
-        """The training size of a source of that size. A side can be 0 when ``no_upscale`` meets a source below the step."""
+        """The training size of a source of that size.
+
+        A side can be 0 when ``no_upscale`` meets a source below the step. A source whose own size is out of bounds takes the
+        nearest of the list.
+        """
         if not self.enable_bucket:
             return self.resolution
         if self.no_upscale and width * height <= self.resolution[0] * self.resolution[1]:
-            return floor_to(width, self.step), floor_to(height, self.step)
-        sizes, ratios = _by_ratio(*self.resolution, self.step)
+            own = floor_to(width, self.step), floor_to(height, self.step)
+            if min(own) >= self.shortest and (self.longest is None or max(own) <= self.longest):
+                return own
+        sizes, ratios = _by_ratio(*self.resolution, self.step, self.shortest, self.longest)
         wanted = width / height
         right = bisect_left(ratios, wanted)
         near = range(max(0, right - 1), min(len(ratios), right + 1))
@@ -54,8 +65,26 @@ class BucketRule:
         return sizes[bisect_left(ratios, ratios[nearest])]
 
 
+def control_size(width: int, height: int, resolution: tuple[int, int], step: int) -> tuple[int, int]:
+    """The size of about the area of ``resolution`` whose ratio is nearest to ``width / height``, for a control picture.
+
+    Five widths are tried around the exact one; the first wins where two are equally near.
+    """
+    area, ratio = resolution[0] * resolution[1], width / height
+    middle = floor_to(int(math.sqrt(area * ratio)), step)
+    tried = (middle + step * offset for offset in range(-2, 3))
+    sizes = [(side, floor_to(area // side, step)) for side in tried if side > 0]
+    sizes = [size for size in sizes if size[1]] or [
+        (floor_to(area // step, step) or step, step)
+    ]  # a mere line of pixels
+    return min(sizes, key=lambda size: abs(size[0] / size[1] - ratio))
+
+
 @lru_cache
-def _by_ratio(width: int, height: int, step: int) -> tuple[tuple[tuple[int, int], ...], tuple[float, ...]]:
+def _by_ratio(
+    width: int, height: int, step: int, shortest: int, longest: int | None
+) -> tuple[tuple[tuple[int, int], ...], tuple[float, ...]]:
     """The bucket list with its aspect ratios, ordered by ratio and then as in the list."""
-    ordered = sorted(bucket_list(width, height, step), key=lambda size: (size[0] / size[1], size))
+    listed = bucket_list(width, height, step, shortest, longest)
+    ordered = sorted(listed, key=lambda size: (size[0] / size[1], size))
     return tuple(ordered), tuple(size[0] / size[1] for size in ordered)

@@ -21,9 +21,11 @@ import numpy as np
 from engine.config.language import say
 from engine.data.frames import kept_frames
 from engine.data.items import Item
-from engine.data.media import UnreadableMedia
+from engine.data.media import UnreadableMedia, frame_files
+from engine.data.pictures import read_image
 from engine.data.resize import Pixels, resize_to_bucket
 
+Cut = tuple[tuple[float, float], bool]
 _WORTH_A_JUMP = 96  # frames; a jump costs reading the packets of the file once, and a few frames
 
 
@@ -36,16 +38,15 @@ def read_clips(
 ) -> Iterator[tuple[Item, Pixels]]:
     """(item, (F, H, W, 3) uint8) for the clips of one video, in the order of their last frames.
 
-    All items have one path, frame rate and bucket width and height. ``before(item)`` is called when a clip is opened; when
+    All items have one path, frame rate and bucket width and height; their cuts may differ. ``before(item)`` is called when a clip is opened; when
     ``go_on()`` is no longer true, ``Abandoned`` is raised. Raises ``UnreadableMedia``.
     """
     ordered = sorted(items, key=lambda item: (item.start, item.bucket.frames))
-    size = ordered[0].bucket[:2]
     last = max(item.start + item.bucket.frames for item in ordered)
     kept = list(islice(kept_frames(ordered[0].source_fps, ordered[0].target_fps), last))
     waiting, opened = list(ordered), list[Item]()
-    frames: dict[int, Pixels] = {}  # position -> resized frame
-    with VideoFrames(ordered[0].path) as video:
+    frames: dict[int, dict[Cut, Pixels]] = {}  # position -> the frame in every cut that is needed
+    with open_frames(ordered[0].path) as video:
         position = waiting[0].start
         while waiting or opened:
             while waiting and waiting[0].start <= position:
@@ -59,14 +60,68 @@ def read_clips(
             pixels = video.pixels(kept[position], go_on)
             if pixels is None:
                 raise UnreadableMedia(_ends_early(opened[0], position - opened[0].start))
-            frames[position] = resize_to_bucket(np.ascontiguousarray(pixels), size)
+            whole = np.ascontiguousarray(pixels)
+            frames[position] = {(item.crop, item.flip): fit(whole, item) for item in _one_per_cut(opened)}
             position += 1
             for item in [item for item in opened if item.start + item.bucket.frames == position]:
                 opened.remove(item)
-                yield item, np.stack([frames[number] for number in range(item.start, position)])
+                cut = (item.crop, item.flip)
+                yield item, np.stack([frames[number][cut] for number in range(item.start, position)])
             first = min((item.start for item in (*opened, *waiting)), default=position)
             for number in [number for number in frames if number < first]:
                 del frames[number]
+
+
+def fit(pixels: Pixels, item: Item) -> Pixels:
+    """(H, W, 3) -> the item's cut of it at bucket size."""
+    fitted = resize_to_bucket(pixels, item.bucket[:2], item.crop)
+    return np.ascontiguousarray(fitted[:, ::-1]) if item.flip else fitted
+
+
+def _one_per_cut(items: Sequence[Item]) -> Iterator[Item]:
+    yield from {(item.crop, item.flip): item for item in items}.values()
+
+
+def open_frames(path: Path) -> VideoFrames | FolderFrames:
+    """The frames of a video, or of a folder of pictures. Raises ``UnreadableMedia``."""
+    return FolderFrames(path) if path.is_dir() else VideoFrames(path)
+
+
+class FolderFrames:
+    """The frames of a folder of pictures, by name; all of the first one's shape."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ``UnreadableMedia``."""
+        try:
+            self._files = frame_files(path)
+        except OSError as error:
+            raise UnreadableMedia(_undecodable(error)) from error
+        self._size: tuple[int, int] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing stays open between two frames."""
+
+    def pixels(self, number: int, go_on: Callable[[], bool] = lambda: True) -> Pixels | None:
+        """As ``VideoFrames.pixels``."""
+        if number >= len(self._files):
+            return None
+        pixels = read_image(self._files[number])
+        size = (pixels.shape[1], pixels.shape[0])
+        self._size = self._size or size
+        if size != self._size:
+            name, wanted = self._files[number].name, self._size
+            raise UnreadableMedia(
+                say(
+                    f"its frame {name} is {size[0]}x{size[1]}, and the others are {wanted[0]}x{wanted[1]}.",
+                    f"フレーム {name} だけ {size[0]}x{size[1]} です (他は {wanted[0]}x{wanted[1]})。",
+                )
+            )
+        return pixels
 
 
 class VideoFrames:

@@ -22,9 +22,11 @@ class DatasetSpec:
     kind: Kind
     cache_directory: Path
     resolution: tuple[int, int] = (960, 544)
+    resolutions: tuple[tuple[int, int], ...] = ()  # all of them when there are several, ``resolution`` the first
     batch_size: int = 1
     num_repeats: int = 1
     caption_extension: str | None = None
+    caption_extensions: tuple[str, ...] = ()  # all of them, ``caption_extension`` the first
     enable_bucket: bool = False
     bucket_no_upscale: bool = False
     on_bad_item: Literal["stop", "skip"] = "stop"
@@ -46,6 +48,23 @@ class DatasetSpec:
     frame_sample: int = 1
     max_frames: int = 129
     source_fps: float | None = None
+    recursive: bool = False
+    min_bucket_size: int | None = None
+    max_bucket_size: int | None = None
+    trigger_word: str | None = None
+    caption_encoding: str | None = None
+    multiple_captions: bool = False
+    tag_shuffle: int = 0
+    keep_tags: int = 0
+    caption_dropout: float = 0.0
+    flip: bool = False
+    random_crop: int = 0
+    loss_weight: float = 1.0
+    is_reg: bool = False
+    mask_directory: Path | None = None
+    alpha_mask: bool = False
+    validation_split: int | float | None = None  # files, or a share of them
+    validation: bool = False
 
     @property
     def directory(self) -> Path | None:

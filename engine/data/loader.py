@@ -24,6 +24,7 @@ from engine.data.cache_files import batch_key
 from engine.data.items import Item
 
 Tensors = dict[str, torch.Tensor | list[torch.Tensor]]
+LOSS_WEIGHT = "loss_weight"  # (B,), in a batch only where a weight is not 1
 _WAIT_SECONDS = 0.2  # how long a blocked thread waits before it looks whether it shall end
 
 
@@ -39,6 +40,8 @@ class Batch:
 
 def load_batch(items: Sequence[Item]) -> Tensors:
     """Latent and text caches of ``items`` as one batch, on the CPU. Dense tensors gain a first axis of ``len(items)``.
+
+    Where a dataset weighs its items otherwise than 1, ``loss_weight`` (B,) says how.
 
     Raises ``UserError`` naming the file that is missing, damaged or does not fit the others.
     """
@@ -62,7 +65,10 @@ def load_batch(items: Sequence[Item]) -> Tensors:
                 rows.setdefault(key, []).append(tensor)
                 if varies:
                     ragged.add(key)
-    return {key: tensors if key in ragged else _stack(key, tensors, items) for key, tensors in rows.items()}
+    batch: Tensors = {key: row if key in ragged else _stack(key, row, items) for key, row in rows.items()}
+    if any(item.loss_weight != 1 for item in items):
+        batch[LOSS_WEIGHT] = torch.tensor([item.loss_weight for item in items])
+    return batch
 
 
 def _stack(key: str, tensors: list[torch.Tensor], items: Sequence[Item]) -> torch.Tensor:
@@ -127,8 +133,7 @@ class Loader:
     def _read(self, step: int) -> None:
         try:
             while not self._end.is_set():
-                epoch, position, indices = self._plan.at(step)
-                items = tuple(self._plan.items[index] for index in indices)
+                epoch, position, items = self._plan.take(step)
                 tensors = load_batch(items)
                 if self._pin:
                     tensors = _pinned(tensors)

@@ -5,6 +5,7 @@ Musubi Tuner ignores the orientation that cameras write into EXIF; here a photog
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,17 @@ class ClipInfo:
     height: int
     frames: int
     fps: float
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The pictures of a folder of frames, in the order they are shown: by name. Raises ``OSError``."""
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if os.path.splitext(entry.name)[1].lower() in IMAGE_EXTENSIONS and not entry.name.startswith(".")
+        ]
+    return [folder / name for name in sorted(names)]
 
 
 def open_image(path: Path) -> Image.Image:
@@ -82,6 +94,8 @@ def clip_info(path: Path) -> ClipInfo:
     One frame is decoded, because the rotation belongs to frames. Where the container does not count its frames, its packets
     are counted.
     """
+    if path.is_dir():
+        return _folder_info(path)
     try:
         if path.stat().st_size == 0:
             raise UnreadableMedia(say("the file is empty.", "ファイルが空です。"))
@@ -102,6 +116,18 @@ def clip_info(path: Path) -> ClipInfo:
         return ClipInfo(width, height, frames, fps)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise UnreadableMedia(_reason(error)) from error
+
+
+def _folder_info(folder: Path) -> ClipInfo:
+    """A folder of frames: as many as it holds pictures, of the first one's size, at no known rate."""
+    try:
+        frames = frame_files(folder)
+    except OSError as error:
+        raise UnreadableMedia(_reason(error)) from error
+    if not frames:
+        raise UnreadableMedia(say("the folder holds no pictures.", "フォルダに画像がありません。"))
+    width, height = image_size(frames[0])
+    return ClipInfo(width, height, len(frames), 0.0)
 
 
 def _count_packets(path: Path) -> int:

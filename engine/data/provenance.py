@@ -20,7 +20,8 @@ from typing import Any, Literal
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.data.cache_files import FORMAT_VERSION, CacheHeader, DamagedCache, latents_shape, read_header, stored_shapes
-from engine.data.items import Item
+from engine.data.items import CENTRE, Item
+from engine.data.media import frame_files
 from engine.families.family import FamilySpec, TaskSpec
 
 PROVENANCE_VERSION = "1"
@@ -99,17 +100,32 @@ def latent_settings(item: Item, encoding: Mapping[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {**encoding, "bucket": list(item.bucket), "resize": "lanczos-up area-down centre"}
     if item.kind == "clip":
         settings |= {"start": item.start, "source_fps": item.source_fps, "fps": item.target_fps}
+    if item.crop != CENTRE:
+        settings["crop"] = list(item.crop)
+    if item.flip:
+        settings["flip"] = True
     return settings
 
 
 def source_stamp(path: Path) -> dict[str, Any]:
-    """Size, time and hash of a source file."""
-    status = path.stat()
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": file_hash(path)}
+    """Size, time and hash of a source file; of a folder of frames: their sum, the newest, and that of all of them."""
+    size, mtime_ns = _size_and_time(path)
+    return {"size": size, "mtime_ns": mtime_ns, "sha256": file_hash(path)}
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    if not path.is_dir():
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns
+    frames = [file.stat() for file in frame_files(path)]
+    return sum(frame.st_size for frame in frames), max((frame.st_mtime_ns for frame in frames), default=0)
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a whole file."""
+    """SHA-256 of a whole file; of a folder of frames, of their names and hashes in order."""
+    if path.is_dir():
+        lines = (f"{file.name} {file_hash(file)}\n" for file in frame_files(path))
+        return hashlib.sha256("".join(lines).encode("utf-8", errors="surrogatepass")).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -239,10 +255,10 @@ def _foreign_latents(item: Item, header: CacheHeader) -> CacheState:
 def _changed_source(header: CacheHeader, path: Path) -> str:
     stamp = _parsed(header.metadata["mtui_source"])
     try:
-        status = path.stat()
-        if (stamp.get("size"), stamp.get("mtime_ns")) == (status.st_size, status.st_mtime_ns):
+        size, mtime_ns = _size_and_time(path)
+        if (stamp.get("size"), stamp.get("mtime_ns")) == (size, mtime_ns):
             return ""
-        if stamp.get("size") == status.st_size and stamp.get("sha256") == file_hash(path):
+        if stamp.get("size") == size and stamp.get("sha256") == file_hash(path):
             return ""
     except OSError as error:
         return say(f"the source cannot be read: {error.strerror}", f"元ファイルを読めない: {error.strerror}")

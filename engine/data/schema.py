@@ -1,42 +1,23 @@
-"""Every key of a dataset file, said once: name, type, default, where it may stand, what it does, and whether it is built.
+"""Every key of a dataset file, said once: name, type, default, where it may stand and what it does.
 
-Names, types and defaults are Musubi Tuner's, so that its dataset files are read as they are. A key that is known but not
-built yet is refused as soon as it would change what is learned, never ignored.
+Names, types and defaults are Musubi Tuner's, so that its dataset files are read as they are; ``own_keys`` holds what it lacks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from engine.data.key import DatasetKey
+from engine.data.own_keys import OWN_KEYS
 
-Scope = Literal["any", "image", "clip"]
-ValueType = Literal["int", "bool", "text", "path", "number", "size", "ints", "choice"]
-
-
-@dataclass(frozen=True)
-class DatasetKey:
-    """One key of ``[general]`` or ``[[datasets]]``. ``inactive`` values of an unbuilt key change nothing and are accepted."""
-
-    name: str
-    scope: Scope
-    type: ValueType
-    default: Any
-    help_en: str
-    help_ja: str
-    general: bool = False  # may also stand in [general]
-    minimum: float | None = None
-    choices: tuple[str, ...] = ()
-    built: bool = True
-
-
-KEYS: tuple[DatasetKey, ...] = (
+_MUSUBI: tuple[DatasetKey, ...] = (
     DatasetKey(
         "resolution",
         "any",
-        "size",
+        "sizes",
         (960, 544),
-        "Target area as [width, height] or one number for a square; the exact size when buckets are off.",
-        "目標の面積 [幅, 高さ]。数値ひとつなら正方形。バケットを使わない場合はそのままの寸法。",
+        "Target area as [width, height] or one number for a square; the exact size when buckets are off. A list of such pairs "
+        "trains every item at each of them.",
+        "目標の面積 [幅, 高さ]。数値ひとつなら正方形。バケットを使わない場合はそのままの寸法。"
+        "[幅, 高さ] の配列なら、各項目をすべての寸法で学習する。",
         general=True,
         minimum=16,
     ),
@@ -63,10 +44,12 @@ KEYS: tuple[DatasetKey, ...] = (
     DatasetKey(
         "caption_extension",
         "any",
-        "text",
+        "texts",
         None,
-        "Extension of the caption files, such as .txt; items without one are left out. Unset: empty captions.",
-        "キャプションファイルの拡張子 (.txt など)。ないものは学習されない。未設定なら空のキャプション。",
+        "Extension of the caption files, such as .txt; items without one are left out. Unset: empty captions. "
+        "A list takes a caption from each file that is there.",
+        "キャプションファイルの拡張子 (.txt など)。ないものは学習されない。未設定なら空のキャプション。"
+        "配列なら、あるファイルそれぞれから1つずつ取る。",
         general=True,
     ),
     DatasetKey(
@@ -86,16 +69,6 @@ KEYS: tuple[DatasetKey, ...] = (
         "Items smaller than the target area keep their own size.",
         "目標より小さいものは拡大しない。",
         general=True,
-    ),
-    DatasetKey(
-        "on_bad_item",
-        "any",
-        "choice",
-        "stop",
-        "What to do about files that cannot be read: stop before training with the full list, or skip them.",
-        "読めないファイルの扱い。学習前に一覧を出して止まるか、飛ばすか。",
-        general=True,
-        choices=("stop", "skip"),
     ),
     DatasetKey("image_directory", "image", "path", None, "Folder of pictures.", "画像のフォルダ。"),
     DatasetKey(
@@ -128,18 +101,16 @@ KEYS: tuple[DatasetKey, ...] = (
         "any",
         "path",
         None,
-        "Control pictures or videos that belong to the items.",
-        "項目に対応する制御画像・動画のフォルダ。",
-        built=False,
+        "Folder of what the model is given beside the caption: pictures name.png or name_0.png, name_1.png …, or videos.",
+        "キャプションのほかにモデルへ渡すもののフォルダ。画像 name.png または name_0.png, name_1.png …、もしくは動画。",
     ),
     DatasetKey(
         "multiple_target",
         "image",
         "bool",
         False,
-        "Several target pictures per item.",
-        "1項目に複数の目標画像。",
-        built=False,
+        "Several target pictures per item: name.png with its caption, and name_0.png, name_1.png … beside it.",
+        "1項目に複数の目標画像。キャプションのある name.png と、隣の name_0.png, name_1.png …。",
     ),
     DatasetKey(
         "fp_latent_window_size",
@@ -149,7 +120,6 @@ KEYS: tuple[DatasetKey, ...] = (
         "Latent frames per section in FramePack training.",
         "FramePackの1区間の潜在フレーム数。",
         minimum=1,
-        built=False,
     ),
     DatasetKey(
         "fp_1f_clean_indices",
@@ -158,7 +128,6 @@ KEYS: tuple[DatasetKey, ...] = (
         None,
         "Temporal indices of the control pictures in one-frame training.",
         "1フレーム学習での制御画像の時間位置。",
-        built=False,
     ),
     DatasetKey(
         "fp_1f_target_index",
@@ -167,7 +136,6 @@ KEYS: tuple[DatasetKey, ...] = (
         None,
         "Temporal index of the target in one-frame training.",
         "1フレーム学習での目標の時間位置。",
-        built=False,
     ),
     DatasetKey(
         "fp_1f_no_post",
@@ -176,26 +144,23 @@ KEYS: tuple[DatasetKey, ...] = (
         False,
         "One-frame training without the trailing zero latent.",
         "1フレーム学習で末尾のゼロ潜在を付けない。",
-        built=False,
     ),
     DatasetKey(
         "no_resize_control",
         "image",
         "bool",
         False,
-        "Control pictures keep their size.",
-        "制御画像の寸法を変えない。",
-        built=False,
+        "Control pictures keep their size, rounded down to the step.",
+        "制御画像の寸法を変えない (刻みに切り下げる)。",
     ),
     DatasetKey(
         "control_resolution",
         "image",
         "size",
         None,
-        "Target area of the control pictures.",
-        "制御画像の目標の面積。",
+        "Target area of the control pictures; with no_resize_control only larger ones are made smaller.",
+        "制御画像の目標の面積。no_resize_control と併用すると、大きいものだけを縮める。",
         minimum=16,
-        built=False,
     ),
     DatasetKey(
         "target_frames",
@@ -252,12 +217,32 @@ KEYS: tuple[DatasetKey, ...] = (
     ),
 )
 
+KEYS = (*_MUSUBI, *OWN_KEYS)
 BY_NAME = {key.name: key for key in KEYS}
 
 ALIASES = {
     "flux_kontext_no_resize_control": "no_resize_control",
     "qwen_image_edit_no_resize_control": "no_resize_control",
     "qwen_image_edit_control_resolution": "control_resolution",
+}
+
+# What other trainers call the same thing: named in the complaint, never read.
+ELSEWHERE = {
+    "shuffle_caption": "tag_shuffle",
+    "caption_dropout_rate": "caption_dropout",
+    "keep_tokens": "keep_tags",
+    "class_tokens": "trigger_word",
+    "flip_aug": "flip",
+    "min_bucket_reso": "min_bucket_size",
+    "max_bucket_reso": "max_bucket_size",
+    "recursive_scan": "recursive",
+    "enable_wildcard": "multiple_captions",
+    "conditioning_data_dir": "control_directory",
+    "image_dir": "image_directory",
+    "video_dir": "video_directory",
+    "folder_path": "image_directory",
+    "caption_ext": "caption_extension",
+    "repeats": "num_repeats",
 }
 
 # Keys that only one way of cutting clips reads: with another one they have no effect, and that is said.

@@ -1,159 +1,247 @@
-"""Find what the user pointed at: the pictures or videos of a folder or list, each with its caption, in sorted order.
+"""Find what the user pointed at: the pictures or videos of a folder, each with its captions, in sorted order.
 
-Nothing disappears: a file that cannot be used becomes a ``Skipped`` with its reason.
+Nothing disappears: a file that cannot be used becomes a ``Skipped`` with its reason. Lists are read by ``lists``; what belongs to
+an item by its name alone (controls, further targets, masks) is found by ``companions``.
 """
 
 from __future__ import annotations
 
-import codecs
-import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import Problem
+from engine.data.captions import WrongCaption, read_caption
+from engine.data.companions import base_and_number, pictures_by_name, split_targets, videos_by_name
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Skipped
-from engine.data.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from engine.data.listing import CaptionNotices, Listing, Source, finish_captions, tell_empty
+from engine.data.lists import is_unicode, list_jsonl
+from engine.data.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, frame_files
 
 _OTHER_PICTURES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".jfif", ".jp2", ".psd", ".svg", ".exr", ".dng", ".raw")
-_OTHER_BOMS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file with its caption, not opened yet."""
-
-    path: Path
-    caption: str
-
-
-@dataclass
-class Listing:
-    """What one dataset's folder or list holds. ``missing``: there is no such folder or list."""
-
-    sources: list[Source] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
-    missing: bool = False
-    subfolders: int = 0
-
-
-class WrongCaption(Exception):
-    """A caption file that is not text; the reason is the text."""
 
 
 def list_sources(dataset: DatasetSpec) -> Listing:
     """Everything the dataset's source holds, sorted by name."""
     listing = Listing()
     if dataset.jsonl is not None:
-        _list_jsonl(dataset, dataset.jsonl, listing)
+        list_jsonl(dataset, dataset.jsonl, listing)
     elif dataset.directory is not None:
-        _list_folder(dataset, dataset.directory, listing)
-    empty = [source.path for source in listing.sources if not source.caption]
-    if empty and (dataset.caption_extension is not None or dataset.jsonl is not None):
-        message = say(
-            f"{len(empty)} captions are empty, such as that of {empty[0].name}.",
-            f"空のキャプションが {len(empty)} 件あります ({empty[0].name} など)。",
-        )
-        listing.warnings.append(Problem("empty_caption", message, file=str(empty[0]), severity="warning"))
+        _Folder(dataset, dataset.directory, listing).read()
+    tell_empty(dataset, listing)
     return listing
 
 
-def read_caption(path: Path) -> tuple[str, bool]:
-    """(caption without outer whitespace, whether a byte-order mark was left out).
+class _Folder:
+    """One folder on its way to a listing."""
 
-    Raises ``WrongCaption`` when it is not UTF-8 (nor UTF-16 with a byte-order mark), ``OSError`` when it cannot be read.
-    """
-    data = path.read_bytes()
-    if data.startswith(codecs.BOM_UTF8):
-        encoding, marked = "utf-8-sig", True
-    else:
-        encoding, marked = next(((name, True) for mark, name in _OTHER_BOMS if data.startswith(mark)), ("utf-8", False))
-    try:
-        return data.decode(encoding).strip(), marked
-    except UnicodeDecodeError as error:
-        raise WrongCaption(
-            say(
-                f"the caption {path.name} is not UTF-8 (byte {error.start + 1} is 0x{data[error.start]:02x}). Save it as UTF-8.",
-                f"キャプション {path.name} がUTF-8ではありません ({error.start + 1}バイト目)。UTF-8で保存してください。",
-            )
-        ) from error
+    def __init__(self, dataset: DatasetSpec, folder: Path, listing: Listing) -> None:
+        self.dataset = dataset
+        self.folder = folder
+        self.listing = listing
+        self.notices = CaptionNotices()
+        images = dataset.kind == "image"
+        self.wanted = IMAGE_EXTENSIONS if images else VIDEO_EXTENSIONS
+        self.others = (*(VIDEO_EXTENSIONS if images else IMAGE_EXTENSIONS), *_OTHER_PICTURES)
 
+    def read(self) -> None:
+        entries = self._entries()
+        if entries is None:
+            return
+        found = [(name, path) for name, path, folder in entries if self._is_wanted(name, path, folder)]
+        extras = self._further_targets(found)
+        for name, path in found:
+            if name not in extras:
+                self._add(Source(path, (), name))
+        self._attach_targets(extras, dict(found))
+        self.listing.warnings += self.notices.warnings()
+        if self.dataset.control_directory is not None:
+            self._attach_controls(self.dataset.control_directory)
+        if self.dataset.mask_directory is not None:
+            self._attach_masks(self.dataset.mask_directory)
 
-# -- folders
+    def _entries(self) -> list[tuple[str, Path, bool]] | None:
+        """(name, path, is a folder of frames) of all there is, sorted; None when the folder is missing or cannot be read."""
+        found: list[tuple[str, Path, bool]] = []
+        try:
+            self._walk(self.folder, "", {os.path.realpath(self.folder)}, found)
+        except (FileNotFoundError, NotADirectoryError):
+            self.listing.missing = True
+            return None
+        except OSError as error:
+            reason = say(f"the folder cannot be read: {error.strerror}.", f"フォルダを読めません: {error.strerror}")
+            self._skip(self.folder, "unreadable_folder", reason, broken=True)
+            return None
+        return found
 
+    def _walk(self, folder: Path, prefix: str, seen: set[str], found: list[tuple[str, Path, bool]]) -> None:
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+        for entry in entries:
+            path = folder / entry.name
+            if not _is_folder(entry):
+                found.append((prefix + os.path.splitext(entry.name)[0], path, False))
+            elif self._is_clip(path):
+                found.append((prefix + entry.name, path, True))
+            elif not self.dataset.recursive or entry.name.startswith("."):
+                self.listing.subfolders += 1
+            elif (real := os.path.realpath(path)) not in seen:  # a link back up would never end
+                try:
+                    self._walk(path, f"{prefix}{entry.name}/", seen | {real}, found)
+                except OSError as error:
+                    reason = say(
+                        f"the folder cannot be read: {error.strerror}.", f"フォルダを読めません: {error.strerror}"
+                    )
+                    self._skip(path, "unreadable_folder", reason, broken=True)
 
-def _list_folder(dataset: DatasetSpec, folder: Path, listing: Listing) -> None:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        listing.missing = True
-        return
-    except OSError as error:
-        reason = say(f"the folder cannot be read: {error.strerror}.", f"フォルダを読めません: {error.strerror}")
-        listing.skipped.append(Skipped(folder, "unreadable_folder", reason, dataset.index, broken=True))
-        return
-    wanted, others = (
-        (IMAGE_EXTENSIONS, (*VIDEO_EXTENSIONS, *_OTHER_PICTURES))
-        if dataset.kind == "image"
-        else (VIDEO_EXTENSIONS, (*IMAGE_EXTENSIONS, *_OTHER_PICTURES))
-    )
-    marked = []
-    for entry in entries:
-        path, extension = folder / entry.name, os.path.splitext(entry.name)[1].lower()
-        if _is_folder(entry):
-            listing.subfolders += 1
-        elif extension in others:
-            listing.skipped.append(Skipped(path, "unsupported_type", _unsupported(dataset, extension), dataset.index))
-        elif extension in wanted and entry.name.startswith("."):
-            reason = say("hidden files are not trained.", "隠しファイルは使われません。")
-            listing.skipped.append(Skipped(path, "hidden_file", reason, dataset.index))
-        elif extension in wanted and not _is_unicode(entry.name):
+    def _is_clip(self, folder: Path) -> bool:
+        """A folder of frames is a clip when its caption stands beside it."""
+        if self.dataset.kind != "clip" or folder.name.startswith(".") or folder.suffix.lower() in self.wanted:
+            return False
+        return any(path.is_file() for path in self._caption_paths(folder)) and bool(frame_files(folder))
+
+    def _is_wanted(self, name: str, path: Path, is_folder: bool) -> bool:
+        extension = path.suffix.lower()
+        if extension in self.others and not is_folder:
+            self._skip(path, "unsupported_type", _unsupported(self.dataset, extension))
+        elif extension not in self.wanted and not is_folder:
+            return False
+        elif path.name.startswith("."):
+            self._skip(path, "hidden_file", say("hidden files are not trained.", "隠しファイルは使われません。"))
+        elif not is_unicode(name):
             reason = say("its name is not UTF-8; rename it.", "ファイル名がUTF-8ではありません。名前を変えてください。")
-            listing.skipped.append(Skipped(path, "name_not_utf8", reason, dataset.index, broken=True))
-        elif extension in wanted and _add_captioned(dataset, path, listing):
-            marked.append(path)
-    if marked:
-        message = say(
-            f"{len(marked)} captions begin with a byte-order mark; it is left out.",
-            f"BOM付きのキャプションが {len(marked)} 件あります。BOMは無視します。",
-        )
-        listing.warnings.append(Problem("byte_order_mark", message, file=str(marked[0]), severity="warning"))
-
-
-def _add_captioned(dataset: DatasetSpec, path: Path, listing: Listing) -> bool:
-    """Add the file with its caption, or say why not; true when a byte-order mark was left out."""
-    if dataset.caption_extension is None:
-        listing.sources.append(Source(path, ""))
+            self._skip(path, "name_not_utf8", reason, broken=True)
+        else:
+            return True
         return False
-    caption_path = path.with_name(path.stem + dataset.caption_extension)
-    try:
-        caption, marked = read_caption(caption_path)
-    except FileNotFoundError:
-        reason = say(f"it has no caption file {caption_path.name}.", f"キャプション {caption_path.name} がありません。")
-        listing.skipped.append(Skipped(path, "missing_caption", reason, dataset.index))
-    except WrongCaption as error:
-        listing.skipped.append(Skipped(path, "caption_not_utf8", str(error), dataset.index, broken=True))
-    except OSError as error:
-        reason = say(f"its caption cannot be read: {error.strerror}.", f"キャプションを読めません: {error.strerror}")
-        listing.skipped.append(Skipped(path, "unreadable_caption", reason, dataset.index, broken=True))
-    else:
-        listing.sources.append(Source(path, caption))
-        return marked
-    return False
 
+    # -- captions
 
-def _is_unicode(text: str) -> bool:
-    """Whether the text can be written as UTF-8: file names of another encoding and halves of characters cannot."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    def _extensions(self) -> tuple[str, ...]:
+        one = self.dataset.caption_extension
+        return self.dataset.caption_extensions or (() if one is None else (one,))
+
+    def _caption_paths(self, path: Path) -> list[Path]:
+        is_folder = self.dataset.kind == "clip" and path.suffix.lower() not in self.wanted
+        stem = path.name if is_folder else path.stem
+        return [path.with_name(stem + extension) for extension in self._extensions()]
+
+    def _add(self, source: Source) -> None:
+        """Add the source with its captions, or say why not."""
+        extensions = self._extensions()
+        if not extensions:
+            self.listing.sources.append(finish_captions(self.dataset, source, ("",)))
+            return
+        written, first_reason = [], ""
+        for caption_path in self._caption_paths(source.path):
+            try:
+                caption = read_caption(caption_path, self.dataset.caption_encoding)
+            except FileNotFoundError:
+                first_reason = first_reason or say(
+                    f"it has no caption file {caption_path.name}.", f"キャプション {caption_path.name} がありません。"
+                )
+            except WrongCaption as error:
+                self._skip(source.path, "caption_not_utf8", str(error), broken=True)
+                return
+            except OSError as error:
+                reason = say(
+                    f"its caption cannot be read: {error.strerror}.", f"キャプションを読めません: {error.strerror}"
+                )
+                self._skip(source.path, "unreadable_caption", reason, broken=True)
+                return
+            else:
+                self.notices.note(caption_path, caption)
+                written.append(caption.text)
+        if written:
+            self.listing.sources.append(finish_captions(self.dataset, source, tuple(written)))
+        else:
+            self._skip(source.path, "missing_caption", first_reason)
+
+    # -- companions
+
+    def _further_targets(self, found: list[tuple[str, Path]]) -> dict[str, str]:
+        if not self.dataset.multiple_target:
+            return {}
+        captioned = {name for name, path in found if any(file.is_file() for file in self._caption_paths(path))}
+        return split_targets((name for name, _ in found), captioned)
+
+    def _attach_targets(self, extras: dict[str, str], paths: dict[str, Path]) -> None:
+        """Give each item its further targets; all items must have equally many."""
+        if not self.dataset.multiple_target:
+            return
+        of: dict[str, list[str]] = {}
+        for extra, base in extras.items():
+            of.setdefault(base, []).append(extra)
+        counts = Counter(len(of.get(source.name, ())) for source in self.listing.sources)
+        usual = counts.most_common(1)[0][0] if counts else 0
+        sources = []
+        for source in self.listing.sources:
+            own = sorted(of.get(source.name, ()), key=lambda name: (base_and_number(name) or (name, 0))[1])
+            if len(own) != usual:
+                reason = say(
+                    f"it has {len(own)} further targets, and most items have {usual}.",
+                    f"追加の目標画像が {len(own)} 枚で、他の項目 ({usual} 枚) と違います。",
+                )
+                self._skip(source.path, "target_count", reason, broken=True)
+                continue
+            sources.append(replace(source, targets=tuple(paths[name] for name in own)))
+        self.listing.sources = sources
+
+    def _attach_controls(self, folder: Path) -> None:
+        sources = self.listing.sources
+        try:
+            if self.dataset.kind == "image":
+                found, unused = pictures_by_name(folder, [source.name for source in sources])
+            else:
+                videos, unused = videos_by_name(folder, {source.name: source.path.name for source in sources})
+                found = {name: (path,) for name, path in videos.items()}
+        except OSError as error:
+            reason = say(
+                f"the control folder {folder} cannot be read: {error.strerror}.",
+                f"制御画像のフォルダ {folder} を読めません: {error.strerror}",
+            )
+            self._skip(folder, "unreadable_folder", reason, broken=True)
+            return
+        self.listing.sources = []
+        for source in sources:
+            if source.name in found:
+                self.listing.sources.append(replace(source, controls=found[source.name]))
+            else:
+                what = say("picture", "画像") if self.dataset.kind == "image" else say("video", "動画")
+                reason = say(f"it has no control {what} in {folder}.", f"{folder} に対応する制御{what}がありません。")
+                self._skip(source.path, "missing_control", reason, broken=True)
+        if unused:
+            message = say(
+                f"{len(unused)} files in {folder} belong to no item, such as {unused[0].name}.",
+                f"{folder} の {len(unused)} 個のファイルはどの項目にも対応しません ({unused[0].name} など)。",
+            )
+            self.listing.warnings.append(Problem("unused_controls", message, file=str(unused[0]), severity="warning"))
+
+    def _attach_masks(self, folder: Path) -> None:
+        sources = self.listing.sources
+        try:
+            found, _ = pictures_by_name(folder, [source.name for source in sources])
+        except OSError as error:
+            reason = say(
+                f"the mask folder {folder} cannot be read: {error.strerror}.",
+                f"マスクのフォルダ {folder} を読めません: {error.strerror}",
+            )
+            self._skip(folder, "unreadable_folder", reason, broken=True)
+            return
+        self.listing.sources = []
+        for source in sources:
+            masks = [path for path in found.get(source.name, ()) if path.stem == Path(source.name).name]
+            if masks:
+                self.listing.sources.append(replace(source, mask=masks[0]))
+            else:
+                reason = say(f"it has no mask in {folder}.", f"{folder} に対応するマスクがありません。")
+                self._skip(source.path, "missing_mask", reason, broken=True)
+
+    def _skip(self, path: Path, code: str, reason: str, *, broken: bool = False) -> None:
+        self.listing.skipped.append(Skipped(path, code, reason, self.dataset.index, broken))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -172,70 +260,3 @@ def _unsupported(dataset: DatasetSpec, extension: str) -> str:
         f"{extension} is not a picture type that is trained; convert it to png or jpg.",
         f"{extension} は使えません。png か jpg に変換してください。",
     )
-
-
-# -- lists
-
-
-def _list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        listing.missing = True
-        return
-    except OSError as error:
-        reason = say(f"the list cannot be read: {error.strerror}.", f"リストを読めません: {error.strerror}")
-        listing.skipped.append(Skipped(path, "unreadable_list", reason, dataset.index, broken=True))
-        return
-    seen: dict[Path, str] = {}
-    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        for source in _read_record(dataset, path, number, line, listing):
-            if seen.get(source.path) == source.caption:
-                reason = say(f"line {number} lists it again.", f"{number}行目で重複しています。")
-                listing.skipped.append(Skipped(source.path, "duplicate", reason, dataset.index))
-                continue
-            seen.setdefault(source.path, source.caption)
-            listing.sources.append(source)
-    listing.sources.sort(key=lambda source: str(source.path))
-
-
-def _read_record(dataset: DatasetSpec, jsonl: Path, number: int, line: bytes, listing: Listing) -> Iterator[Source]:
-    def broken(code: str, en: str, ja: str, path: Path = jsonl) -> None:
-        reason = say(f"line {number}: {en}", f"{number}行目: {ja}")
-        listing.skipped.append(Skipped(path, code, reason, dataset.index, broken=True))
-
-    try:
-        record: Any = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError:
-        return broken("list_not_utf8", "it is not UTF-8.", "UTF-8ではありません。")
-    except (ValueError, RecursionError) as error:
-        text = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        return broken("bad_line", f"it is not JSON ({text}).", f"JSONではありません ({text})。")
-    key = "image_path" if dataset.kind == "image" else "video_path"
-    if not isinstance(record, dict):
-        return broken("bad_line", "it is not an object in braces.", "{ } で囲んだオブジェクトではありません。")
-    unbuilt = [name for name in record if name.startswith(("control_path", "image_path_"))]
-    if unbuilt:
-        return broken("not_built_yet", f"{unbuilt[0]} is not built yet.", f"{unbuilt[0]} は未実装です。")
-    if not isinstance(record.get(key), str) or not record[key] or "\0" in record[key] or not _is_unicode(record[key]):
-        return broken("bad_line", f"it has no {key}.", f"{key} がありません。")
-    path = _locate(jsonl, record[key])
-    caption = record.get("caption")
-    if caption is None:
-        reason = say(f"line {number} has no caption.", f"{number}行目に caption がありません。")
-        listing.skipped.append(Skipped(path, "missing_caption", reason, dataset.index))
-    elif not isinstance(caption, str) or not _is_unicode(caption):
-        broken("bad_line", "caption is not a text.", "caption が文字列ではありません。")
-    elif path.is_dir():
-        broken("not_built_yet", "folders of frames are not built yet.", "フレームのフォルダは未実装です。", path)
-    else:
-        yield Source(path, caption.strip())
-
-
-def _locate(jsonl: Path, written: str) -> Path:
-    """Relative paths count from the list's folder; where nothing is there, from the working directory as in Musubi Tuner."""
-    path = Path(written)
-    beside = jsonl.parent / path
-    return beside if path.is_absolute() or beside.exists() else path.absolute() if path.exists() else beside

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
-from engine.data.schema import DatasetKey
+from engine.data.key import DatasetKey
 
 
 class WrongValue(Exception):
@@ -31,12 +31,16 @@ def typed_value(key: DatasetKey, value: Any, base_dir: Path) -> Any:
             if not isinstance(value, str):
                 raise _wrong(key, value, say("a text in quotes", "引用符で囲んだ文字列"))
             return value
+        case "texts":
+            return _texts(key, value)
         case "path":
             return _path(key, value, base_dir)
-        case "number":
+        case "number" | "share" | "count or share":
             return _number(key, value)
         case "size":
             return _size(key, value)
+        case "sizes":
+            return _sizes(key, value)
         case "ints":
             if not isinstance(value, list) or not value:
                 raise _wrong(key, value, say("a list of whole numbers, such as [1, 25]", "整数の配列 ([1, 25] など)"))
@@ -50,18 +54,46 @@ def typed_value(key: DatasetKey, value: Any, base_dir: Path) -> Any:
 def _whole(key: DatasetKey, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _wrong(key, value, say("a whole number", "整数"))
-    if (key.minimum is not None and value < key.minimum) or abs(value) >= 2**31:
-        least = "" if key.minimum is None else say(f" of at least {key.minimum:g}", f" ({key.minimum:g} 以上)")
-        raise WrongValue("bad_value", _sentence(key, value, say("a whole number", "整数") + least))
+    least, most = key.minimum, 2**31 - 1 if key.maximum is None else key.maximum
+    if (least is not None and value < least) or not -(2**31) < value <= most:
+        bounds = "" if least is None else say(f" of at least {least:g}", f" ({least:g} 以上)")
+        if key.maximum is not None:
+            bounds = say(f" from {least or 0:g} to {most:g}", f" ({least or 0:g}~{most:g})")
+        raise WrongValue("bad_value", _sentence(key, value, say("a whole number", "整数") + bounds))
     return value
 
 
-def _number(key: DatasetKey, value: Any) -> float:
+def _number(key: DatasetKey, value: Any) -> float | int:
+    """A number above 0; a share may be 0 and not above 1; a count or share is a whole number or a share between 0 and 1."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(key, value, say("a number", "数値"))
-    if not 0 < value < 1e6 or not math.isfinite(value):
-        raise WrongValue("bad_value", _sentence(key, value, say("a number above 0", "0より大きい数値")))
-    return float(value)
+    match key.type:
+        case "share":
+            fits, expected = 0 <= value <= 1, say("a number from 0 to 1", "0~1の数値")
+        case "count or share":
+            fits = 1 <= value < 2**31 if isinstance(value, int) else 0 < value < 1
+            expected = say("a whole number of files, or a share between 0 and 1", "ファイル数 (整数) か割合 (0と1の間)")
+        case _:
+            fits, expected = 0 < value < 1e6, say("a number above 0", "0より大きい数値")
+    if not fits or not math.isfinite(value):
+        raise WrongValue("bad_value", _sentence(key, value, expected))
+    return value if key.type == "count or share" else float(value)
+
+
+def _texts(key: DatasetKey, value: Any) -> tuple[str, ...]:
+    texts = value if isinstance(value, list) else [value]
+    if not texts or any(not isinstance(text, str) for text in texts):
+        raise _wrong(key, value, say("a text in quotes, or a list of such", "引用符で囲んだ文字列、またはその配列"))
+    if any(not text.strip(". ") or "/" in text or "\0" in text for text in texts):
+        raise WrongValue("bad_value", _sentence(key, value, say("an ending such as .txt", ".txt のような拡張子")))
+    return tuple(dict.fromkeys(texts))
+
+
+def _sizes(key: DatasetKey, value: Any) -> tuple[int, int] | tuple[tuple[int, int], ...]:
+    """One size, or the list of all of them when the value is a list of pairs."""
+    if isinstance(value, list) and value and all(isinstance(part, list) for part in value):
+        return tuple(dict.fromkeys(_size(key, part) for part in value))
+    return _size(key, value)
 
 
 def _size(key: DatasetKey, value: Any) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from engine.data.loader import LOSS_WEIGHT
 from engine.families.family import FamilyModel
 from engine.train.timesteps import Timesteps, TimestepSettings, draw_timesteps
 
@@ -87,9 +88,9 @@ def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def conditions_on(tensors: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Everything of a batch but the latents, on the device, without waiting. Lists hold one tensor per item."""
+    """Everything of a batch that the model is given beside the latents, on the device, without waiting. Lists hold one tensor per item."""
     return {
         name: [on_device(entry, device) for entry in value] if isinstance(value, list) else on_device(value, device)
         for name, value in tensors.items()
-        if name != "latents"
+        if name not in ("latents", LOSS_WEIGHT)
     }

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from engine.data.loader import LOSS_WEIGHT
 from engine.networks.lora import LoraNetwork
 from engine.train.meter import PartClock
 from engine.train.objective import Objective, conditions_on, on_device
@@ -50,7 +51,8 @@ class TrainStep:
         drawn = self.objective.draw(latents)
         noisy = self.objective.mix(latents, noise, drawn.t)
         prediction = self.objective.predict(self.transformer, noisy, drawn.model, conditions)
-        loss = self.objective.loss(prediction, self.objective.target(latents, noise), drawn.weight)
+        weight = combined(drawn.weight, batch.get(LOSS_WEIGHT))
+        loss = self.objective.loss(prediction, self.objective.target(latents, noise), weight)
 
         self.clock.mark("forward")
         self.scaler.scale(loss * share).backward()
@@ -83,6 +85,13 @@ class TrainStep:
         if self.max_grad_norm:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm, norm)
         return norm
+
+
+def combined(of_level: torch.Tensor | None, of_item: torch.Tensor | None) -> torch.Tensor | None:
+    """The weight (B,) of each item from that of its noise level and that of its dataset; None where both are 1."""
+    if of_level is None or of_item is None:
+        return of_item if of_level is None else of_level
+    return of_level * on_device(of_item, of_level.device)
 
 
 def checkpoint_blocks(transformer: nn.Module, network: LoraNetwork) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.data import DatasetSpec
-from engine.data.sources import WrongCaption, read_caption
+from engine.data.captions import WrongCaption, read_caption
 from engine.events.atomic import write_bytes_atomically
 
 _NEW_FILE = 0o644
@@ -36,7 +36,7 @@ class CaptionPlace:
         if self.listed:
             return next((caption for path, caption in _records(self) if path == self.source), None)
         try:
-            return read_caption(self.file)[0]
+            return read_caption(self.file).text
         except FileNotFoundError:
             return None
         except WrongCaption as error:

@@ -108,13 +108,68 @@ def test_a_preset_gives_positions_to_its_tables(tmp_path: Path) -> None:
         ({"video_directory": "a", "source_fps": 0}, "bad_value"),
         ({"video_directory": "a", "source_fps": float("nan")}, "bad_value"),
         ({"video_directory": "a", "target_frames": []}, "wrong_type"),
-        ({"video_directory": "a", "fp_latent_window_size": 12}, "not_built_yet"),
+        ({"video_directory": "a", "fp_latent_window_size": 0}, "bad_value"),
         ({"image_directory": "a\0b"}, "bad_value"),
+        ({"image_directory": "a", "resolution": [[64, 64], [8, 8]]}, "bad_value"),
+        ({"image_directory": "a", "resolution": [[64, 64], 128]}, "wrong_type"),
+        ({"image_directory": "a", "resolution": [64, 64, 64]}, "wrong_type"),
+        ({"image_directory": "a", "caption_extension": []}, "wrong_type"),
+        ({"image_directory": "a", "caption_extension": "../x"}, "bad_value"),
+        ({"image_directory": "a", "caption_encoding": "klingon"}, "bad_value"),
+        ({"image_directory": "a", "caption_encoding": "hex"}, "bad_value"),
+        ({"image_directory": "a", "caption_dropout": 1.5}, "bad_value"),
+        ({"image_directory": "a", "tag_shuffle": 65}, "bad_value"),
+        ({"image_directory": "a", "trigger_word": "  "}, "bad_value"),
+        ({"image_directory": "a", "loss_weight": 0}, "bad_value"),
+        ({"image_directory": "a", "validation_split": 1.0}, "bad_value"),
+        ({"image_directory": "a", "validation_split": 0}, "bad_value"),
+        ({"image_directory": "a", "validation_split": 3}, None),
+        ({"image_directory": "a", "validation": True}, "nothing_to_train"),
+        ({"image_directory": "a", "enable_bucket": True, "min_bucket_size": 512, "max_bucket_size": 64}, "bad_value"),
+        ({"image_directory": "a", "enable_bucket": True, "min_bucket_size": 9999}, "bad_value"),
+        ({"image_directory": "a", "control_directory": "b", "fp_1f_clean_indices": [0, 10]}, None),
     ],
 )
 def test_one_wrong_thing(tmp_path: Path, entry: dict[str, object], code: str | None) -> None:
     _, found = check_dataset_config({"datasets": [entry]}, base_dir=tmp_path, spec=WAN)
     assert [p.code for p in found if p.severity == "error"] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("shuffle_caption", "tag_shuffle"),
+        ("flip_aug", "flip"),
+        ("keep_tokens", "keep_tags"),
+        ("capton_dropout", "caption_dropout"),
+    ],
+)
+def test_words_of_other_trainers_lead_to_ours(tmp_path: Path, written: str, meant: str) -> None:
+    (problem,) = problems_of(tmp_path / "d.toml", f'[[datasets]]\nimage_directory = "a"\n{written} = true\n')[:1]
+    assert (problem.line, problem.column, problem.fix) == (3, 1, f"Did you mean {meant}?")
+
+
+def test_a_complaint_about_an_inherited_value_points_at_general(tmp_path: Path) -> None:
+    text = "[general]\nbucket_no_upscale = true\ncaption_encoding = 'x'\n[[datasets]]\nimage_directory = 'a'\n"
+    found = problems_of(tmp_path / "d.toml", text)
+    assert {(p.key, p.line) for p in found if p.key} >= {("bucket_no_upscale", 2), ("caption_encoding", 3)}
+
+
+def test_the_page_of_keys_tells_every_key_with_its_default() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    keys = page.split("## Keys")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in keys.splitlines() if line.startswith("| `")]
+    told = {}
+    for names, defaults in rows:
+        for number, name in enumerate(names.split(",")):
+            apart = defaults.split(", ") if defaults.strip().startswith("–,") else [defaults]
+            told[name.strip().strip("`")] = apart[min(number, len(apart) - 1)].strip()
+    for key in KEYS:
+        default = "–" if key.default is None else f"`{json.dumps(key.default)}`"
+        assert told.get(key.name) == default, key.name
+    general = page.split("May stand in `[general]`: ")[1].split(".\n")[0]
+    listed = {word.strip("` \n") for word in general.split(",")}
+    assert listed == {key.name for key in KEYS if key.general}
 
 
 def test_families_and_shared_folders(tmp_path: Path) -> None:

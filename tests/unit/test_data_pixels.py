@@ -67,6 +67,60 @@ def test_averaging_keeps_the_mean_and_equals_block_means() -> None:
     assert abs(average_area(pixels, (37, 53)).mean() - pixels.mean()) < 0.1
 
 
+def _exact_average(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The mean over the area each new pixel covers, edge pixels by the fraction inside: plain sums, the oracle."""
+    result = pixels.astype(np.float64)
+    for axis, target in ((0, size[1]), (1, size[0])):
+        source = pixels.shape[axis]
+        edges = np.arange(target + 1) * source / target
+        cells = np.arange(source)
+        shares = np.clip(np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0, None)
+        result = np.moveaxis(np.tensordot(shares * target / source, result, (1, axis)), 0, axis)
+    return result
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    source=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    share=st.tuples(st.floats(0.02, 1), st.floats(0.02, 1)),
+    seed=st.integers(0, 99),
+)
+def test_averaging_is_within_one_grey_level_of_the_plain_sums(
+    source: tuple[int, int], share: tuple[float, float], seed: int
+) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*source, 3), dtype=np.uint8)
+    size = max(1, int(source[1] * share[1])), max(1, int(source[0] * share[0]))
+    assert np.abs(average_area(pixels, size) - _exact_average(pixels, size)).max() <= 1
+
+
+def test_a_line_of_pixels_is_not_made_gigabytes_and_looks_the_same() -> None:
+    import tracemalloc
+
+    thin = np.random.default_rng(3).integers(0, 256, (2, 30_000, 3), dtype=np.uint8)
+    tracemalloc.start()
+    fitted = resize_to_bucket(thin, (64, 48))
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000  # the whole picture at 48 pixels' height would be 100 MB
+    tracemalloc.stop()
+    assert fitted.shape == (48, 64, 3)
+    narrow = np.ascontiguousarray(thin[:, 14_000:14_060])
+    whole = resize_to_bucket(narrow, (64, 96))
+    cut = resize_to_bucket(narrow, (64, 80))  # scaled 40 times, the whole picture is 37 times the bucket
+    plain = np.asarray(Image.fromarray(narrow).resize((2400, 80), Image.Resampling.LANCZOS))[:, 1168:1232]
+    assert np.abs(cut.astype(int) - plain).max() <= 1
+    assert whole.shape == (96, 64, 3)
+
+
+def test_a_cut_lies_where_it_is_asked_for_and_can_be_mirrored(tmp_path: Path) -> None:
+    ramp = np.repeat(np.arange(0, 240, 2, dtype=np.uint8)[None, :, None], 40, axis=0).repeat(3, axis=2)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    path = tmp_path / "ramp.png"
+    item = Item("0:a", 0, "a", path, "", 120, 40, "image", 0, Bucket(40, 40), path, path, 1, 1)
+    left, centre, right = (read_pixels(replace(item, crop=(x, 0.5)))[0, 0, :, 0] for x in (0.0, 0.5, 1.0))
+    assert (left[0], centre[0], right[-1]) == (0, 80, 238)
+    mirrored = read_pixels(replace(item, flip=True))[0, 0, :, 0]
+    assert list(mirrored) == list(centre[::-1])
+
+
 @settings(max_examples=100, deadline=None)
 @given(source=st.floats(1, 240), target=st.floats(1, 60), frames=st.integers(0, 400))
 def test_frames_are_dropped_and_never_repeated(source: float, target: float, frames: int) -> None:

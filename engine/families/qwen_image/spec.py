@@ -29,7 +29,7 @@ def _task(
     )
 
 
-_CONTROL = frozenset({"control_images"})
+_CONTROL = frozenset({"control_images", "many_controls"})
 # Edit caches say "qwen_image" in their header although their file id is "qie": Musubi Tuner writes it so.
 _TASKS = (
     _task("t2i", "Qwen-Image, text to image", "qi", "qwen_image", "Qwen-Image/lora", "1328x1328", built=True),

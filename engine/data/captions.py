@@ -1,0 +1,142 @@
+"""What stands beside a picture in words: caption files of any encoding, and the captions that are trained from them.
+
+A caption file is UTF-8, or UTF-16 with a byte-order mark. Anything else is recognised as far as that is possible and always told:
+Japanese (cp932, euc_jp) and Chinese (gb18030) by what kind of characters come out, the rest as cp1252.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.config.language import say
+from engine.data.dataset_spec import DatasetSpec
+
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_GUESSES = ("cp932", "euc_jp", "gb18030")
+_KANA = re.compile("[\u3041-\u30ff]")
+_WORDS_OF_HAN = re.compile("[\u3005\u4e00-\u9fff]{2}")
+_NEVER_WRITTEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\uff61-\uff9f]")
+_LONGEST = 1024 * 1024
+_PLACEHOLDER = "[trigger]"
+
+
+class WrongCaption(Exception):
+    """A caption file that is not text; the reason is the text."""
+
+
+@dataclass(frozen=True)
+class CaptionFile:
+    """A caption as read: outer whitespace removed. ``notice`` says what was unusual: ``bom`` or the encoding's name."""
+
+    text: str
+    notice: str = ""
+
+
+def read_caption(path: Path, encoding: str | None = None) -> CaptionFile:
+    """Read a caption file, in ``encoding`` if one is named.
+
+    Raises ``WrongCaption`` when it is no text in that encoding or in any that is recognised, ``OSError`` when it cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(_LONGEST + 1)
+    if len(data) > _LONGEST:
+        raise WrongCaption(
+            say(f"{path.name} is no caption: it is larger than 1 MB.", f"{path.name} は1MBを超えており、キャプションではありません。")
+        )  # fmt: skip
+    marked = next((name for mark, name in _BOMS if data.startswith(mark)), None)
+    for name in (marked or encoding or "utf-8",):
+        try:
+            return CaptionFile(_clean(data.decode(name)), "bom" if marked else "")
+        except (UnicodeDecodeError, UnicodeError) as error:
+            if marked or encoding:
+                raise WrongCaption(_not_text(path, name)) from error
+    guessed = _guess(data)
+    if guessed is None:
+        raise WrongCaption(_not_text(path, "utf-8"))
+    return CaptionFile(_clean(data.decode(guessed)), guessed)
+
+
+def _clean(text: str) -> str:
+    return text.replace("\r\n", "\n").strip()
+
+
+def _guess(data: bytes) -> str | None:
+    """The encoding that gives plausible text. Half-width kana, private and control characters are a sign of a wrong one."""
+    for name in _GUESSES:
+        try:
+            text = data.decode(name)
+        except UnicodeDecodeError:
+            continue
+        plausible = _KANA.search(text) or (_WORDS_OF_HAN.search(text) and name != "euc_jp")
+        if plausible and not _NEVER_WRITTEN.search(text):
+            return name
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    return None if _NEVER_WRITTEN.search(text) else "cp1252"
+
+
+def _not_text(path: Path, encoding: str) -> str:
+    return say(
+        f"the caption {path.name} is not text in {encoding}. Save it as UTF-8.",
+        f"キャプション {path.name} を {encoding} の文字列として読めません。UTF-8で保存してください。",
+    )
+
+
+# -- from what is written to what is trained
+
+
+def captions_of(dataset: DatasetSpec, written: tuple[str, ...]) -> tuple[str, ...]:
+    """Every caption that may be trained for one item, without repetition, from those ``written`` for it.
+
+    Lines are parted, the trigger word is put in, and other orders of the tags are added; the first is the first as written.
+    """
+    if dataset.multiple_captions:
+        written = tuple(line.strip() for text in written for line in text.splitlines() if line.strip()) or ("",)
+    captions = []
+    for text in written:
+        trigger = None if dataset.is_reg or dataset.trigger_word is None else dataset.trigger_word.strip()
+        caption = with_trigger(text, trigger)
+        captions.append(caption)
+        captions += shuffled_tags(caption, dataset.tag_shuffle, max(dataset.keep_tags, _leads(caption, trigger)))
+    return tuple(dict.fromkeys(captions))
+
+
+def with_trigger(caption: str, trigger: str | None) -> str:
+    """The caption with the trigger word: in place of ``[trigger]``, else in front, unless it stands there as a word already."""
+    if trigger is None:
+        return caption
+    if _PLACEHOLDER in caption:
+        return caption.replace(_PLACEHOLDER, trigger)
+    if re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE):
+        return caption
+    return f"{trigger}, {caption}" if caption else trigger
+
+
+def shuffled_tags(caption: str, count: int, keep: int) -> list[str]:
+    """Up to ``count`` other orders of the comma-separated tags, the first ``keep`` in place: always the same for one caption."""
+    tags = [tag.strip() for tag in caption.split(",") if tag.strip()]
+    head, rest = tags[:keep], tags[keep:]
+    if len(rest) < 2:
+        return []
+    seed = hashlib.blake2b(caption.encode("utf-8", errors="surrogatepass"), digest_size=8).hexdigest()
+    generator, found = random.Random(seed), dict[str, None]()
+    for _ in range(4 * count):  # few tags have few orders: a repetition is drawn again, but not for ever
+        if len(found) == count:
+            break
+        generator.shuffle(rest)
+        order = ", ".join([*head, *rest])
+        if order != ", ".join(tags):
+            found[order] = None
+    return list(found)
+
+
+def _leads(caption: str, trigger: str | None) -> int:
+    """1 when the first tag is the trigger word."""
+    return int(trigger is not None and caption.split(",")[0].strip() == trigger)

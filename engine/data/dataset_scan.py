@@ -1,0 +1,277 @@
+"""One dataset on its way from files to items: sizes and lengths are read from headers, buckets and cache names follow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from engine.config.language import say
+from engine.config.problems import Problem
+from engine.data.buckets import BucketRule
+from engine.data.cache_files import clip_latent_name, image_latent_name, text_name
+from engine.data.cached_items import list_cached
+from engine.data.control_pictures import control_bucket, controls_wanted
+from engine.data.dataset_spec import DEFAULT_FRAME_STRIDE, DEFAULT_STEP, DatasetSpec
+from engine.data.frames import count_kept, cut_clips
+from engine.data.held_out import hold_out
+from engine.data.index import ScanIndex
+from engine.data.items import Bucket, Control, Item, Skipped
+from engine.data.listing import Listing, Source
+from engine.data.media import ClipInfo, UnreadableMedia, clip_info
+from engine.data.scan_notes import about, clip_notes, collisions, leftovers, missing_source, stops
+from engine.data.variants import add_variants
+from engine.families.family import FamilySpec, TaskSpec
+
+
+class DatasetScan:
+    """``run`` fills ``items``, ``held_out``, ``skipped``, ``warnings`` and ``errors``."""
+
+    def __init__(
+        self,
+        dataset: DatasetSpec,
+        spec: FamilySpec | None,
+        task: TaskSpec | None,
+        listing: Listing,
+        count: Callable[[], None],
+        file: str,
+        index: ScanIndex,
+    ) -> None:
+        self.dataset = dataset
+        self.spec = spec
+        self.task = task
+        self.cache_id = "" if task is None else task.cache_id
+        self.step = DEFAULT_STEP if spec is None else spec.pixel_step
+        self.rules = [self._rule(size) for size in dataset.resolutions or (dataset.resolution,)]
+        self.listing = listing
+        self.count = count
+        self.file = file
+        self.index = index
+        self.items: list[Item] = []
+        self.held_out: list[Item] = []
+        self.skipped = list(listing.skipped)
+        self.warnings = list(listing.warnings)
+        self.errors: list[Problem] = []
+        self.short: Counter[int] = Counter()  # clip length -> videos too short for it that give other clips
+        self.rates: Counter[float] = Counter()
+        self.same_size = 0  # items that come out at one size for two resolutions
+        self.surplus = 0  # items with more control pictures than are taken
+
+    def run(self) -> None:
+        """Look at every file."""
+        nothing_there = not self.listing.sources and not self.listing.skipped
+        if self.cache_id and self.spec is not None and (self.listing.missing or nothing_there):
+            cached = list_cached(self.dataset, self.spec, self.cache_id, self.rules[0])
+            weight, is_reg = self.dataset.loss_weight, self.dataset.is_reg
+            self.items = [replace(item, loss_weight=weight, is_reg=is_reg) for item in cached.items]
+            self.warnings += cached.warnings
+            self.skipped += cached.skipped
+        if self.listing.missing and not self.items:
+            self.errors.append(missing_source(self.dataset, self.file))
+            return
+        if not self.items:
+            for source in self.listing.sources:
+                self.items += self._measure(source)
+                self.count()
+            self.errors += collisions(self.items)
+            if self.cache_id:
+                self.warnings += leftovers(self.dataset, self.items, self.cache_id)
+        if self.dataset.on_bad_item == "stop":
+            self.errors += [stops(skipped) for skipped in self.skipped if skipped.broken]
+        self.warnings += clip_notes(self.dataset, self.spec, self.short, self.rates)
+        self._tell_counts()
+        self.items, self.held_out = hold_out(self.items, self.dataset)
+
+    def _rule(self, resolution: tuple[int, int]) -> BucketRule:
+        dataset = self.dataset
+        return BucketRule(
+            resolution,
+            self.step,
+            dataset.enable_bucket,
+            dataset.bucket_no_upscale,
+            dataset.min_bucket_size or 0,
+            dataset.max_bucket_size,
+        )
+
+    # -- one file
+
+    def _measure(self, source: Source) -> Iterator[Item]:
+        image = self.dataset.kind == "image"
+        try:
+            if image:
+                facts = ClipInfo(*self.index.image_size(source.path), 1, 0.0)
+                for target in source.targets:
+                    self.index.image_size(target)
+            else:
+                facts = self._clip_info(source.path)
+            controls = self._controls(source)
+        except UnreadableMedia as error:
+            self._skip(source.path, "unreadable_image" if image else "unreadable_clip", str(error), broken=True)
+            return
+        if controls is not None:
+            yield from self._images(source, facts, controls) if image else self._clips(source, facts, controls)
+
+    def _clip_info(self, path: Path) -> ClipInfo:
+        return clip_info(path) if path.is_dir() else self.index.clip_info(path)
+
+    def _controls(self, source: Source) -> list[Control] | None:
+        """The controls with their sizes, buckets not chosen yet; None when the item cannot be used without what is missing."""
+        wanted = controls_wanted(self.dataset, self.task) if self.dataset.kind == "image" else None
+        paths = source.controls
+        if wanted is not None and len(paths) < wanted:
+            reason = say(
+                f"it has {len(paths)} control pictures, and {wanted} are needed.",
+                f"制御画像が {len(paths)} 枚しかありません ({wanted} 枚必要)。",
+            )
+            self._skip(source.path, "missing_control", reason, broken=True)
+            return None
+        if wanted is not None and len(paths) > wanted:
+            self.surplus += 1
+        found = []
+        for path in paths[:wanted]:
+            try:
+                if self.dataset.kind == "image":
+                    width, height = self.index.image_size(path)
+                else:
+                    info = self._clip_info(path)
+                    width, height = info.width, info.height
+            except UnreadableMedia as error:
+                reason = say(f"its control {path}: {error}", f"制御画像・動画 {path}: {error}")
+                self._skip(source.path, "unreadable_control", reason, broken=True)
+                return None
+            found.append(Control(path, width, height, (0, 0)))
+        return found
+
+    def _images(self, source: Source, facts: ClipInfo, controls: list[Control]) -> Iterator[Item]:
+        for rule, bucket in self._sizes(source.path, facts):
+            sized = []
+            for control in controls:
+                size = control_bucket(self.dataset, bucket, (control.width, control.height), self.step)
+                sized.append(control._replace(bucket=size))
+            too_small = [control.path.name for control in sized if min(control.bucket) < 1]
+            if too_small:
+                reason = say(
+                    f"its control {too_small[0]} is smaller than {self.step} pixels.",
+                    f"制御画像 {too_small[0]} が {self.step} ピクセルより小さいです。",
+                )
+                self._skip(source.path, "too_small", reason)
+                return
+            name = image_latent_name(source.stem, facts.width, facts.height, self.cache_id)
+            yield self._item(source, rule, facts, 0, Bucket(*bucket), name, tuple(sized))
+
+    def _clips(self, source: Source, facts: ClipInfo, controls: list[Control]) -> Iterator[Item]:
+        dataset = self.dataset
+        target_fps = 0.0 if self.spec is None else self.spec.fps
+        frames = count_kept(facts.frames, dataset.source_fps, target_fps)
+        self.rates[round(facts.fps, 2)] += 1
+        clips = cut_clips(
+            dataset.frame_extraction,
+            frames,
+            dataset.target_frames,
+            stride=dataset.frame_stride,
+            sample=dataset.frame_sample,
+            longest=dataset.max_frames,
+            frame_stride=DEFAULT_FRAME_STRIDE if self.spec is None else self.spec.frame_stride,
+        )
+        if not clips:
+            self._skip(source.path, "too_short", self._too_short(facts, frames))
+            return
+        sizes = list(self._sizes(source.path, facts))
+        if sizes and dataset.frame_extraction != "full":
+            self.short.update(length for length in dataset.target_frames if length > frames)
+        for rule, size in sizes:
+            sized = tuple(control._replace(bucket=size) for control in controls)
+            for start, length in clips:
+                bucket = Bucket(*size, length)
+                name = clip_latent_name(source.stem, start, bucket, self.cache_id)
+                yield self._item(source, rule, facts, start, bucket, name, sized)
+
+    def _sizes(self, path: Path, facts: ClipInfo) -> Iterator[tuple[BucketRule, tuple[int, int]]]:
+        """The size at each resolution of the dataset, equal ones once; none when the file is too small."""
+        seen: set[tuple[int, int]] = set()
+        for rule in self.rules:
+            size = rule.choose(facts.width, facts.height)
+            if size in seen:
+                self.same_size += 1
+            elif min(size) >= self.step or not self.dataset.enable_bucket:
+                seen.add(size)
+                yield rule, size
+        if not seen:
+            reason = say(
+                f"{facts.width}x{facts.height} is smaller than {self.step} pixels, and bucket_no_upscale forbids enlarging it.",
+                f"{facts.width}x{facts.height} は {self.step} ピクセルより小さく、bucket_no_upscale のため拡大できません。",
+            )
+            self._skip(path, "too_small", reason)
+
+    def _item(
+        self,
+        source: Source,
+        rule: BucketRule,
+        facts: ClipInfo,
+        start: int,
+        bucket: Bucket,
+        latent_name: str,
+        controls: tuple[Control, ...],
+    ) -> Item:
+        dataset = self.dataset
+        subfolder = source.name.rpartition("/")[0]
+        several = len(self.rules) > 1
+        size = "{}x{}".format(*rule.resolution)
+        latents = dataset.cache_directory / (size if several else "") / subfolder
+        clip = f"@{start:05d}-{bucket.frames:03d}" if dataset.kind == "clip" else ""
+        item = Item(
+            id=f"{dataset.index}:{source.name}{clip}{'~' + size if several else ''}",
+            dataset=dataset.index,
+            name=source.name,
+            path=source.path,
+            caption=source.caption,
+            width=facts.width,
+            height=facts.height,
+            kind=dataset.kind,
+            start=start,
+            bucket=bucket,
+            latent_cache=latents / latent_name,
+            text_cache=dataset.cache_directory / subfolder / text_name(source.stem, self.cache_id),
+            repeats=dataset.num_repeats,
+            batch_size=dataset.batch_size,
+            source_fps=dataset.source_fps,
+            target_fps=0.0 if self.spec is None else self.spec.fps,
+            controls=controls,
+            targets=source.targets,
+            mask=source.path if dataset.alpha_mask else source.mask,
+            loss_weight=dataset.loss_weight,
+            is_reg=dataset.is_reg,
+        )
+        return add_variants(item, source.captions, dataset, self.cache_id)
+
+    # -- what is said
+
+    def _skip(self, path: Path, code: str, reason: str, *, broken: bool = False) -> None:
+        self.skipped.append(Skipped(path, code, reason, self.dataset.index, broken))
+
+    def _too_short(self, facts: ClipInfo, frames: int) -> str:
+        shortest = min(self.dataset.target_frames)
+        if frames == facts.frames:
+            return say(
+                f"it has {frames} frames, and the shortest clip needs {shortest}.",
+                f"{frames} フレームしかありません (最短のクリップは {shortest})。",
+            )
+        return say(
+            f"its {facts.frames} frames are {frames} after source_fps, and the shortest clip needs {shortest}.",
+            f"source_fps 適用後は {frames} フレーム (元は {facts.frames}) で、最短のクリップ {shortest} に足りません。",
+        )
+
+    def _tell_counts(self) -> None:
+        if self.same_size:
+            message = say(
+                f"{self.same_size} times an item has the same size at two resolutions; it is trained once there.",
+                f"2つの解像度で同じ寸法になるものが {self.same_size} 件あり、一度だけ学習します。",
+            )
+            self.warnings.append(about(self.dataset, "same_size", message))
+        if self.surplus:
+            message = say(
+                f"{self.surplus} items have more control pictures than are taken; the last ones are left out.",
+                f"{self.surplus} 件の項目で制御画像が多すぎるため、後ろのものは使いません。",
+            )
+            self.warnings.append(about(self.dataset, "surplus_controls", message))

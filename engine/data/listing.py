@@ -1,0 +1,102 @@
+"""What a dataset's folder or list holds before any file of it is opened: sources with their captions and companions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.config.language import say
+from engine.config.problems import Problem
+from engine.data.captions import CaptionFile, captions_of
+from engine.data.dataset_spec import DatasetSpec
+from engine.data.items import Skipped
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file or folder of frames with its captions, not opened yet. ``name``: the stem, after its subfolder if it has one."""
+
+    path: Path
+    captions: tuple[str, ...]
+    name: str
+    controls: tuple[Path, ...] = ()
+    targets: tuple[Path, ...] = ()  # further targets beside ``path``
+    mask: Path | None = None
+
+    @property
+    def stem(self) -> str:
+        """What its cache files are named by: the file's name without its ending, or the folder's whole name."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def caption(self) -> str:
+        """The first caption."""
+        return self.captions[0]
+
+
+@dataclass
+class Listing:
+    """What one dataset's folder or list holds. ``missing``: there is no such folder or list."""
+
+    sources: list[Source] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    missing: bool = False
+    subfolders: int = 0
+
+
+class CaptionNotices:
+    """Counts what was unusual about the captions of one dataset, to say it once."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, Path] = {}
+        self._counts: Counter[str] = Counter()
+
+    def note(self, path: Path, caption: CaptionFile) -> None:
+        """Remember a caption that was read."""
+        if caption.notice:
+            self._files.setdefault(caption.notice, path)
+            self._counts[caption.notice] += 1
+
+    def warnings(self) -> list[Problem]:
+        """One warning for each kind of notice."""
+        return [self._warning(notice, count) for notice, count in sorted(self._counts.items())]
+
+    def _warning(self, notice: str, count: int) -> Problem:
+        first = self._files[notice]
+        if notice == "bom":
+            message = say(
+                f"{count} captions begin with a byte-order mark; it is left out.",
+                f"BOM付きのキャプションが {count} 件あります。BOMは無視します。",
+            )
+            return Problem("byte_order_mark", message, file=str(first), severity="warning")
+        return Problem(
+            "caption_encoding",
+            say(
+                f"{count} captions are not UTF-8 and are read as {notice}, such as {first.name}.",
+                f"UTF-8でないキャプションが {count} 件あり、{notice} として読みます ({first.name} など)。",
+            ),
+            say(
+                "Look at one with musubi-tui data show; if it is wrong, set caption_encoding, or save them as UTF-8.",
+                "musubi-tui data show で確かめ、違っていれば caption_encoding を書くか、UTF-8で保存し直してください。",
+            ),
+            file=str(first),
+            severity="warning",
+        )
+
+
+def finish_captions(dataset: DatasetSpec, source: Source, written: tuple[str, ...]) -> Source:
+    """The source with the captions that are trained, from those that stand beside it."""
+    return Source(source.path, captions_of(dataset, written), source.name, source.controls, source.targets, source.mask)
+
+
+def tell_empty(dataset: DatasetSpec, listing: Listing) -> None:
+    """Warn of empty captions where captions are expected."""
+    empty = [source.path for source in listing.sources if "" in source.captions]
+    if empty and (dataset.caption_extension is not None or dataset.jsonl is not None):
+        message = say(
+            f"{len(empty)} captions are empty, such as that of {empty[0].name}.",
+            f"空のキャプションが {len(empty)} 件あります ({empty[0].name} など)。",
+        )
+        listing.warnings.append(Problem("empty_caption", message, file=str(empty[0]), severity="warning"))

@@ -1,0 +1,155 @@
+"""What is said about one dataset after its files were measured: what stops training, and what the user should know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from engine.config.language import say
+from engine.config.problems import Problem
+from engine.config.toml_source import similar_path
+from engine.data.cache_files import list_latent_names, parse_latent_name
+from engine.data.dataset_spec import DatasetSpec
+from engine.data.document import positions_of
+from engine.data.items import Item, Skipped
+from engine.data.variants import with_variants
+from engine.families.family import FamilySpec
+
+
+def stops(skipped: Skipped) -> Problem:
+    """A broken file as the error that ends the scan."""
+    fix = say(
+        'Repair or remove it, or set on_bad_item = "skip" in the dataset.',
+        '直すか取り除くか、データセットに on_bad_item = "skip" を書いてください。',
+    )
+    return Problem(skipped.code, skipped.reason, fix, file=str(skipped.path))
+
+
+def missing_source(dataset: DatasetSpec, file: str) -> Problem:
+    """The folder or list that the dataset names is not there; with its line in the dataset ``file``, if one is given."""
+    keys = ("image_jsonl_file", "video_jsonl_file", "image_directory", "video_directory")
+    key, source = next((key, path) for key in keys if (path := getattr(dataset, key)) is not None)
+    en, ja = ("folder", "フォルダ") if dataset.jsonl is None else ("list", "リスト")
+    places = positions_of(Path(file)) if file else {}
+    line, column = places.get(("datasets", dataset.index, key), (0, 0))
+    return Problem(
+        "missing_file",
+        say(f"the dataset's {en} is a file: {source}.", f"データセットの{ja}がファイルです: {source}")
+        if source.is_file()
+        else say(f"the dataset's {en} does not exist: {source}.", f"データセットの{ja}がありません: {source}"),
+        "" if source.is_file() else similar_path(source) or say("Check the path.", "パスを確認してください。"),
+        file=file,
+        line=line,
+        column=column,
+        key=key,
+    )
+
+
+def collisions(items: Sequence[Item]) -> Iterator[Problem]:
+    """Two files of one stem would overwrite each other's cache files."""
+    owners: dict[Path, Item] = {}
+    for item in items:
+        owner = owners.setdefault(item.text_cache, item)
+        if owner.path == item.path and (owner.caption, owner.texts) == (item.caption, item.texts):
+            continue
+        same = owner.path == item.path
+        yield Problem(
+            "cache_name_collision",
+            say(
+                f"{item.path} stands twice with different captions."
+                if same
+                else f"{owner.path} and {item.path} would share one cache file.",
+                f"{item.path} が異なるキャプションで2回出てきます。"
+                if same
+                else f"{owner.path} と {item.path} のキャッシュ名が同じになります。",
+            ),
+            say(
+                "Remove one of them, or set multiple_captions = true." if same else "Rename or remove one of them.",
+                "どちらかを取り除くか、multiple_captions = true にしてください。"
+                if same
+                else "どちらかの名前を変えるか取り除いてください。",
+            ),
+            file=str(item.path),
+        )
+
+
+def leftovers(dataset: DatasetSpec, items: Sequence[Item], cache_id: str) -> Iterator[Problem]:
+    """Musubi Tuner trains whatever lies in the cache folder; here only what belongs to an item is trained."""
+    used = {item.latent_cache for item in with_variants(items)}
+    folders = {path.parent for path in used} | {dataset.cache_directory}
+    for folder in sorted(folder for folder in folders if folder.is_dir()):
+        names = (path.name for path in folder.iterdir())
+        unused = {name for name in list_latent_names(names, cache_id) if folder / name not in used}
+        unused = {name for name in unused if parse_latent_name(name, cache_id, clip=dataset.kind == "clip")}
+        if unused:
+            yield about(
+                dataset,
+                "unused_caches",
+                say(
+                    f"{len(unused)} latent files in {folder} belong to no item and are not trained, "
+                    f"such as {min(unused)}.",
+                    f"{folder} の潜在ファイル {len(unused)} 件はどの項目にも属さず、学習されません ({min(unused)} など)。",
+                ),
+            )
+
+
+def clip_notes(
+    dataset: DatasetSpec, spec: FamilySpec | None, short: Mapping[int, int], rates: Mapping[float, int]
+) -> Iterator[Problem]:
+    """``short``: clip length -> videos too short for it that give other clips. ``rates``: frame rate -> videos of it."""
+    for length, videos in sorted(short.items()):
+        yield about(
+            dataset,
+            "short_clips",
+            say(
+                f"{videos} videos are too short for clips of {length} frames; their shorter clips are used.",
+                f"{length} フレームのクリップには短すぎる動画が {videos} 本あります。短い方だけ使います。",
+            ),
+        )
+    if spec is None or not spec.fps or not rates:
+        return
+    stated = dataset.source_fps
+    expected = stated or spec.fps
+    off = {rate: n for rate, n in rates.items() if rate and abs(rate - expected) > 0.02 * expected}
+    if not off:
+        return
+    listed = ", ".join(f"{rate:g} fps ({n})" for rate, n in sorted(off.items()))
+    if stated is None:
+        en = f"{spec.title} was trained at {spec.fps:g} fps, and these videos have {listed}: motion will be slower."
+        ja = f"{spec.title} は {spec.fps:g} fps で学習されていますが、動画は {listed} です。動きが遅くなります。"
+        fix = say("Set source_fps to their frame rate.", "source_fps に動画のフレームレートを書いてください。")
+    else:
+        en = f"source_fps is {stated:g}, but some videos have {listed}."
+        ja = f"source_fps は {stated:g} ですが、{listed} の動画があります。"
+        fix = say("Put videos of one rate into one dataset.", "レートごとにデータセットを分けてください。")
+    yield about(dataset, "frame_rate", say(en, ja), fix)
+
+
+def about(dataset: DatasetSpec, code: str, message: str, fix: str = "") -> Problem:
+    """A warning about a dataset as a whole."""
+    return Problem(code, message, fix, file=str(dataset.directory or dataset.jsonl), severity="warning")
+
+
+def nothing_to_train(left: Sequence[tuple[DatasetSpec, Sequence[Skipped], int]]) -> Problem:
+    """Of each dataset: what was left out, and how many subfolders were not read."""
+    parts = []
+    for dataset, skipped, subfolders in left:
+        reasons = Counter(entry.code for entry in skipped)
+        counted = ", ".join(f"{count} {code}" for code, count in sorted(reasons.items()))
+        if not counted:
+            counted = say("empty", "空")
+            if subfolders:
+                counted += say(
+                    f", {subfolders} subfolders are not read (recursive = true reads them)",
+                    f"、サブフォルダ {subfolders} 個は読みません (recursive = true で読みます)",
+                )
+        parts.append(f"{dataset.directory or dataset.jsonl}: {counted}")
+    return Problem(
+        "nothing_to_train",
+        say(f"there is nothing to train. {'; '.join(parts)}.", f"学習できるものがありません。{'; '.join(parts)}"),
+        say(
+            "Put pictures with captions into the folder; musubi-tui data buckets shows what is found.",
+            "画像とキャプションをフォルダに置いてください。musubi-tui data buckets で確認できます。",
+        ),
+    )
