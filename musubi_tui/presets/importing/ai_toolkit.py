@@ -1,0 +1,227 @@
+"""ai-toolkit's YAML: one job whose process holds network, save, datasets, train, model and sample (facts: its example files)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engine.config.language import say
+from musubi_tui.presets.importing.account import Account, CannotSay, Rule
+from musubi_tui.presets.importing.meanings import (
+    arguments,
+    extension,
+    mixed_precision,
+    optimizer,
+    save_precision,
+    schedule,
+    size,
+    warm_up,
+    whole,
+)
+
+_FAMILIES = {
+    "wan21": ("wan", "t2v-14B"),
+    "wan21:1b": ("wan", "t2v-1.3B"),
+    "wan21:14b": ("wan", "t2v-14B"),
+    "qwen_image": ("qwen_image", "t2i"),
+    "qwen_image_edit": ("qwen_image", "edit"),
+    "qwen_image_edit_plus": ("qwen_image", "edit-2509"),
+}
+_HERE = "config.process.0."
+_PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
+_QUANT = ("the frozen weights stay in 16 bits: smaller weights are not built yet", "凍結した重みは 16 ビットのままです (量子化は未対応)")  # fmt: skip
+_CACHED = ("latents and captions are always cached", "潜在変数とキャプションは常にキャッシュされます")
+_DIFFUSERS = ("name the files one by one: dit, vae and the text encoder", "dit・vae・テキストエンコーダーをファイルで指定してください")  # fmt: skip
+_CAPTIONS = ("captions are encoded as they stand", "キャプションはそのままエンコードされます")
+_EMA = ("there is no EMA of the weights yet", "重みの EMA は未対応です")
+_LIKE = ("preview settings stand in prompts.txt", "プレビューの設定は prompts.txt に入ります")
+
+
+def _timesteps(value: Any) -> str:
+    known = {"sigmoid": "sigmoid", "linear": "uniform", "flux_shift": "flux_shift"}
+    if value not in known:
+        raise CannotSay(say(f"timesteps are not drawn by {value!r} here", f"タイムステップ分布 {value!r} は未対応です"))
+    return known[value]
+
+
+_RULES = (
+    Rule("training_folder", "output_dir"),
+    Rule("performance_log_every", no_effect=_PACE),
+    Rule("device", no_effect=("the GPU is taken when there is one", "GPU があれば使われます")),
+    Rule("type", no_effect=_PACE),
+    Rule("trigger_word", lost=("write it into the captions", "キャプションに書き込んでください")),
+    Rule("network.linear", "network_dim", whole),
+    Rule("network.linear_alpha", "network_alpha", float),
+    Rule("network.dropout", "network_dropout", float),
+    Rule("network.conv*", lost=("these models have no convolutions to adapt", "対象の畳み込み層がありません")),
+    Rule("network.lokr*", lost=("only LoRA is built", "LoRA のみ対応しています")),
+    Rule("save.dtype", "save_precision", save_precision),
+    Rule("save.save_every", "save_every_n_steps", whole),
+    Rule("save.push_to_hub", lost=("upload by hand for now", "アップロードは手動です")),
+    Rule("save.hf_*", no_effect=("there is no upload yet", "アップロードは未対応です")),
+    Rule("save.save_format", no_effect=("LoRA files carry musubi's names; lora_dialects adds others", "musubi の名前で保存されます (lora_dialects で追加可)")),
+    Rule("train.steps", "max_train_steps", whole),
+    Rule("train.gradient_accumulation*", "gradient_accumulation_steps", whole),
+    Rule("train.gradient_checkpointing", "gradient_checkpointing", bool),
+    Rule("train.optimizer", "optimizer_type", optimizer),
+    Rule("train.lr", "learning_rate", float),
+    Rule("train.lr_scheduler", "lr_scheduler", schedule),
+    Rule("train.dtype", "mixed_precision", mixed_precision),
+    Rule("train.timestep_type", "timestep_sampling", _timesteps),
+    Rule("train.max_grad_norm", "max_grad_norm", float),
+    Rule("train.train_text_encoder", lost=("text encoders are never trained", "テキストエンコーダーは学習しません")),
+    Rule("train.train_unet", no_effect=("it always is", "常に学習します")),
+    Rule("train.noise_scheduler", no_effect=("flow matching, as always here", "フローマッチングです")),
+    Rule("train.cache_text_embeddings", no_effect=_CACHED),
+    Rule("train.unload_text_encoder", no_effect=_CACHED),
+    Rule("train.ema_config.use_ema", lost=_EMA),
+    Rule("train.ema_config.*", no_effect=_EMA),
+    Rule("train.content_or_style", lost=("noise levels are not favoured by subject", "内容/スタイル別の偏りはありません")),
+    Rule("train.disable_sampling", no_effect=_LIKE),
+    Rule("train.skip_first_sample", no_effect=_LIKE),
+    Rule("train.linear_timesteps*", lost=("noise levels are not weighted", "ノイズレベルの重み付けはありません")),
+    Rule("model.name_or_path", lost=_DIFFUSERS),
+    Rule("model.quantize*", no_effect=_QUANT),
+    Rule("model.qtype*", no_effect=_QUANT),
+    Rule("model.low_vram", no_effect=("memory is planned per phase anyway", "メモリは常に段階ごとに解放されます")),
+    Rule("model.layer_offloading*", no_effect=("block swap is not built yet", "ブロックスワップは未対応です")),
+    Rule("sample.sampler", no_effect=("flow matching, as always here", "フローマッチングです")),
+    Rule("sample.sample_every", "sample_every_n_steps", whole),
+    Rule("sample.*", no_effect=_LIKE),
+    Rule("logging.*", no_effect=_PACE),
+)  # fmt: skip
+_DATASET_RULES = (
+    Rule("cache_latents*", no_effect=_CACHED),
+    Rule("cache_text_embeddings", no_effect=_CACHED),
+    Rule("caption_dropout_rate", lost=("captions are never left out by chance", "キャプションの無作為な省略はありません")),
+    Rule("shuffle_tokens", lost=_CAPTIONS),
+    Rule("keep_tokens", no_effect=_CAPTIONS),
+    Rule("default_caption", lost=("write a caption file for each picture", "各画像にキャプションファイルを用意してください")),
+    Rule("trigger_word", lost=("write it into the captions", "キャプションに書き込んでください")),
+    Rule("network_weight", lost=("datasets weigh the same; num_repeats shows one more often", "重みは同じです (num_repeats で回数を変えます)")),
+    Rule("is_reg", lost=("there are no regularisation sets", "正則化データセットはありません")),
+    Rule("mask_path", lost=("loss masks are not carried over", "マスクは引き継がれません")),
+    Rule("*flip*", lost=("pictures are not flipped", "左右反転はしません")),
+    Rule("random_crop", lost=("the centre is cut out", "中央を切り出します")),
+    Rule("control_path*", lost=("control pictures: write control_directory", "control_directory を書いてください")),
+)  # fmt: skip
+
+
+def read(account: Account, here: Path, file: Path | None, family: str | None) -> str | None:
+    """Book everything; returns the family, or None when it cannot be trained here."""
+    arch = str(account.peek(_HERE + "model.arch", ""))
+    known = _FAMILIES.get(arch)
+    if known is not None and family in (None, known[0]):
+        account.keep(_HERE + "model.arch", "task", known[1])
+        family = known[0]
+    elif arch:
+        account.lose(_HERE + "model.arch", say("there is no such family here yet", "このモデルは未対応です"))
+    if "job" in account.leaves:
+        account.no_effect("job", say("a training", "学習です"))
+    if "config.name" in account.leaves:
+        account.keep("config.name", "output_name", str(account.peek("config.name")))
+    kind = account.peek(_HERE + "network.type")
+    if kind == "lora":
+        account.no_effect(_HERE + "network.type", say("a LoRA, as always here", "LoRA です"))
+    elif kind is not None:
+        account.lose(_HERE + "network.type", say("only LoRA is built", "LoRA のみ対応しています"))
+    _datasets(account)
+    _prompts(account)
+    _optimizer_arguments(account)
+    account.apply(_RULES, _HERE)
+    _states(account)
+    account.apply((Rule("meta*", no_effect=_PACE),))
+    account.lines = [replace(line, key=line.key.removeprefix(_HERE)) for line in account.lines]
+    if "network_dim" in account.options:
+        account.set("network_alpha", float(account.options["network_dim"]), say("there, alpha is the rank", "元では alpha = rank です"))  # fmt: skip
+    account.set("timestep_sampling", "sigmoid", say("ai-toolkit draws by a sigmoid by default", "ai-toolkit の既定 (sigmoid)"))  # fmt: skip
+    account.set("lr_scheduler", "constant", say("its default", "元の既定値"))
+    warm_up(account)
+    return family
+
+
+def _states(account: Account) -> None:
+    key, every = _HERE + "save.max_step_saves_to_keep", account.options.get("save_every_n_steps")
+    if key not in account.leaves:
+        return
+    kept = account.peek(key)
+    if every and isinstance(kept, int) and kept > 0:
+        account.keep(key, "save_last_n_steps", every * (kept - 1), say("in steps here", "本ツールではステップ数です"))
+    else:
+        account.no_effect(key, say("nothing is saved on the way", "途中の保存がありません"))
+
+
+def _optimizer_arguments(account: Account) -> None:
+    prefix = _HERE + "train.optimizer_params."
+    found = {key.removeprefix(prefix): account.peek(key) for key in account.leaves if key.startswith(prefix)}
+    for name, value in found.items():
+        account.used(prefix + name, "optimizer_args", arguments({name: value})[0])
+    if found:
+        account.options["optimizer_args"] = arguments(found)
+
+
+def _datasets(account: Account) -> None:
+    account.keep_in_dataset(_HERE + "train.batch_size", account.general, "batch_size", whole)
+    account.general["enable_bucket"] = True  # pictures are always bucketed there
+    number = 0
+    while any(key.startswith(f"{_HERE}datasets.{number}.") for key in account.leaves):
+        _one_dataset(account, f"{_HERE}datasets.{number}.", number)
+        number += 1
+
+
+def _one_dataset(account: Account, prefix: str, number: int) -> None:
+    folder = str(account.peek(prefix + "folder_path", ""))
+    frames = account.peek(prefix + "num_frames", 1)
+    kind = "video" if isinstance(frames, int) and frames > 1 else "image"
+    sizes = account.convert(prefix + "resolution", _sizes) or []
+    repeats = account.convert(prefix + "num_repeats", whole)
+    label = Path(folder).name or f"data{number + 1}"
+    for side in sizes or [[1024, 1024]]:
+        entry: dict[str, Any] = {f"{kind}_directory": folder}
+        several = f"-{side[0]}" if len(sizes) > 1 else ""
+        entry["cache_directory"] = f"cache/{label}{several}"
+        entry["resolution"] = side
+        entry["caption_extension"] = extension(account.peek(prefix + "caption_ext", "txt"))
+        if kind == "video":
+            entry["target_frames"] = [frames]
+            entry["frame_extraction"] = "uniform" if account.peek(prefix + "shrink_video_to_frames") else "head"
+        if repeats not in (None, 1):
+            entry["num_repeats"] = repeats
+        account.datasets.append(entry)
+    names: Mapping[str, str] = {
+        "folder_path": f"{kind}_directory",
+        "resolution": "resolution",
+        "caption_ext": "caption_extension",
+        "num_frames": "target_frames",
+        "num_repeats": "num_repeats",
+        "shrink_video_to_frames": "frame_extraction",
+    }
+    for name, option in names.items():
+        if prefix + name in account.leaves:
+            account.used(prefix + name, f"datasets.{option}")
+    account.apply(_DATASET_RULES, prefix)
+
+
+def _sizes(value: Any) -> list[list[int]]:
+    return [size(side) for side in (value if isinstance(value, list) else [value])]
+
+
+def _prompts(account: Account) -> None:
+    prefix = _HERE + "sample."
+    written = account.peek(prefix + "prompts", [])
+    if not isinstance(written, list) or not written or account.peek(_HERE + "train.disable_sampling"):
+        return
+    flags = {"width": "w", "height": "h", "num_frames": "f", "sample_steps": "s", "guidance_scale": "l", "seed": "d"}
+    shared = [(flags[name], account.peek(prefix + name)) for name in flags if prefix + name in account.leaves]
+    if account.peek(prefix + "neg"):
+        shared.append(("n", account.peek(prefix + "neg")))
+    tail = "".join(f" --{flag} {value}" for flag, value in shared)
+    account.prompts = [f"{' '.join(str(prompt).split())}{tail}" for prompt in written]
+    account.used(prefix + "prompts", "sample_prompts")
+    for name in (*flags, "neg"):
+        if prefix + name in account.leaves:
+            account.used(prefix + name, "sample_prompts")
+    if not account.peek(_HERE + "train.skip_first_sample"):
+        account.set("sample_at_first", True, say("it samples before the first step", "最初のステップの前にも作ります"))

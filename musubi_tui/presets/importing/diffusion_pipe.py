@@ -1,0 +1,266 @@
+"""diffusion-pipe's TOML: a training file, and a dataset file beside it (facts: its example files and docs/supported_models.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.config.language import say
+from engine.config.problems import ConfigError
+from engine.config.toml_source import read_toml
+from musubi_tui.presets.importing.account import Account, CannotSay, Rule
+from musubi_tui.presets.importing.meanings import (
+    arguments,
+    mixed_precision,
+    optimizer,
+    save_precision,
+    schedule,
+    size,
+    warm_up,
+    whole,
+)
+
+_FAMILIES = {"wan": "wan", "qwen_image": "qwen_image"}
+_PARALLEL = ("it splits the model over GPUs; training runs in one process here", "モデルを複数 GPU に分ける設定です (本ツールは 1 プロセス)")  # fmt: skip
+_PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
+_EVAL = ("validation is held on items of the training set: validation_items", "検証は学習データの一部で行います: validation_items")  # fmt: skip
+_FP8 = ("the frozen weights stay in 16 bits: 8-bit weights are not built yet", "凍結した重みは 16 ビットのままです (8 ビットは未対応)")  # fmt: skip
+_FOLDER = ("name the files one by one: dit, vae and the text encoder", "dit・vae・テキストエンコーダーをファイルで指定してください")  # fmt: skip
+
+
+def _sampling(value: Any) -> str:
+    known = {"logit_normal": "sigmoid", "uniform": "uniform"}
+    if value not in known:
+        raise CannotSay(say(f"timesteps are not drawn by {value!r} here", f"タイムステップ分布 {value!r} は未対応です"))
+    return known[value]
+
+
+_RULES = (
+    Rule("output_dir", "output_dir"),
+    Rule("epochs", "max_train_epochs", whole),
+    Rule("max_steps", "max_train_steps", whole),
+    Rule("gradient_accumulation_steps", "gradient_accumulation_steps", whole),
+    Rule("gradient_clipping", "max_grad_norm", float),
+    Rule("warmup_steps", "lr_warmup_steps", whole),
+    Rule("lr_scheduler", "lr_scheduler", schedule),
+    Rule("blocks_to_swap", "blocks_to_swap", whole),
+    Rule("save_every_n_epochs", "save_every_n_epochs", whole),
+    Rule("save_every_n_steps", "save_every_n_steps", whole),
+    Rule("checkpoint_every_n_minutes", "save_state_every_minutes", float),
+    Rule("checkpoint_every_n_epochs", no_effect=("a state is saved every save_state_every_minutes", "状態は save_state_every_minutes ごとに保存されます")),
+    Rule("activation_checkpointing", "gradient_checkpointing", bool),
+    Rule("save_dtype", "save_precision", save_precision),
+    Rule("compile", "compile", bool),
+    Rule("model.dtype", "mixed_precision", mixed_precision),
+    Rule("model.transformer_path", "dit"),
+    Rule("model.vae_path", "vae"),
+    Rule("model.timestep_sample_method", "timestep_sampling", _sampling),
+    Rule("model.sigmoid_scale", "sigmoid_scale", float),
+    Rule("model.shift", "discrete_flow_shift", float),
+    Rule("model.min_t", "min_timestep", lambda value: round(float(value) * 1000)),
+    Rule("model.max_t", "max_timestep", lambda value: round(float(value) * 1000)),
+    Rule("model.transformer_dtype", no_effect=_FP8),
+    Rule("model.ckpt_path", lost=_FOLDER),
+    Rule("model.diffusers_path", lost=_FOLDER),
+    Rule("adapter.rank", "network_dim", whole),
+    Rule("adapter.alpha", "network_alpha", float),
+    Rule("adapter.dropout", "network_dropout", float),
+    Rule("adapter.init_from_existing", lost=("start from a LoRA with network_weights = the .safetensors file", "network_weights に .safetensors を指定してください")),
+    Rule("adapter.dtype", no_effect=("adapters train in 32 bits here", "アダプターは 32 ビットで学習します")),
+    Rule("optimizer.type", "optimizer_type", optimizer),
+    Rule("optimizer.lr", "learning_rate", float),
+    Rule("optimizer.stabilize", no_effect=("a detail of that optimizer's 8-bit form", "元の 8 ビット版固有の設定です")),
+    Rule("optimizer.gradient_release", no_effect=("it only saves memory", "メモリ節約だけの設定です")),
+    Rule("force_constant_lr", lost=("set learning_rate, and lr_scheduler = \"constant\"", "learning_rate と lr_scheduler = \"constant\" を使います")),
+    Rule("pseudo_huber_c", lost=("the loss is the squared error here", "損失は二乗誤差です")),
+    Rule("*eval*", no_effect=_EVAL),
+    Rule("video_clip_mode", lost=("clips start at the beginning: frame_extraction = \"head\"", "クリップは先頭から取ります: frame_extraction = \"head\"")),
+    Rule("pipeline_stages", no_effect=_PARALLEL),
+    Rule("partition_*", no_effect=_PARALLEL),
+    Rule("reentrant_activation_checkpointing", no_effect=_PACE),
+    Rule("caching_batch_size", no_effect=_PACE),
+    Rule("map_num_proc", no_effect=_PACE),
+    Rule("steps_per_print", no_effect=_PACE),
+    Rule("x_axis_examples", no_effect=_PACE),
+    Rule("save_every_n_examples", lost=("LoRA files are saved by steps or epochs here", "LoRA はステップかエポックごとに保存します")),
+    Rule("monitoring.*", no_effect=("runs are recorded without a service: musubi-tui runs", "実行は本ツールが記録します: musubi-tui runs")),
+)  # fmt: skip
+
+_DATASET_RULES = (
+    Rule("*min_ar", lost=("the shapes come from enable_bucket here", "縦横比は enable_bucket で決まります")),
+    Rule("*max_ar", lost=("the shapes come from enable_bucket here", "縦横比は enable_bucket で決まります")),
+    Rule("*num_ar_buckets", no_effect=("the sizes of equal area are listed by the model's step", "バケットはモデルの刻みで決まります")),
+    Rule("*ar_buckets*", lost=("sizes are not chosen one by one here; resolution gives the area", "寸法の個別指定はできません (resolution が面積を決めます)")),
+    Rule("*size_buckets*", lost=("sizes are not chosen one by one here; resolution gives the area", "寸法の個別指定はできません (resolution が面積を決めます)")),
+    Rule("*cache_shuffle_*", lost=("captions are encoded as they stand", "キャプションはそのままエンコードされます")),
+    Rule("*shuffle_tags", lost=("captions are encoded as they stand", "キャプションはそのままエンコードされます")),
+    Rule("*caption_prefix", lost=("write it into the captions", "キャプションに書き込んでください")),
+    Rule("*mask_path", lost=("loss masks are not carried over", "マスクは引き継がれません")),
+    Rule("*skip_empty_caption", no_effect=("pictures without a caption are left out and named", "キャプションのない画像は除外され、一覧に出ます")),
+)  # fmt: skip
+
+
+def read(account: Account, here: Path, file: Path | None, family: str | None) -> str | None:
+    """Book everything; returns the family, or None when it cannot be trained here."""
+    kind = str(account.peek("model.type", ""))
+    family = family or _FAMILIES.get(kind)
+    if family is not None and "model.type" in account.leaves:
+        account.keep("model.type", "family", family)
+    encoder = "t5" if family == "wan" else "text_encoder"
+    for key in ("model.llm_path", "model.text_encoder_path"):
+        if key in account.leaves:
+            account.keep(key, encoder, account.peek(key))
+    if account.peek("adapter.type", "lora") == "lora" and "adapter.type" in account.leaves:
+        account.no_effect("adapter.type", say("a LoRA, as always here", "LoRA です"))
+    elif "adapter.type" in account.leaves:
+        account.lose("adapter.type", say("only LoRA is built", "LoRA のみ対応しています"))
+    if account.peek("model.flux_shift") is True:
+        account.keep("model.flux_shift", "timestep_sampling", "flux_shift")
+        if "model.timestep_sample_method" in account.leaves:
+            account.no_effect("model.timestep_sample_method", say("flux_shift draws from a bell curve", "flux_shift は正規分布から引きます"))  # fmt: skip
+    _official_folder(account, family)
+    if account.peek("activation_checkpointing") == "unsloth":
+        why = say("recomputed, not kept in main memory", "再計算します (メインメモリへの退避は未対応)")
+        account.keep("activation_checkpointing", "gradient_checkpointing", True, why)
+    if account.peek("video_clip_mode") == "single_beginning":
+        account.used("video_clip_mode", "datasets.frame_extraction", "head")
+    _batch_size(account)
+    _optimizer_arguments(account)
+    account.apply(_RULES)
+    account.set("timestep_sampling", "sigmoid", say("diffusion-pipe draws logit-normal by default", "diffusion-pipe の既定 (logit_normal)"))  # fmt: skip
+    if "discrete_flow_shift" in account.options and account.options["timestep_sampling"] == "sigmoid":
+        account.options["timestep_sampling"] = "shift"  # the same curve, with the shift applied
+    if "network_dim" in account.options:
+        account.set("network_alpha", float(account.options["network_dim"]), say("there, alpha is the rank", "元では alpha = rank です"))  # fmt: skip
+    account.set("lr_scheduler", "constant", say("its default", "元の既定値"))
+    warm_up(account)
+    _dataset(account, here, file)
+    return family
+
+
+def _official_folder(account: Account, family: str | None) -> None:
+    """The folder of Wan's own release holds VAE and text encoder under known names."""
+    folder = account.peek("model.ckpt_path")
+    if family != "wan" or not folder:
+        return
+    files = {"vae": "Wan2.1_VAE.pth", "t5": "models_t5_umt5-xxl-enc-bf16.pth"}
+    for option, name in files.items():
+        if option not in account.options:
+            account.options[option] = f"{str(folder).rstrip('/')}/{name}"
+    why = "" if "model.transformer_path" in account.leaves else say("name the transformer's file as dit", "dit にトランスフォーマーのファイルを指定してください")  # fmt: skip
+    account.used("model.ckpt_path", "vae", account.options["vae"], why)
+
+
+def _batch_size(account: Account) -> None:
+    value = account.peek("micro_batch_size_per_gpu")
+    if isinstance(value, int):
+        account.keep_in_dataset("micro_batch_size_per_gpu", account.general, "batch_size", whole)
+    elif value is not None:
+        account.lose("micro_batch_size_per_gpu", say("give each dataset its own batch_size", "batch_size をデータセットごとに指定してください"))  # fmt: skip
+    if "image_micro_batch_size_per_gpu" in account.leaves:
+        account.lose("image_micro_batch_size_per_gpu", say("give each dataset its own batch_size", "batch_size をデータセットごとに指定してください"))  # fmt: skip
+
+
+def _optimizer_arguments(account: Account) -> None:
+    names = {"optimizer.betas": "betas", "optimizer.weight_decay": "weight_decay", "optimizer.eps": "eps"}
+    found = {name: account.peek(key) for key, name in names.items() if key in account.leaves}
+    for key in names:
+        if key in account.leaves:
+            account.used(key, "optimizer_args", arguments({names[key]: found[names[key]]})[0])
+    if found:
+        account.options["optimizer_args"] = arguments(found)
+
+
+def _dataset(account: Account, here: Path, file: Path | None) -> None:
+    named = account.peek("dataset")
+    if named is None:
+        return
+    places = [here / str(named), *([file.parent / str(named)] if file is not None else [])]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        account.lose("dataset", say(f"{named} is not here; import it where it is, or write [[datasets]]", f"{named} が見つかりません。ある場所でインポートするか [[datasets]] を書いてください"))  # fmt: skip
+        return
+    try:
+        data = read_toml(found).data
+    except ConfigError as error:
+        account.lose("dataset", "; ".join(problem.message for problem in error.problems))
+        return
+    account.used("dataset", "datasets")
+    inner = Account.of(data)
+    _directories(inner, data, here)
+    account.lines += inner.lines
+    account.general.update(inner.general)
+    account.datasets += inner.datasets
+
+
+def _directories(account: Account, data: Any, here: Path) -> None:
+    account.keep_in_dataset("enable_ar_bucket", account.general, "enable_bucket", bool)
+    account.general["caption_extension"] = ".txt"
+    listed = data.get("directory", [])
+    shared = [
+        _booked(account, "", name, convert) for name, convert in (("resolutions", _sizes), ("frame_buckets", _frames))
+    ]
+    for number, table in enumerate(listed if isinstance(listed, list) else []):
+        if isinstance(table, dict):
+            _one_directory(account, f"directory.{number}.", number, here, *shared)
+    account.apply(_DATASET_RULES)
+    account.close()
+
+
+def _one_directory(account: Account, prefix: str, number: int, here: Path, sizes: Any, frames: Any) -> None:
+    path = str(_booked(account, prefix, "path", str) or "")
+    repeats = _booked(account, prefix, "num_repeats", whole)
+    sizes = _booked(account, prefix, "resolutions", _sizes) or sizes or []
+    frames = _booked(account, prefix, "frame_buckets", _frames) or frames or [1]
+    label = Path(path).name or f"data{number + 1}"
+    choices: list[list[int] | None] = [*sizes] or [None]
+    for side in choices:
+        for kind in _kinds(here / path, frames):
+            several = f"-{side[0]}x{side[1]}" if side and len(sizes) > 1 else ""
+            entry: dict[str, Any] = {f"{kind}_directory": path, "cache_directory": f"cache/{label}-{kind}{several}"}
+            if side:
+                entry["resolution"] = side
+            if kind == "video":
+                entry["target_frames"] = [frame for frame in frames if frame > 1] or [1]
+                entry["frame_extraction"] = "head"
+            if repeats is not None and repeats > 1:
+                entry["num_repeats"] = repeats
+            account.datasets.append(entry)
+
+
+def _booked(account: Account, prefix: str, name: str, convert: Callable[[Any], Any]) -> Any:
+    """A converted value that went into the datasets; None where it is not set or makes no sense."""
+    value = account.convert(prefix + name, convert)
+    if value is not None:
+        account.used(prefix + name, f"datasets.{_NAMES[name]}", value)
+    return value
+
+
+def _sizes(written: Any) -> list[list[int]]:
+    return [size(value) for value in (written if isinstance(written, list) else [written])]
+
+
+def _frames(written: Any) -> list[int]:
+    return [whole(value) for value in (written if isinstance(written, list) else [written])]
+
+
+_NAMES = {
+    "path": "image_directory / video_directory",
+    "num_repeats": "num_repeats",
+    "resolutions": "resolution",
+    "frame_buckets": "target_frames",
+}
+_MOVING = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
+
+
+def _kinds(folder: Path, frames: list[int]) -> list[str]:
+    """Whether a folder holds pictures, clips or both; by its frame buckets where it is not here."""
+    try:
+        names = {path.suffix.lower() for path in folder.iterdir()}
+    except (OSError, ValueError):
+        longest = max(frames, default=1)
+        return ["video"] if longest > 1 and 1 not in frames else ["image"] if longest == 1 else ["image", "video"]
+    moving = bool(names & _MOVING)
+    still = bool(names - _MOVING - {".txt", ""})
+    return [*(["image"] if still or not moving else []), *(["video"] if moving else [])]

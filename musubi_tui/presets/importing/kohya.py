@@ -1,0 +1,120 @@
+"""sd-scripts' options (TOML of ``--config_file``, or a command line): Musubi Tuner's words for SD, SDXL and FLUX models.
+
+Most words are Musubi Tuner's own. The model files are of other architectures, so they never carry over.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from engine.config.language import say
+from engine.config.schema import OPTIONS
+from musubi_tui.presets.importing.account import Account, Rule
+from musubi_tui.presets.importing.meanings import extension, optimizer, schedule, size, warm_up, whole
+
+_MODEL = ("it is a model of another architecture; set dit, vae and the text encoder", "別アーキテクチャのモデルです。dit・vae・テキストエンコーダーを指定してください")  # fmt: skip
+_LOSS = ("the loss is the plain squared error of the velocity here", "損失は velocity の単純な二乗誤差です")
+_CACHED = ("latents and captions are always cached", "潜在変数とキャプションは常にキャッシュされます")
+_PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
+_CAPTIONS = ("captions are encoded as they stand", "キャプションはそのままエンコードされます")
+_TEXT = ("text encoders are never trained", "テキストエンコーダーは学習しません")
+_NOISE = ("flow models are trained on plain noise", "フローモデルは通常のノイズで学習します")
+
+_RULES = (
+    Rule("learning_rate", "learning_rate", float),
+    Rule("unet_lr", "learning_rate", float),
+    Rule("text_encoder_lr*", lost=_TEXT),
+    Rule("network_train_text_encoder_only", lost=_TEXT),
+    Rule("network_train_unet_only", no_effect=_TEXT),
+    Rule("optimizer_type", "optimizer_type", optimizer),
+    Rule("lr_scheduler", "lr_scheduler", schedule),
+    Rule("lr_warmup_steps", "lr_warmup_steps"),
+    Rule("max_train_epochs", "max_train_epochs", whole),
+    Rule("max_train_steps", "max_train_steps", whole),
+    Rule("network_module", no_effect=("the family says which layers", "ファミリーが対象の層を決めます")),
+    Rule("network_args", lost=("their patterns name layers of another model", "別モデルの層を指す設定です")),
+    Rule("network_weights", lost=("it is a LoRA of another model", "別モデルの LoRA です")),
+    Rule("conv_*", lost=("these models have no convolutions to adapt", "対象の畳み込み層がありません")),
+    Rule("pretrained_model_name_or_path", lost=_MODEL),
+    Rule("vae", lost=_MODEL),
+    Rule("ae", lost=_MODEL),
+    Rule("clip_l", lost=_MODEL),
+    Rule("clip_g", lost=_MODEL),
+    Rule("t5xxl", lost=_MODEL),
+    Rule("v2", no_effect=_MODEL),
+    Rule("v_parameterization", lost=_LOSS),
+    Rule("sdxl", no_effect=_MODEL),
+    Rule("clip_skip", lost=("the encoders of these models have no such setting", "対象のエンコーダーにはない設定です")),
+    Rule("max_token_length", no_effect=("the encoder's own limit holds", "エンコーダーの上限に従います")),
+    Rule("min_snr_gamma", lost=_LOSS),
+    Rule("scale_v_pred*", lost=_LOSS),
+    Rule("debiased_estimation_loss", lost=_LOSS),
+    Rule("loss_type", lost=_LOSS),
+    Rule("huber_*", no_effect=_LOSS),
+    Rule("prior_loss_weight", no_effect=("there are no regularisation sets", "正則化データセットはありません")),
+    Rule("reg_data_dir", lost=("there are no regularisation sets", "正則化データセットはありません")),
+    Rule("masked_loss", lost=("loss masks are not carried over", "マスクは引き継がれません")),
+    Rule("noise_offset*", lost=_NOISE),
+    Rule("multires_noise_*", lost=_NOISE),
+    Rule("adaptive_noise_scale", lost=_NOISE),
+    Rule("ip_noise_gamma*", lost=_NOISE),
+    Rule("zero_terminal_snr", lost=_NOISE),
+    Rule("shuffle_caption", lost=_CAPTIONS),
+    Rule("keep_tokens*", no_effect=_CAPTIONS),
+    Rule("caption_*rate", lost=_CAPTIONS),
+    Rule("caption_prefix", lost=("write it into the captions", "キャプションに書き込んでください")),
+    Rule("caption_suffix", lost=("write it into the captions", "キャプションに書き込んでください")),
+    Rule("weighted_captions", lost=_CAPTIONS),
+    Rule("color_aug", lost=("pictures are encoded as they are", "画像はそのままエンコードされます")),
+    Rule("flip_aug", lost=("pictures are not flipped", "左右反転はしません")),
+    Rule("random_crop", lost=("the centre is cut out", "中央を切り出します")),
+    Rule("bucket_reso_steps", no_effect=("the model's step is used", "モデルの刻みを使います")),
+    Rule("*_bucket_reso", no_effect=("sizes of equal area are used, however long or tall", "同じ面積の寸法を使います")),
+    Rule("model_prediction_type", no_effect=("flow matching, as always here", "フローマッチングです")),
+    *(Rule(name, no_effect=_CACHED) for name in ("cache_*", "vae_batch_size", "skip_cache_check")),
+    *(Rule(name, no_effect=_PACE) for name in ("logging_*", "log_*", "wandb_*", "lowram", "highvram", "no_half_vae", "xformers", "mem_eff_attn", "sdpa", "max_data_loader_n_workers", "persistent_data_loader_workers", "save_model_as", "sample_sampler", "num_cpu_threads_per_process", "num_processes", "num_machines", "dynamo_*", "full_bf16", "full_fp16", "fp8_base*", "split_mode", "gradient_checkpointing_*", "no_metadata", "additional_parameters", "training_comment", "caption_separator", "secondary_separator", "dataset_repeats", "console_log_*", "deepspeed", "apply_t5_attn_mask", "disable_mmap_load_safetensors", "blocks_to_swap")),
+)  # fmt: skip
+
+
+def read(account: Account, here: Path, file: Path | None, family: str | None) -> str | None:
+    """Book everything; returns the family that was asked for: the files never tell one that can be trained here."""
+    account.leaves = {
+        key.rpartition(".")[2]: value for key, value in account.leaves.items()
+    }  # sections have no meaning
+    _dataset(account, here)
+    same = [Rule(name, name) for name, option in OPTIONS.items() if option.musubi and option.kind != "list of tables"]
+    account.apply(_RULES)
+    account.apply(same)
+    for option, value in (("network_dim", 4), ("network_alpha", 1.0), ("learning_rate", 2e-6), ("optimizer_type", "adamw"), ("lr_scheduler", "constant"), ("gradient_checkpointing", False)):  # fmt: skip
+        account.set(option, value, say("sd-scripts' default", "sd-scripts の既定値"))
+    warm_up(account)
+    return family
+
+
+def _dataset(account: Account, here: Path) -> None:
+    general = account.general
+    for name, convert in (("enable_bucket", bool), ("bucket_no_upscale", bool), ("caption_extension", extension)):
+        account.keep_in_dataset(name, general, name, convert)
+    account.keep_in_dataset("train_batch_size", general, "batch_size", whole)
+    account.keep_in_dataset("resolution", general, "resolution", size)
+    folder = account.peek("train_data_dir")
+    if folder is None:
+        return
+    account.used("train_data_dir", "datasets.image_directory")
+    for path, repeats in _repeat_folders(here / str(folder), str(folder)):
+        entry: dict[str, Any] = {"image_directory": path, "cache_directory": f"cache/{Path(path).name}"}
+        if repeats > 1:
+            entry["num_repeats"] = repeats
+        account.datasets.append(entry)
+
+
+def _repeat_folders(folder: Path, written: str) -> list[tuple[str, int]]:
+    """``10_dog`` inside the folder is shown ten times; without such folders the folder itself once."""
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        names = []
+    found = [(f"{written}/{name}", int(match[1])) for name in names if (match := re.match(r"(\d+)_", name))]
+    return found or [(written, 1)]

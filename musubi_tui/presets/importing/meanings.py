@@ -1,0 +1,107 @@
+"""Words and units that trainers share: precisions, optimizers, schedules, sizes. Each raises ``CannotSay`` for what is not here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.config.language import say
+from musubi_tui.presets.importing.account import Account, CannotSay
+
+_PRECISIONS = {
+    **dict.fromkeys(("bf16", "bfloat16", "bfloat_16"), "bf16"),
+    **dict.fromkeys(("fp16", "float16", "float_16", "half"), "fp16"),
+    **dict.fromkeys(("no", "fp32", "float32", "float_32", "float", "tfloat_32"), "fp32"),
+}
+_OPTIMIZERS = {
+    **dict.fromkeys(("adamw", "adamw_optimi", "optimi-adamw", "adamw_bf16", "adam", "torch-adamw", "adamw_torch"), "adamw"),
+    **dict.fromkeys(("adamw8bit", "adamw_8bit", "adamw8bitkahan", "bnb-adamw8bit", "adam_8bit"), "adamw8bit"),
+}  # fmt: skip
+_SCHEDULES = {
+    "constant": "constant",
+    "constant_with_warmup": "constant_with_warmup",
+    "cosine": "cosine",
+    "linear": "linear",
+}
+
+
+def mixed_precision(value: Any) -> str:
+    """The dtype training computes in."""
+    found = _PRECISIONS.get(str(value).lower())
+    if found is None:
+        raise CannotSay(say(f"there is no training in {value!r} here", f"{value!r} での学習には対応していません"))
+    return "no" if found == "fp32" else found
+
+
+def save_precision(value: Any) -> str:
+    """The dtype of the LoRA file."""
+    found = _PRECISIONS.get(str(value).lower())
+    if found is None:
+        raise CannotSay(say(f"LoRA files are not written in {value!r}", f"LoRA を {value!r} では保存できません"))
+    return found
+
+
+def optimizer(value: Any) -> str:
+    """The optimizer's name here."""
+    name = str(value).lower()
+    if name in _OPTIMIZERS:
+        return _OPTIMIZERS[name]
+    raise CannotSay(
+        say(
+            f"the optimizer {value} is not built yet; adamw and adamw8bit are",
+            f"オプティマイザー {value} は未対応です (adamw と adamw8bit が使えます)",
+        )
+    )
+
+
+def schedule(value: Any) -> str:
+    """The learning-rate schedule's name here."""
+    name = str(value).lower()
+    if name in _SCHEDULES:
+        return _SCHEDULES[name]
+    raise CannotSay(say(f"the schedule {value} is not built yet", f"スケジューラー {value} は未対応です"))
+
+
+def arguments(values: Mapping[str, Any]) -> list[str]:
+    """Arguments of an optimizer as they are written here."""
+    return [f"{name}={_literal(value)}" for name, value in values.items()]
+
+
+def _literal(value: Any) -> str:
+    return f"({', '.join(_literal(item) for item in value)})" if isinstance(value, list) else str(value)
+
+
+def size(value: Any) -> list[int]:
+    """A training size: one side, a pair, or texts such as ``512``, ``512,768``, ``512x768``."""
+    if isinstance(value, str):
+        parts = value.lower().replace("x", ",").split(",")
+        value = [part for part in (part.strip() for part in parts) if part]
+    numbers = [whole(number) for number in (value if isinstance(value, list | tuple) else [value])]
+    if len(numbers) not in (1, 2) or min(numbers) < 1:
+        raise CannotSay(say("this is not one size", "ひとつの寸法ではありません"))
+    return [numbers[0], numbers[-1]]
+
+
+def extension(value: Any) -> str:
+    """``txt`` and ``.txt`` alike."""
+    return f".{str(value).lstrip('.')}"
+
+
+def warm_up(account: Account) -> None:
+    """Warm-up steps need a schedule that has them."""
+    steps, chosen = account.options.get("lr_warmup_steps"), account.options.get("lr_scheduler", "constant")
+    if steps and chosen == "constant":
+        account.options["lr_scheduler"] = "constant_with_warmup"
+    elif not steps:
+        account.options.pop("lr_warmup_steps", None)
+
+
+def whole(value: Any) -> int:
+    """A count that may have been written as text or as 100.0."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = 0.5
+    if not number.is_integer():
+        raise CannotSay(say("a whole number is needed", "整数が必要です"))
+    return int(number)
