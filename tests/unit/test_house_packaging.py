@@ -96,7 +96,9 @@ _UNSPOKEN = {
     "sentencepiece": "transformers builds the UMT5 tokenizer from spiece.model with it",
     "bitsandbytes": "imported by name when optimizer_type asks for it",
 }
-_MODULES = {"pillow": "PIL", "nvidia-ml-py": "pynvml", "huggingface-hub": "huggingface_hub", "tree-sitter": "tree_sitter", "tree-sitter-toml": "tree_sitter_toml", "scikit-image": "skimage", "scikit-learn": "sklearn"}  # fmt: skip
+_MODULES = {
+    "opencv-python-headless": "cv2",
+    "pyyaml": "yaml","pillow": "PIL", "nvidia-ml-py": "pynvml", "huggingface-hub": "huggingface_hub", "tree-sitter": "tree_sitter", "tree-sitter-toml": "tree_sitter_toml", "scikit-image": "skimage", "scikit-learn": "sklearn"}  # fmt: skip
 
 
 def test_every_requirement_is_used(project: dict, repository: Path) -> None:  # type: ignore[type-arg]
