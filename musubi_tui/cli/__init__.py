@@ -83,6 +83,12 @@ COMMANDS: dict[str, Entry] = {
             "必要なモデルファイルの一覧と、小さなモデル一式の作成。",
         ),
     ),
+    "serve": Entry(
+        "musubi_tui.cli.serve",
+        "serve",
+        "command",
+        say("The app in a browser, on localhost.", "アプリをブラウザーで表示します（localhost）。"),
+    ),
     "doctor": Entry(
         "musubi_tui.cli.doctor",
         "doctor",

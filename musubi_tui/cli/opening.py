@@ -11,10 +11,13 @@ from pathlib import Path
 
 from engine.config.language import say
 from musubi_tui.cli.output import OK, narrate
+from musubi_tui.served import end_with_parent, served
 
 
 def full_screen() -> bool:
-    """Whether this terminal can show the app."""
+    """Whether this terminal, or the browser behind ``musubi-tui serve``, can show the app."""
+    if served():
+        return True
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "")
 
 
@@ -31,10 +34,13 @@ def open_app(open_run: Path | None = None, replay: Path | None = None, speed: fl
 
     app = MusubiApp(find_home(), open_run=open_run, replay=replay, settings=read_settings())
     app.replay_speed = speed
+    if served():
+        end_with_parent()
     app.run()
     if app.return_code:
         return app.return_code
-    narrate(farewell())
+    if not served():
+        narrate(farewell())
     return OK
 
 

@@ -17,6 +17,7 @@ from engine.events.rundir import RunDirectory
 from engine.events.status import Status
 from musubi_tui.runs.home import Home, find_home, remember
 from musubi_tui.runs.origin import write_origin
+from musubi_tui.runs.hooking import refuse_hooks_from_browser
 
 if TYPE_CHECKING:
     from engine.config import Config, LoadedConfig
@@ -36,6 +37,7 @@ def create_run(
     ``run.toml`` holds the resolved configuration with the dataset embedded. Raises ``UserError`` when the home cannot be
     written or the dataset cannot be read.
     """
+    refuse_hooks_from_browser(loaded.config.run, loaded.path)
     config = _with_dataset(loaded)
     output_dir = config.run.output_dir
     home = home or find_home(Path(output_dir) if output_dir else None)

@@ -22,7 +22,7 @@ def fetch_line(now: Snapshot, environment: Mapping[str, str] | None = None) -> s
     paths = _wanted(now)
     if not paths:
         return ""
-    host, port = _address(now, os.environ if environment is None else environment)
+    host, port = ssh_address(now.host, os.environ if environment is None else environment)
     shell = ["-e", f"ssh -p {port}"] if port else []
     first, *others = paths
     words = [
@@ -42,7 +42,7 @@ def copy_line(now: Snapshot, environment: Mapping[str, str] | None = None) -> st
     paths = _wanted(now)
     if not paths:
         return ""
-    host, port = _address(now, os.environ if environment is None else environment)
+    host, port = ssh_address(now.host, os.environ if environment is None else environment)
     return shlex.join(["scp", "-r", *(["-P", port] if port else []), *(f"{host}:{path}" for path in paths), "."])
 
 
@@ -52,10 +52,10 @@ def _wanted(now: Snapshot) -> list[str]:
     return [*loras, *sorted(folder for folder in folders if os.path.isdir(folder))]
 
 
-def _address(now: Snapshot, environment: Mapping[str, str]) -> tuple[str, str]:
-    """(user@host, port): the provider's, else the name of the host that ran it."""
+def ssh_address(name: str | None, environment: Mapping[str, str]) -> tuple[str, str]:
+    """(user@host, port): the provider's, else the host's own ``name``."""
     user = getpass.getuser()
     for host, port in _PROVIDERS:
         if environment.get(host) and environment.get(port, "").isdigit():
             return f"{user}@{environment[host]}", environment[port]
-    return f"{user}@{now.host or 'HOST'}", ""
+    return f"{user}@{name or 'HOST'}", ""

@@ -10,6 +10,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
@@ -17,6 +18,7 @@ from engine.config.problems import ConfigError, UserError
 from engine.events.redaction import REDACTED, learn
 from engine.events.rundir import RunDirectory
 from musubi_tui.runs.home import config_file
+from musubi_tui.served import served
 
 HOOKS = ("on_finish", "on_error", "on_preempt")
 PLAN_VARIABLE = "MUSUBI_TUI_HOOKS"  # engine.hooks takes it
@@ -27,15 +29,17 @@ PRICE_VARIABLE = "MUSUBI_TUI_PRICE_PER_HOUR"
 def hooks_environment(run: RunDirectory, preset_hooks: Mapping[str, list[str]] | None = None) -> dict[str, str]:
     """Environment variables that allow the engine its hooks and tell it the user's own price.
 
-    ``preset_hooks`` are those of the preset that the user has allowed; they go before the user's own. Raises
-    ``ConfigError`` for a config file that makes no sense.
+    ``preset_hooks`` are those of the preset that the user has allowed; they go before the user's own. An app behind a browser
+    allows none. Raises ``ConfigError`` for a config file that makes no sense.
     """
     document = _run_document(run)
     if document.get("kind") != "train":
         return {}
     own = _own_settings()
-    plan: dict[str, Any] = {name: own[name] for name in HOOKS if own.get(name)}
-    plan |= {name: list(words) for name, words in (preset_hooks or {}).items() if words}
+    plan: dict[str, Any] = {}
+    if not served():  # whoever has the address of a browser's page starts no program of this machine
+        plan = {name: own[name] for name in HOOKS if own.get(name)}
+        plan |= {name: list(words) for name, words in (preset_hooks or {}).items() if words}
     url = os.environ.get(URL_VARIABLE) or own.get("notify_url", "")
     if url:
         learn([url])
@@ -60,6 +64,20 @@ def hooks_of_run(run: RunDirectory, *, allowed: bool) -> dict[str, list[str]]:
             file=run.run_toml,
         )  # fmt: skip
     return found
+
+
+def refuse_hooks_from_browser(run_options: Any, file: Path | str) -> None:
+    """Raise ``UserError`` when a preset that was chosen in a browser has hooks. ``run_options``: the preset's section ``run``."""
+    named = [name for name in HOOKS if getattr(run_options, name, None)]
+    if named and served():
+        raise UserError.of(
+            "hooks_in_browser",
+            say(f"This preset has hooks ({', '.join(named)}); they cannot be started from a browser.",
+                f"このプリセットにはフック（{', '.join(named)}）があり、ブラウザーからは開始できません。"),
+            say("Start it at the shell: `musubi-tui train PRESET --detach`.", "シェルで開始してください: `musubi-tui train PRESET --detach`。"),
+            file=file,
+            key=named[0],
+        )  # fmt: skip
 
 
 def _run_document(run: RunDirectory) -> dict[str, Any]:

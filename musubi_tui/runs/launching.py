@@ -18,6 +18,7 @@ from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, Lease, Status
+from musubi_tui import served
 from musubi_tui.runs.hooking import PLAN_VARIABLE, hooks_environment
 
 HANDSHAKE_SECONDS = 30.0
@@ -89,9 +90,17 @@ def record_stillborn(run: RunDirectory, process: subprocess.Popen[bytes]) -> Non
 
 def engine_environment(device: str) -> dict[str, str]:
     """The environment of the engine process: ours, one torch thread on a CPU, and the package where it is not installed."""
-    environment = {name: value for name, value in os.environ.items() if name != PLAN_VARIABLE}
+    environment = with_package(os.environ)
+    for name in (PLAN_VARIABLE, served.VARIABLE, "TEXTUAL_DRIVER"):  # of this process alone
+        environment.pop(name, None)
     if "OMP_NUM_THREADS" not in environment and (device == "cpu" or (device == "auto" and not gpu_visible())):
         environment["OMP_NUM_THREADS"] = "1"  # more threads than free cores made a tiny run 60 times slower
+    return environment
+
+
+def with_package(inherited_environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with which ``python -P -m`` finds this package, installed or not."""
+    environment = dict(inherited_environment)
     root = str(Path(engine.__file__).resolve().parents[1])
     inherited = environment.get("PYTHONPATH", "")
     if inherited or not _installed(root):
