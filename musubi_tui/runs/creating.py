@@ -16,8 +16,8 @@ from engine.events.process import ProcessIdentity
 from engine.events.rundir import RunDirectory
 from engine.events.status import Status
 from musubi_tui.runs.home import Home, find_home, remember
-from musubi_tui.runs.origin import write_origin
 from musubi_tui.runs.hooking import refuse_hooks_from_browser
+from musubi_tui.runs.origin import write_origin
 
 if TYPE_CHECKING:
     from engine.config import Config, LoadedConfig
