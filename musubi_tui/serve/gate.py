@@ -56,5 +56,8 @@ def _own_page(headers: Mapping[str, str], websocket: bool) -> bool:
     site = headers.get("Sec-Fetch-Site", "none")
     if site == "same-origin":
         return True
-    opened = headers.get("Sec-Fetch-Mode", "navigate") == "navigate" and headers.get("Sec-Fetch-Dest", "document") == "document"
+    opened = (
+        headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        and headers.get("Sec-Fetch-Dest", "document") == "document"
+    )
     return site == "none" if websocket else opened

@@ -82,7 +82,11 @@ def static_folder() -> Path:
     """Where textual-serve keeps its script. Raises ``MissingRequirement`` when the extra is not installed."""
     found = find_spec("textual_serve")
     folder = Path(found.origin).parent / "static" if found and found.origin else None
-    if folder is None or find_spec("aiohttp") is None or not all((folder / name).is_file() for name, _ in FILES.values()):
+    if (
+        folder is None
+        or find_spec("aiohttp") is None
+        or not all((folder / name).is_file() for name, _ in FILES.values())
+    ):
         raise MissingRequirement.of(
             "missing_package",
             say("The browser needs the package textual-serve, which is not installed.",

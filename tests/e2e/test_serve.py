@@ -54,7 +54,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start_server(home: Path) -> Served:
-    environment = {**os.environ, "MUSUBI_TUI_HOME": str(home / "home"), "XDG_CONFIG_HOME": str(home / "config"), "LANG": "en_US.UTF-8"}
+    environment = {
+        **os.environ,
+        "MUSUBI_TUI_HOME": str(home / "home"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "LANG": "en_US.UTF-8",
+    }
     environment.pop("MUSUBI_TUI_LANG", None)
     process = subprocess.Popen(
         [sys.executable, "-m", "musubi_tui", "serve", "--port", "0"],
