@@ -19,6 +19,7 @@ from engine.budget import LIMITS, PRICE_VARIABLE, Budget, price_of
 from engine.config.language import say
 from engine.events.control import Ack, Command, unanswered, write_ack
 from engine.events.types import Control, Phase, Progress, Warned
+from engine.events.viewers import Viewers
 from engine.families import get_family
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ UNHEARD_SECONDS = 8.0  # a command that no stage asked for by then is refused
 _SUMMARY = (
     "family", "task", "output_name", "max_train_steps", "learning_rate", "optimizer_type", "lr_scheduler",
     "network_dim", "network_alpha", "mixed_precision", "gradient_accumulation_steps", "numerics", "seed",
+    "max_grad_norm", "timestep_sampling",
 )  # fmt: skip
 
 
@@ -98,6 +100,7 @@ class Job:
         self.events: EventSink = attempt.events
         self.spec: FamilySpec = get_family(config.get("family"))
         self.task: TaskSpec = self.spec.task(config.get("task"))
+        self.viewers = Viewers(self.run)  # whoever streams blocks asks it before it tells of single ones
         self._lock = threading.Lock()
         self._stop: StopRequest | None = None
         self._paused = False

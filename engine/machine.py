@@ -45,13 +45,43 @@ class Machine:
         nvml = self._nvml
         milliwatts = _ask(lambda: nvml.nvmlDeviceGetPowerUsage(gpu))
         memory = _ask(lambda: nvml.nvmlDeviceGetMemoryInfo(gpu))
+        reasons = _ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))
         return {
             "util": _ask(lambda: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu),
             "temperature": _ask(lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)),
             "watts": None if milliwatts is None else milliwatts / 1000,
             "used": memory.used if memory else None,
             "total": memory.total if memory else None,
+            "throttle": None if reasons is None else throttle(nvml, reasons),
+            **self._processes(gpu),
+            **self._traffic(gpu),
         }
+
+    def _processes(self, gpu: Any) -> dict[str, int | None]:
+        """How many processes use the card, and what this one has of its memory (in a container the driver may not know us)."""
+        found = _ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(gpu))
+        if found is None:
+            return {"processes": None, "ours": None}
+        mine = [entry.usedGpuMemory for entry in found if entry.pid == os.getpid()]
+        return {"processes": len(found), "ours": mine[0] if mine else None}
+
+    def _traffic(self, gpu: Any) -> dict[str, int | None]:
+        """Bytes per second over PCIe, as the driver counts them in 20 ms."""
+        nvml = self._nvml
+
+        def count(direction: int) -> int | None:
+            kilobytes = _ask(lambda: nvml.nvmlDeviceGetPcieThroughput(gpu, direction))
+            return None if kilobytes is None else int(kilobytes) * 1000
+
+        return {"pcie_in": count(nvml.NVML_PCIE_UTIL_RX_BYTES), "pcie_out": count(nvml.NVML_PCIE_UTIL_TX_BYTES)}
+
+
+def throttle(nvml: Any, reasons: int) -> str:
+    """Why a card runs slower than it could, by what a person can do about it; empty for no reason that costs anything."""
+    heat = nvml.nvmlClocksThrottleReasonHwThermalSlowdown | nvml.nvmlClocksThrottleReasonSwThermalSlowdown
+    brake = nvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown | nvml.nvmlClocksThrottleReasonHwSlowdown
+    names = (("heat", heat), ("brake", brake), ("power", nvml.nvmlClocksThrottleReasonSwPowerCap))
+    return next((name for name, bits in names if reasons & bits), "")
 
 
 def _open_gpus() -> tuple[Any, list[Any]]:

@@ -75,6 +75,10 @@ class RunDirectory:
         return self.path / "lease.json"
 
     @property
+    def viewer(self) -> Path:
+        return self.path / "viewer"
+
+    @property
     def control(self) -> Path:
         return self.path / "control"
 

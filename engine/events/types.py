@@ -59,7 +59,10 @@ class Progress(Event):
 
 @dataclass(frozen=True, slots=True)
 class Plan(Event):
-    """The memory plan: how many blocks stay on the GPU, how many are streamed through how many slots, and why."""
+    """The memory plan: how many blocks stay on the GPU, how many are streamed through how many slots, and why.
+
+    The rest is what was planned, in bytes, as ``memory`` tells what came of it; None where nothing was planned.
+    """
 
     type: ClassVar[str] = "plan"
     resident: int = 0
@@ -67,6 +70,22 @@ class Plan(Event):
     slots: int = 0
     stash: str = ""  # where activations are kept
     reason: str = ""
+    weights: int | None = None
+    adapter: int | None = None
+    optimizer: int | None = None
+    activations: int | None = None
+    other: int | None = None
+    peak: int | None = None  # of everything at once
+    budget: int | None = None  # what the plan had to fit into
+    pinned: int | None = None  # host memory that streamed weights are read from
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseLevels(Event):
+    """How noise levels are drawn: the share of each of equally wide ranges of the timestep from 0 to 1000."""
+
+    type: ClassVar[str] = "noise_levels"
+    target: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,31 +126,46 @@ class Memory(Event):
 
 @dataclass(frozen=True, slots=True)
 class Swap(Event):
-    """Weight streaming since the last such event: milliseconds per step and bytes host to device."""
+    """Weight streaming since the last such event: means of one streamed block, waiting per step, bytes host to device."""
 
     type: ClassVar[str] = "swap"
     resident: int = 0
     streamed: int = 0
     slots: int = 0
-    copy_ms: float | None = None
-    compute_ms: float | None = None
-    stall_ms: float | None = None
+    copy_ms: float | None = None  # of one block
+    compute_ms: float | None = None  # of one block
+    stall_ms: float | None = None  # of one step
     bytes_h2d: int = 0
     not_ready: int = 0  # blocks that were needed before they had arrived
+    hidden: float | None = None  # share of the copying that nobody waited for
 
 
 @dataclass(frozen=True, slots=True)
 class Block(Event):
-    """A transformer block changed its place; sent only while a viewer asks for it."""
+    """A transformer block changed its state; sent only while a viewer looks (``engine.events.viewers``).
+
+    ``state``: "resident" (stays on the GPU), "computing", "ready" (arrived), "loading", "cpu" (in host memory).
+    """
 
     type: ClassVar[str] = "block"
     index: int = 0
     state: str = ""
+    slot: int | None = None  # of the ring, for a block that is in one
+    loaded: float | None = None  # share that has arrived
+    copy_ms: float | None = None  # of its last copy, computation and waiting
+    compute_ms: float | None = None
+    stall_ms: float | None = None
+    direction: str = ""  # "forward" or "backward": the pass it was seen in
 
 
 @dataclass(frozen=True, slots=True)
 class Host(Event):
-    """The machine: per GPU ``util`` (percent), ``temperature`` (C), ``watts``, ``used`` and ``total`` (bytes); the rest in bytes."""
+    """The machine. Sizes are bytes; what a card cannot tell is None.
+
+    Per GPU: ``util`` (percent), ``temperature`` (C), ``watts``, ``used``, ``total``, ``ours`` (of this process),
+    ``processes`` (how many use the card), ``throttle`` (why it runs slower than it could: "heat", "power", "brake"),
+    ``pcie_in`` and ``pcie_out`` (bytes per second).
+    """
 
     type: ClassVar[str] = "host"
     gpus: tuple[dict[str, Any], ...] = ()
@@ -249,7 +283,7 @@ class Unknown(Event):
 EVENT_TYPES: dict[str, type[Event]] = {
     kind.type: kind
     for kind in (
-        RunStart, Phase, Progress, Plan, Step, Memory, Swap, Block, Host,
+        RunStart, Phase, Progress, Plan, NoiseLevels, Step, Memory, Swap, Block, Host,
         Validation, Sample, Checkpoint, Control, Warned, Failed, Hook, RunEnd,
     )
 }  # fmt: skip

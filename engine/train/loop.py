@@ -20,7 +20,7 @@ from torch import nn
 from engine.config.language import say
 from engine.data.batches import BatchPlan
 from engine.data.dataset_config import DatasetSpec
-from engine.events.types import Checkpoint, Step, Validation
+from engine.events.types import Checkpoint, NoiseLevels, Step, Validation
 from engine.families.family import FamilyModel
 from engine.job import Interrupted, StopRequest
 from engine.networks.lora import LoraNetwork
@@ -35,7 +35,7 @@ from engine.train.saver import Saver, epoch_stem, epoch_to_remove, step_stem, st
 from engine.train.schedules import Schedule
 from engine.train.state import Position, State, capture_generators, restore_generators, save_state
 from engine.train.step import TrainStep, checkpoint_blocks
-from engine.train.timesteps import Timesteps, TimestepSettings
+from engine.train.timesteps import Timesteps, TimestepSettings, level_shares
 from engine.train.validation import ValidationResult, ValidationSet
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ class _Training:
         self.last: ValidationResult | None = None
         self._state_due = time.monotonic() + config.save.save_state_every_minutes * 60
         self._memory_due = 0.0
+        self._levels_told = False
         self._sampled_at: int | None = None
 
     def _make_saver(self, optimizer_name: str, datasets: Sequence[DatasetSpec]) -> Saver:
@@ -212,6 +213,7 @@ class _Training:
             asked = time.perf_counter()
             batch = next(self.batches)
             waited += time.perf_counter() - asked
+            self._tell_levels(batch.tensors["latents"].shape)
             loss, drawn = self.step_of.accumulate(batch.tensors, share)
             losses.append(loss)
             levels.append(drawn)
@@ -434,6 +436,13 @@ class _Training:
     def _epoch(self) -> int:
         """The epoch of the last batch that was taken (1 before the first)."""
         return max(0, self.position.batches - 1) // self.plan.batches_per_epoch + 1
+
+    def _tell_levels(self, shape: Sequence[int]) -> None:
+        """Once per attempt: how noise levels are drawn for latents of this shape."""
+        if not self._levels_told:
+            self._levels_told = True
+            shares = level_shares(self.step_of.objective.timesteps, shape)
+            self.job.events.emit(NoiseLevels(tuple(round(share, 5) for share in shares)))
 
     def _tell_memory(self) -> None:
         self._memory_due = time.monotonic() + _MEMORY_EVERY_S

@@ -121,13 +121,22 @@ def quantile_timesteps(settings: TimestepSettings, quantiles: torch.Tensor, shap
 
     Estimated from 16,384 draws under a fixed seed; torch's generator is left as it was. For validation sets.
     """
-    with torch.random.fork_rng(devices=()):
-        # Not torch.manual_seed, which seeds the devices too: the noise of every step after a validation would be the same.
-        torch.default_generator.manual_seed(0)
-        t = draw_timesteps(settings, (16384, *shape[1:])).t
-    t = torch.quantile(t, quantiles)
+    t = torch.quantile(_many(settings, shape), quantiles)
     model = t * 1000 + 1 if settings.numerics == "musubi" and settings.sampling != "sigma" else t * 1000
     return Timesteps(t, model, loss_weight(settings, t, model))
+
+
+def level_shares(settings: TimestepSettings, shape: Sequence[int], ranges: int = 20) -> tuple[float, ...]:
+    """The share of draws in each of ``ranges`` equally wide ranges of t, for latents of ``shape``; estimated as above."""
+    counts = torch.histc(_many(settings, shape), ranges, 0.0, 1.0)
+    return tuple((counts / counts.sum()).tolist())
+
+
+def _many(settings: TimestepSettings, shape: Sequence[int]) -> torch.Tensor:
+    with torch.random.fork_rng(devices=()):
+        # Not torch.manual_seed, which seeds the devices too: the noise of every step after it would be the same.
+        torch.default_generator.manual_seed(0)
+        return draw_timesteps(settings, (16384, *shape[1:])).t
 
 
 def shifted(t: torch.Tensor, shift: float) -> torch.Tensor:

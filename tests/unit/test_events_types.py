@@ -19,6 +19,7 @@ _DESIGN = {
     "phase": {"name", "state"},
     "progress": {"phase", "done", "total"},
     "plan": {"resident", "streamed", "slots", "stash", "reason"},
+    "noise_levels": {"target"},
     "step": {"step", "epoch", "loss", "lr", "grad_norm", "timesteps", "items", "step_s", "data_s", "forward_s", "backward_s", "optimizer_s", "stall_s"},
     "memory": {"weights", "adapter", "optimizer", "activations", "other", "allocated", "reserved", "peak"},
     "swap": {"resident", "streamed", "slots", "copy_ms", "compute_ms", "stall_ms", "bytes_h2d", "not_ready"},
