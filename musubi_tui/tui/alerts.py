@@ -18,10 +18,11 @@ _RECENT_SPIKES = 500  # steps
 
 @dataclass(frozen=True)
 class Alert:
-    """``role``: "bad" or "warn". ``text`` is clean."""
+    """``role``: "bad" or "warn". ``text`` is clean. ``code``: what was found, for those who ask whether it was."""
 
     role: str
     text: str
+    code: str = ""
 
 
 def alerts(view: RunView) -> tuple[Alert, ...]:
@@ -53,16 +54,15 @@ def _not_finite(view: RunView) -> Alert | None:
         return None
     bad = int(np.argmax(~np.isfinite(tail)))
     step = int(view.steps.step[len(view.steps) - len(tail) + bad])
-    return Alert(
-        "bad", say(f"the loss is not a number since step {step}", f"ステップ {step} から loss が数値ではありません")
-    )
+    words = say(f"the loss is not a number since step {step}", f"ステップ {step} から loss が数値ではありません")
+    return Alert("bad", words, "not_finite")
 
 
 def _stale(view: RunView) -> Alert | None:
     if not view.alive or view.heartbeat is None or view.now - view.heartbeat < _STALE_SECONDS:
         return None
     age = clock(round((view.now - view.heartbeat) / 30) * 30)
-    return Alert("bad", say(f"no sign of life for {age}", f"{age} 応答がありません"))
+    return Alert("bad", say(f"no sign of life for {age}", f"{age} 応答がありません"), "silent")
 
 
 def _disk(view: RunView) -> Alert | None:
@@ -70,15 +70,23 @@ def _disk(view: RunView) -> Alert | None:
     needed = max([_LEAST_DISK, *(3 * saved.bytes for saved in view.saved[-4:])])
     if free is None or free >= needed:
         return None
-    return Alert("bad" if free < _LEAST_DISK else "warn", say(f"disk nearly full: {free / 1e9:.1f} GB free", f"ディスクの空きが残りわずか: {free / 1e9:.1f} GB"))  # fmt: skip
+    return Alert("bad" if free < _LEAST_DISK else "warn", say(f"disk nearly full: {free / 1e9:.1f} GB free", f"ディスクの空きが残りわずか: {free / 1e9:.1f} GB"), "disk")  # fmt: skip
 
 
 def _hot(view: RunView) -> Alert | None:
+    """A card that the driver slows down, or that is about to."""
     cards = view.host.gpus if view.host else ()
-    hottest = max((card.get("temperature") or 0 for card in cards), default=0)
+    reasons = {str(card.get("throttle") or "") for card in cards}
+    hottest = max((value for card in cards if isinstance(value := card.get("temperature"), (int, float))), default=0)
+    if "heat" in reasons:
+        return Alert("warn", say(f"the GPU is too hot ({hottest:.0f} °C) and runs slower: check its cooling", f"GPU が高温（{hottest:.0f} °C）で減速中: 冷却を確認してください"), "throttling")  # fmt: skip
+    if "brake" in reasons:
+        return Alert(
+            "warn", say("the power supply makes the GPU run slower", "電源の制限で GPU が減速中"), "throttling"
+        )
     if hottest < _HOT_CELSIUS:
         return None
-    return Alert("warn", say(f"GPU at {hottest} °C: it will slow down", f"GPU {hottest} °C: 速度が落ちます"))
+    return Alert("warn", say(f"GPU at {hottest:.0f} °C: it will slow down", f"GPU {hottest:.0f} °C: 速度が落ちます"))
 
 
 def _spike(view: RunView, spike: Spike) -> Alert:

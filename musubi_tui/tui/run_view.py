@@ -5,9 +5,8 @@ The fold knows nothing of files, clocks or widgets; ``run_source`` feeds it, fro
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.events.lines import Record
@@ -19,6 +18,7 @@ from engine.events.types import (
     Failed,
     Host,
     Memory,
+    NoiseLevels,
     Phase,
     Plan,
     Progress,
@@ -33,13 +33,14 @@ from engine.events.types import (
 )
 from musubi_tui.runs.telling import clean, describe
 from musubi_tui.tui.pyramid import median, quantile
+from musubi_tui.tui.run_means import SPIKE, Bin, Levels, Running, Split, split
 from musubi_tui.tui.run_series import GrowingSteps, Steps
 
-BINS = 6  # of the noise level, equally wide
 _RECENT = 50  # steps that say how fast a run is
 _LOG_LINES = 2000
-_SPIKE = 5.0  # times the running average
 _SPIKES_KEPT = 20
+_READINGS = 60  # of memory: about ten minutes
+_MOST_BLOCKS = 1000
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,6 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Bin:
-    """The loss of one range of the noise level: running mean, how often it was drawn, the course of the mean (oldest first)."""
-
-    low: float
-    high: float
-    mean: float | None = None
-    count: int = 0
-    course: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
 class LogLine:
     """One line of the log: when, of what weight ("", "good", "warn", "bad"), and clean text."""
 
@@ -92,18 +82,6 @@ class Spike:
     value: float
     times: float
     items: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Where the time of a recent step goes, in seconds (means)."""
-
-    data: float = 0.0
-    forward: float = 0.0
-    backward: float = 0.0
-    optimizer: float = 0.0
-    stall: float = 0.0
-    total: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -128,13 +106,18 @@ class RunView:
     live: bool = True
     progress: tuple[str, int, int] | None = None
     last: Step | None = None
-    split: Split = Split()
+    split: Split = field(default_factory=Split)
     memory: Memory | None = None
     plan: Plan | None = None
     swap: Swap | None = None
     host: Host | None = None
-    blocks: dict[int, str] = field(default_factory=dict)
+    blocks: dict[int, Block] = field(default_factory=dict)
+    blocks_t: float = 0.0  # when a block was told of last
     bins: tuple[Bin, ...] = ()
+    drawn: tuple[int, ...] = ()  # noise levels, by fine ranges
+    target: tuple[float, ...] = ()  # the shares they should have
+    memory_course: tuple[int, ...] = ()  # bytes allocated at the last readings
+    peak_step: int = 0  # where memory was highest
     validations: tuple[Validation, ...] = ()
     pictures: tuple[Picture, ...] = ()
     saved: tuple[Saved, ...] = ()
@@ -196,8 +179,11 @@ class Fold:
         self.recent: deque[Step] = deque(maxlen=_RECENT)
         self.log: deque[LogLine] = deque(maxlen=_LOG_LINES)
         self._latest: dict[type, Any] = {}
-        self._blocks: dict[int, str] = {}
-        self._bins = [_Bin() for _ in range(BINS)]
+        self._blocks: dict[int, Block] = {}
+        self._blocks_t = 0.0
+        self._levels = Levels()
+        self._memory_course: deque[int] = deque(maxlen=_READINGS)
+        self._peak = (0, 0)  # bytes, step
         self._validations: list[Validation] = []
         self._pictures: list[Picture] = []
         self._saved: list[Saved] = []
@@ -207,7 +193,7 @@ class Fold:
         self._unknown: dict[str, None] = {}
         self._worked = 0.0
         self._began: float | None = None
-        self._loss, self._gradient = _Running(), _Running()
+        self._loss, self._gradient = Running(), Running()
         self._items = self._item_steps = 0
 
     def feed(self, record: Record, *, indexed: bool = False) -> None:
@@ -221,10 +207,12 @@ class Fold:
                 self.progress = (event.phase, event.done, event.total)
                 if event.phase == "train" and event.total:
                     self.max_steps = event.total
-            case Memory() | Plan() | Swap() | Host():
+            case Memory() | Plan() | Swap() | Host() | NoiseLevels():
                 self._latest[type(event)] = event
+                if isinstance(event, Memory):
+                    self._take_memory(event)
             case Block():
-                self._blocks[event.index] = event.state
+                self._take_block(event, record.t)
             case RunStart():
                 self._attempt(event, record.t)
             case Phase():
@@ -272,10 +260,12 @@ class Fold:
             "attempt": start.attempt, "step": self.step, "max_steps": self.max_steps, "config": start.config,
             "gpu": clean(start.gpu), "price": start.price, "worked_seconds": worked,
             "cost": start.price * worked / 3600 if start.price is not None else None, "live": False,
-            "progress": self.progress, "last": self.recent[-1] if self.recent else None, "split": _split(list(self.recent)[-20:]),
+            "progress": self.progress, "last": self.recent[-1] if self.recent else None, "split": split(list(self.recent)[-20:]),
             "memory": self._latest.get(Memory), "plan": self._latest.get(Plan), "swap": self._latest.get(Swap),
             "host": self._latest.get(Host), "blocks": dict(self._blocks),
-            "bins": tuple(entry.frozen(place) for place, entry in enumerate(self._bins)),
+            "blocks_t": self._blocks_t, "bins": self._levels.bins(), "drawn": self._levels.drawn(),
+            "target": tuple(share or 0.0 for share in self._latest.get(NoiseLevels, NoiseLevels()).target),
+            "memory_course": tuple(self._memory_course), "peak_step": self._peak[1],
             "validations": tuple(self._validations), "pictures": tuple(self._pictures), "saved": tuple(self._saved),
             "spikes": tuple(self._spikes), "warnings": tuple(self._warnings), "errors": tuple(self._errors),
             "log": tuple(self.log), "unknown": tuple(self._unknown),
@@ -292,13 +282,30 @@ class Fold:
             self.state = "running"
         for what, value, running in (("loss", event.loss, self._loss), ("gradient", event.grad_norm, self._gradient)):
             times = running.times(value)
-            if times is not None and value is not None and times >= _SPIKE:
+            if times is not None and value is not None and times >= SPIKE:
                 self._spikes.append(Spike(event.step, what, value, times, event.items))
             running.take(value)
-        if event.loss is not None and math.isfinite(event.loss):
-            for timestep in event.timesteps:
-                if timestep is not None and 0 <= timestep <= 1000:
-                    self._bins[min(BINS - 1, int(timestep / 1000 * BINS))].take(event.loss)
+        self._levels.take(event)
+
+    def _take_memory(self, event: Memory) -> None:
+        if event.allocated is not None:
+            self._memory_course.append(event.allocated)
+        if (event.peak or 0) > self._peak[0]:
+            self._peak = (event.peak or 0, self.step)
+
+    def _take_block(self, event: Block, t: float) -> None:
+        """The last known times of a block stay when an event only tells its state."""
+        known = self._blocks.get(event.index)
+        if not 0 <= event.index < _MOST_BLOCKS:
+            return
+        if known is not None:
+            event = replace(
+                event,
+                copy_ms=known.copy_ms if event.copy_ms is None else event.copy_ms,
+                compute_ms=known.compute_ms if event.compute_ms is None else event.compute_ms,
+                stall_ms=known.stall_ms if event.stall_ms is None else event.stall_ms,
+            )
+        self._blocks[event.index], self._blocks_t = event, t
 
     def _attempt(self, event: RunStart, t: float) -> None:
         if self._began is not None:  # the attempt before left no end: it worked until its last sign of life at most
@@ -334,49 +341,6 @@ class Fold:
         if self._began is not None:
             self._worked += max(0.0, t - self._began)
             self._began = None
-
-
-class _Running:
-    """A running mean that is not carried away by what it is asked about."""
-
-    def __init__(self) -> None:
-        self.count, self.mean = 0, 0.0
-
-    def times(self, value: float | None) -> float | None:
-        if value is None or not math.isfinite(value) or self.count < 20 or self.mean <= 0:
-            return None
-        return value / self.mean
-
-    def take(self, value: float | None) -> None:
-        if value is not None and math.isfinite(value):
-            self.count += 1
-            share = max(0.02, 1 / self.count)
-            limit = value if self.count <= 20 else min(value, _SPIKE * self.mean)
-            self.mean += share * (limit - self.mean)
-
-
-class _Bin:
-    def __init__(self) -> None:
-        self.count, self.mean = 0, 0.0
-        self.course: deque[float] = deque(maxlen=400)
-
-    def take(self, loss: float) -> None:
-        self.count += 1
-        self.mean += max(0.05, 1 / self.count) * (loss - self.mean)
-        self.course.append(self.mean)
-
-    def frozen(self, place: int) -> Bin:
-        low, high = place / BINS, (place + 1) / BINS
-        return Bin(low, high, self.mean if self.count else None, self.count, tuple(self.course))
-
-
-def _split(steps: list[Step]) -> Split:
-    def mean(name: str) -> float:
-        values = [value for step in steps if (value := getattr(step, name)) is not None]
-        return sum(values) / len(values) if values else 0.0
-
-    names = ("data_s", "forward_s", "backward_s", "optimizer_s", "stall_s", "step_s")
-    return Split(*(mean(name) for name in names))
 
 
 def _weight(event: Any) -> str:

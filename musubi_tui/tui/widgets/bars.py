@@ -8,7 +8,7 @@ from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.pyramid import Blocks, Column, reduce
 from musubi_tui.tui.widgets.lines import Span, fit
 
-FILLS = {"unicode": "█▓▒░", "ascii": "#+=-"}
+FILLS = {"unicode": "█▓▒░▞", "ascii": "#+=-~"}
 _EDGES = {"unicode": ("▕", "▏"), "ascii": ("[", "]")}
 GIB = 1 << 30
 

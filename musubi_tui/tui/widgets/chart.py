@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -285,18 +286,26 @@ class LossChart(Lines):
         return f"{DECAYS[self._decay]:g}".lstrip("0")
 
 
+Curve = tuple[Column, "Blocks | None", str]  # values, their extremes, a role
+
+
 def small_curve(
-    x: Column, y: Column, width: int, height: int, *, ascii_only: bool = False, role: str = "ema", blocks: Blocks | None = None
+    x: Column, curves: Sequence[Curve], width: int, height: int, *, ascii_only: bool = False, level: float | None = None, log: bool = False
 ) -> list[list[Span]]:  # fmt: skip
-    """A curve of few cells with its largest and smallest value at the left."""
+    """Curves in few cells with the ends of the scale at the left, and a dotted line at ``level``, as far as it is on the scale."""
     if not len(x):
         return [fit([("", "")], width)]
     label = 8
-    drawn = reduce(x, y, float(x[0]), float(max(x[-1], x[0] + 1)), (width - label) * 2, blocks)
-    scale = Scale.of(np.concatenate([drawn.low, drawn.high]))
+    columns = (width - label) * 2
+    shapes = [reduce(x, y, float(x[0]), float(max(x[-1], x[0] + 1)), columns, blocks) for y, blocks, _ in curves]
+    shown = [end for drawn in shapes for end in (drawn.low, drawn.high)]
+    scale = Scale.of(np.concatenate(shown), log=log)
     canvas = Canvas(width - label, height)
-    canvas.band(role, scale, drawn.low, drawn.high)
-    canvas.curve(role, scale, drawn.last)
+    if level is not None and scale.low <= level <= scale.high:
+        canvas.level("clip", scale, level)
+    for drawn, (_, _, role) in zip(shapes, curves):
+        canvas.band(role, scale, drawn.low, drawn.high)
+        canvas.curve(role, scale, drawn.last)
     lines = canvas.lines(ascii_only=ascii_only)
     edges = {0: scale.high, height - 1: scale.low}
     return [[(f"{number(edges[row]) if row in edges else '':>7} ", "muted"), *cells] for row, cells in enumerate(lines)]

@@ -24,7 +24,7 @@ Line = Sequence[Span]
 ROLES = {
     "": ("", ""), "muted": ("foreground", "dim"), "bold": ("", "bold"), "accent": ("accent", "bold"),
     "good": ("success", ""), "warn": ("warning", ""), "bad": ("error", "bold"), "raw": ("foreground", "dim"),
-    "ema": ("primary", "bold"), "val": ("accent", "bold"), "mark": ("secondary", ""), "cursor": ("", "reverse"),
+    "ema": ("primary", "bold"), "val": ("accent", "bold"), "mark": ("secondary", ""), "cursor": ("", "reverse"), "clip": ("warning", ""),
     "weights": ("primary", ""), "adapter": ("accent", ""), "optimizer": ("warning", ""), "activations": ("secondary", ""),
     "other": ("foreground", "dim"), "key": ("accent", "bold"),
 }  # fmt: skip

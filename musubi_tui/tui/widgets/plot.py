@@ -18,7 +18,7 @@ from musubi_tui.tui.widgets.lines import Span
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row, then column
 _LOG_FLOOR = 1e-12
 _LARGEST = 1e300
-_ASCII_DOTS = {"raw": ":", "ema": "*", "val": "o"}
+_ASCII_DOTS = {"raw": ":", "ema": "*", "val": "o", "clip": "-"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,13 @@ class Canvas:
             else:
                 self._column(layer, column, dot, dot)
             before = (column, dot)
+
+    def level(self, layer: str, scale: Scale, value: float) -> None:
+        """A dotted line across at a value."""
+        height = scale.height(value)
+        for column in range(0, self.columns * 2, 2):
+            if height is not None:
+                self._column(layer, column, self._dot(height), self._dot(height))
 
     def sign(self, column: int, height: float, text: str, role: str) -> None:
         """One character in the cell of a dot column and a height."""

@@ -36,8 +36,10 @@ KEYS: list[BindingType] = [
     key("run.right", "right", "walk(1)", say("cursor right", "カーソル右")),
     key("run.far_left", "shift+left", "walk(-10)", say("cursor far left", "カーソル大きく左")),
     key("run.far_right", "shift+right", "walk(10)", say("cursor far right", "カーソル大きく右")),
-    key("run.up", "up", "scroll(1)", say("log back, prompt before", "ログを戻る、前のプロンプト")),
-    key("run.down", "down", "scroll(-1)", say("log forward, next prompt", "ログを進む、次のプロンプト")),
+    key("run.up", "up", "scroll(1)", say("scroll up, prompt before", "上へ、前のプロンプト")),
+    key("run.down", "down", "scroll(-1)", say("scroll down, next prompt", "下へ、次のプロンプト")),
     key("run.alerts", "exclamation_mark", "show_tab('alerts')", say("alerts", "警告"), display="!"),
+    key("run.blocks", "B", "show_tab('blocks')", say("table of blocks", "ブロックの表")),
+    key("run.heat", "h", "heat", say("timesteps: course, height", "タイムステップ: 推移、高さ")),
     key("run.follow", "f", "follow", say("follow the log", "ログの末尾へ")),
 ]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
+from engine.config.language import say
+from musubi_tui.runs.telling import clean
 from musubi_tui.tui.run_view import Picture, RunView
+from musubi_tui.tui.widgets.lines import Line, Span, fit
 from musubi_tui.tui.widgets.picture import Gallery, Thumbnail
 
 _CELLS = 14  # of a thumbnail, with the gap
@@ -47,3 +53,40 @@ class Strip:
         self.drawn = {**self.drawn, **made}
         self._done = wanted
         return changed
+
+
+def samples(
+    pictures: Sequence[Picture],
+    drawn: dict[str, Thumbnail],
+    prompt: int,
+    prompts: int,
+    cell: tuple[int, int],
+    height: int,
+) -> list[Line]:
+    """Pictures of one prompt along the timeline side by side, the newest right, their steps below."""
+    if not pictures:
+        return [[(say(" no samples yet; n makes one now", " サンプルはまだありません（n で今すぐ生成）"), "muted")]]
+    width, rows = cell
+    lines: list[list[Span]] = [[(" ", "")] for _ in range(rows + 1)]
+    for place, picture in enumerate(pictures):
+        thumbnail = drawn.get(picture.path, Thumbnail(problem="…"))
+        for row in range(rows):
+            cells: tuple[Span, ...] = thumbnail.lines[row] if row < len(thumbnail.lines) else ()
+            if not thumbnail.lines and row == rows // 2:
+                cells = ((_problem(thumbnail.problem)[: width - 1], "muted"),)
+            lines[row] += fit(cells, width)
+        newest = place == len(pictures) - 1
+        lines[rows] += fit([(f"{say('step', 'ステップ')} {picture.step}", "bold" if newest else "muted")], width)
+    last = pictures[-1]
+    seed = f" seed {last.seed}" if last.seed is not None else ""
+    text = f" {prompt + 1}/{prompts} {clean(last.prompt)}{seed}  {os.path.basename(clean(last.path))}"
+    lines.append([(text, "muted")])
+    return list(lines[:height])
+
+
+def _problem(text: str) -> str:
+    words = {
+        "not on this machine": say("not here", "ここにはありません"),
+        "not a picture": say("no picture", "画像ではありません"),
+    }
+    return words.get(text, text)

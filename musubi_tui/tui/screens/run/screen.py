@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
 
 from textual import work
@@ -18,22 +18,17 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 
 from engine.config.language import say
-from engine.config.problems import UserError
-from engine.events.status import ALIVE
-from musubi_tui.tui.alerts import alerts
+from engine.events.viewers import LOOK_SECONDS, look
+from musubi_tui.tui.alerts import Alert, alerts
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
-from musubi_tui.tui.numbers import duration
 from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.run_view import RunView
-from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
-from musubi_tui.tui.screens.run import panels
+from musubi_tui.tui.screens.run import health, memory, noise, panels
 from musubi_tui.tui.screens.run.keys import KEYS
-from musubi_tui.tui.screens.run.pictures import Strip
-from musubi_tui.tui.screens.run.tune import TuneScreen
-from musubi_tui.tui.steering import steer
+from musubi_tui.tui.screens.run.pictures import Strip, samples
+from musubi_tui.tui.screens.run.steering import SteeringScreen
 from musubi_tui.tui.widgets import lanes
 from musubi_tui.tui.widgets.chart import LossChart
 from musubi_tui.tui.widgets.key_line import KeyLine
@@ -41,7 +36,6 @@ from musubi_tui.tui.widgets.lines import Line, Lines
 from musubi_tui.tui.widgets.mode_bar import ModeBar
 
 TICK_SECONDS = 1.0
-_NOTE_SECONDS = 15.0
 _WIDE = (140, 40)
 
 
@@ -57,7 +51,7 @@ class Panel(Lines):
             self.screen.draw()
 
 
-class RunScreen(Screen[None]):
+class RunScreen(SteeringScreen):
     """One run. ``source`` says which, and whether it can be steered."""
 
     CSS_PATH = "run.tcss"
@@ -72,24 +66,14 @@ class RunScreen(Screen[None]):
             super().__init__()
             self.view, self.problem = view, problem
 
-    class Answered(Message):
-        """What became of a command."""
-
-        def __init__(self, command: str, text: str) -> None:
-            super().__init__()
-            self.command, self.text = command, text
-
     def __init__(self, source: RunSource) -> None:
-        super().__init__()
-        self.source = source
-        self.view: RunView | None = None
+        super().__init__(source)
         self.tab = self.TABS[0]
         self.back = 0  # log lines scrolled up
+        self.heat = True  # loss by timestep as a course; else as heights
         self.strip = Strip()
-        self._shown_tabs = ""
-        self._locked: set[str] = set()
-        self._note = ""
-        self._note_until = 0.0
+        self._titles: dict[str, str] = {}
+        self._looked = -LOOK_SECONDS
         self._look, self._gone = threading.Event(), threading.Event()
 
     # -- frame
@@ -115,14 +99,15 @@ class RunScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Name the panels and begin to look."""
-        titles = {
-            "vitals": say("vitals", "状態"), "rates": say("learning rate", "学習率"), "gradients": say("grad norm", "勾配ノルム"),
-            "times": say("step time", "ステップ時間"), "bins": say("loss by timestep", "タイムステップ別の損失"),
-            "samples": say("samples", "サンプル"), "memory": say("memory", "メモリ"), "swap": say("block swap", "ブロックスワップ"),
-            "health": say("health", "健康"),
-        }  # fmt: skip
-        for name, title in titles.items():
-            self.query_one(f"#{name}").border_title = title
+        for name, title in (
+            ("vitals", say("vitals", "状態")), ("times", say("step time", "ステップ時間")), ("rates", say("learning rate", "学習率")),
+            ("gradients", say("grad norm", "勾配ノルム")), ("bins", say("loss by timestep", "タイムステップ別の損失")),
+            ("samples", say("samples", "サンプル")), ("memory", say("memory", "メモリ")), ("swap", say("block swap", "ブロックスワップ")),
+            ("health", say("health", "健康")),
+        ):  # fmt: skip
+            self._entitle(name, title)
+        for name, keys in (("bins", say("h course/height", "h 推移/高さ")), ("swap", say("B per-block table", "B ブロック表")), ("health", say("! all alerts", "! 全ての警告"))):  # fmt: skip
+            self.query_one(f"#{name}").border_subtitle = keys
         chart = self.query_one(LossChart)
         chart.border_subtitle = say("s/S smooth  L log  x axis  ←→ cursor", "s/S 平滑  L 対数  x 横軸  ←→ カーソル")
         self.query_one("#bottom").border_subtitle = say("tab next  z zoom", "tab 次へ  z 拡大")
@@ -168,18 +153,30 @@ class RunScreen(Screen[None]):
             except OSError as error:
                 self.post_message(self.Looked(None, str(error)))
                 continue
-            if view is not before or (self._note and time.monotonic() > self._note_until):
+            self._say_that_somebody_looks(view)
+            if view is not before or (self.note and time.monotonic() > self.note_until):
                 before = view
                 self.post_message(self.Looked(view))
+
+    def _say_that_somebody_looks(self, view: RunView) -> None:
+        """So that an engine that streams blocks tells of single ones. On the reader's thread."""
+        run, now = self.source.run, time.monotonic()
+        if run is not None and view.alive and lanes.counts(view)[1] and now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            look(run)
+
+    def look_soon(self) -> None:
+        """Read the run without waiting for the next tick."""
+        self._look.set()
 
     def on_run_screen_looked(self, message: Looked) -> None:
         """Draw the new moment."""
         if message.view is None:
-            self._tell(message.problem)
+            self.tell(message.problem)
             return
         self.view = message.view
-        if time.monotonic() > self._note_until:
-            self._note = ""
+        if time.monotonic() > self.note_until:
+            self.note = ""
         self.draw()
 
     def on_screen_resume(self) -> None:
@@ -201,19 +198,35 @@ class RunScreen(Screen[None]):
         glyphs, found = self.glyphs, alerts(view)
         with self.app.batch_update():
             head = self.query_one("#head", Lines)
-            head.show(panels.header(view, head.size.width, glyphs, self._note))
+            head.show(panels.header(view, head.size.width, glyphs, self.note))
             self.query_one(LossChart).feed(view)
-            self._fill("vitals", lambda size: panels.vitals(view, size[0], glyphs))
-            self._fill("rates", lambda size: panels.rates(view, size[0], size[1], glyphs))
-            self._fill("gradients", lambda size: panels.gradients(view, size[0], size[1], glyphs))
-            self._fill("times", lambda size: panels.times(view, size[0], glyphs))
-            self._fill("bins", lambda size: panels.bins(view, size[0], glyphs))
-            self._fill("samples", lambda size: self._samples(view, size))
-            self._fill("memory", lambda size: panels.memory(view, size[0], glyphs))
-            self._fill("swap", lambda size: lanes.panel(view, size[0], glyphs.name))
-            self._fill("health", lambda size: panels.health(view, found, size[0], size[1], glyphs))
+            for name, make in self._makers(view, found).items():
+                self._fill(name, make)
+            self._entitle("rates", panels.rates_title(view))
+            self._entitle("gradients", panels.gradients_title(view))
+            self._entitle("memory", memory.memory_title(view))
             self._title_tabs(len(found))
-            self._fill("bottom", lambda size: self._tab_lines(view, size))
+
+    def _makers(self, view: RunView, found: Sequence[Alert]) -> dict[str, Callable[[tuple[int, int]], list[Line]]]:
+        """What draws each panel, from its (width, height)."""
+        glyphs = self.glyphs
+        return {
+            "vitals": lambda size: panels.vitals(view, size[0], glyphs),
+            "rates": lambda size: panels.rates(view, *size, glyphs),
+            "gradients": lambda size: panels.gradients(view, *size, glyphs),
+            "times": lambda size: panels.times(view, size[0], glyphs),
+            "bins": lambda size: noise.levels(view, *size, glyphs, heat=self.heat),
+            "samples": lambda size: self._samples(view, size),
+            "memory": lambda size: memory.memory(view, size[0], glyphs),
+            "swap": lambda size: lanes.panel(view, size[0], glyphs.name),
+            "health": lambda size: health.health(view, found, *size, glyphs),
+            "bottom": lambda size: self._tab_lines(view, size),
+        }
+
+    def _entitle(self, name: str, title: str) -> None:
+        if self._titles.get(name) != title:  # setting it repaints the whole panel
+            self._titles[name] = title
+            self.query_one(f"#{name}").border_title = Content(title)
 
     def _fill(self, name: str, make: Callable[[tuple[int, int]], list[Line]]) -> None:
         panel = self.query_one(f"#{name}", Lines)
@@ -224,20 +237,20 @@ class RunScreen(Screen[None]):
         names = {"log": say("log", "ログ"), "samples": say("samples", "サンプル"), "t-hist": say("t-hist", "t 分布"),
                  "blocks": say("blocks", "ブロック"), "alerts": say("alerts", "警告") + (f" {count}" if count else "")}  # fmt: skip
         title = "  ".join((f"{self.glyphs.cursor}{names[tab]}" if tab == self.tab else names[tab]) for tab in self.TABS)
-        if title != self._shown_tabs:  # setting it repaints the whole panel
-            self._shown_tabs = title
-            self.query_one("#bottom").border_title = Content(title)
+        self._entitle("bottom", title)
 
     def _tab_lines(self, view: RunView, size: tuple[int, int]) -> list[Line]:
         width, height = size
         if self.tab == "samples":
             return self._samples(view, size)
         if self.tab == "t-hist":
-            return panels.bins(view, width, self.glyphs)
+            return noise.levels(view, width, height, self.glyphs, heat=self.heat)
         if self.tab == "blocks":
-            return lanes.panel(view, width, self.glyphs.name)
+            self.back = max(0, min(self.back, len(view.blocks) - height + 1))
+            return lanes.table(view, width, height, self.back, self.glyphs.name) if view.blocks else lanes.panel(view, width, self.glyphs.name)  # fmt: skip
         if self.tab == "alerts":
-            return panels.alert_lines(alerts(view), height, self.glyphs)
+            self.back = max(0, min(self.back, len(alerts(view)) - height))
+            return health.alert_lines(alerts(view), height, self.glyphs, self.back)
         self.back = max(0, min(self.back, len(view.log) - height))
         return panels.log(view, width, height, self.back)
 
@@ -248,7 +261,7 @@ class RunScreen(Screen[None]):
         if self.strip.missing(chosen, cell, colour):
             self._draw_pictures()
         prompts = len(self.strip.prompts(view))
-        return panels.samples(chosen, self.strip.drawn, self.strip.prompt, prompts, cell, size[1])
+        return samples(chosen, self.strip.drawn, self.strip.prompt, prompts, cell, size[1])
 
     @work(thread=True, group="pictures", exclusive=True)
     def _draw_pictures(self) -> None:
@@ -302,109 +315,19 @@ class RunScreen(Screen[None]):
 
     def action_scroll(self, by: int) -> None:
         """The log up and down, or another prompt."""
-        if self.tab == "log" and not (self.focused and self.focused.id == "samples"):
-            self.back = max(0, self.back + by)
+        in_samples = self.focused is not None and self.focused.id == "samples"
+        if self.tab in ("log", "blocks", "alerts") and not in_samples:
+            self.back = max(0, self.back + (by if self.tab == "log" else -by))
         elif self.view is not None:
             self.strip.prompt = (self.strip.prompt - by) % max(1, len(self.strip.prompts(self.view)))
+        self.draw()
+
+    def action_heat(self) -> None:
+        """Loss by timestep as a course, or as heights."""
+        self.heat = not self.heat
         self.draw()
 
     def action_follow(self) -> None:
         """The end of the log."""
         self.back = 0
-        self.draw()
-
-    # -- steering
-
-    def action_pause(self) -> None:
-        """Pause, or go on."""
-        paused = self.view is not None and self.view.state == "paused"
-        self._steer("resume" if paused else "pause", {})
-
-    def action_save(self) -> None:
-        """Save now."""
-        self._steer("save", {})
-
-    def action_sample(self) -> None:
-        """A sample now."""
-        self._steer("sample", {})
-
-    def action_tune(self) -> None:
-        """Ask for the factor on the learning rate."""
-        if not self._may_steer("set"):
-            return
-
-        def answer(factor: float | None) -> None:
-            if factor is not None:
-                self._steer("set", {"key": "learning_rate_factor", "value": factor})
-
-        self.app.push_screen(TuneScreen(f"musubi-tui runs set {self._run_word()} learning_rate_factor="), answer)
-
-    def action_stop(self) -> None:
-        """Ask when to stop, and how long that will take."""
-        if not self._may_steer("stop") or self.view is None:
-            return
-        pace = self.view.step_seconds or 0.0
-        states = [saved.seconds for saved in self.view.saved if saved.kind == "state" and saved.seconds is not None]
-        bound = duration(pace + (states[-1] if states else 0.0)) or "<1m"
-        text = say(
-            f"It saves a complete state first ({bound}); `runs` can go on with it later.",
-            f"先に完全な状態を保存します（{bound}）。後で再開できます。",
-        )
-        choices = (
-            Choice("now", "n", say("now, after this step", "今すぐ（このステップの後）")),
-            Choice("save", "s", say("after the next save", "次の保存の後")),
-            Choice("epoch", "e", say("at the end of the epoch", "エポックの終わり")),
-        )
-
-        def answer(when: str | None) -> None:
-            if when:
-                self._steer("stop", {"when": when})
-
-        title = say("Stop this run?", "この run を停止しますか？")
-        self.app.push_screen(
-            ConfirmScreen(title, text, choices, f"musubi-tui runs stop {self._run_word()} --when "), answer
-        )
-
-    def _run_word(self) -> str:
-        return shlex.quote(self.source.run.id) if self.source.run else ""
-
-    def _may_steer(self, command: str) -> bool:
-        """Whether a command would be heard; else the reason is shown."""
-        if self.source.run is None:
-            self._tell(say("this is a recording: nobody would obey", "これは記録なので操作できません"))
-        elif self.view is None or self.view.state not in ALIVE:
-            state = self.view.state if self.view else "?"
-            self._tell(say(f"the run is {state}: nobody would obey", f"run は {state} なので操作できません"))
-        elif command in self._locked:
-            self._tell(say(f"{command}: still waiting for the answer", f"{command}: 応答待ちです"))
-        else:
-            return True
-        return False
-
-    def _steer(self, command: str, arguments: dict[str, object]) -> None:
-        if not self._may_steer(command):
-            return
-        self._locked.add(command)
-        self._tell(f"{command} …")
-        self._send(command, arguments)
-
-    @work(thread=True, group="control")
-    def _send(self, command: str, arguments: dict[str, object]) -> None:
-        assert self.source.run is not None
-        try:
-            text = steer(str(self.source.run.path), command, arguments)
-        except UserError as error:
-            text = str(error)
-        except OSError as error:
-            text = f"{command}: {error}"
-        self.post_message(self.Answered(command, text))
-
-    def on_run_screen_answered(self, message: Answered) -> None:
-        """Unlock, and show the answer or the reason."""
-        self._locked.discard(message.command)
-        self._tell(message.text)
-        self._look.set()
-
-    def _tell(self, text: str) -> None:
-        self._note, self._note_until = text, time.monotonic() + _NOTE_SECONDS
         self.draw()

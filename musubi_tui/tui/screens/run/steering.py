@@ -1,0 +1,144 @@
+"""Keys that steer the engine: each drops a control file and is locked until the engine answers. Nothing else reaches it."""
+
+from __future__ import annotations
+
+import shlex
+import time
+
+from textual import work
+from textual.message import Message
+from textual.screen import Screen
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from engine.events.status import ALIVE
+from musubi_tui.tui.numbers import duration
+from musubi_tui.tui.run_source import RunSource
+from musubi_tui.tui.run_view import RunView
+from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
+from musubi_tui.tui.screens.run.tune import TuneScreen
+from musubi_tui.tui.steering import steer
+
+_NOTE_SECONDS = 15.0
+
+
+class SteeringScreen(Screen[None]):
+    """The part of the run screen that talks to the engine. ``source`` says which run, and whether it can be steered."""
+
+    class Answered(Message):
+        """What became of a command."""
+
+        def __init__(self, command: str, text: str) -> None:
+            super().__init__()
+            self.command, self.text = command, text
+
+    def __init__(self, source: RunSource) -> None:
+        super().__init__()
+        self.source = source
+        self.view: RunView | None = None
+        self.note = ""
+        self.note_until = 0.0
+        self._locked: set[str] = set()
+
+    def draw(self) -> None:
+        """Show the present moment and the note."""
+        raise NotImplementedError
+
+    def look_soon(self) -> None:
+        """Read the run without waiting for the next tick."""
+        raise NotImplementedError
+
+    def tell(self, text: str) -> None:
+        """A sentence beside the progress bar, for some seconds."""
+        self.note, self.note_until = text, time.monotonic() + _NOTE_SECONDS
+        self.draw()
+
+    def action_pause(self) -> None:
+        """Pause, or go on."""
+        paused = self.view is not None and self.view.state == "paused"
+        self._steer("resume" if paused else "pause", {})
+
+    def action_save(self) -> None:
+        """Save now."""
+        self._steer("save", {})
+
+    def action_sample(self) -> None:
+        """A sample now."""
+        self._steer("sample", {})
+
+    def action_tune(self) -> None:
+        """Ask for the factor on the learning rate."""
+        if not self._may_steer("set"):
+            return
+
+        def answer(factor: float | None) -> None:
+            if factor is not None:
+                self._steer("set", {"key": "learning_rate_factor", "value": factor})
+
+        self.app.push_screen(TuneScreen(f"musubi-tui runs set {self._run_word()} learning_rate_factor="), answer)
+
+    def action_stop(self) -> None:
+        """Ask when to stop, and how long that will take."""
+        if not self._may_steer("stop") or self.view is None:
+            return
+        pace = self.view.step_seconds or 0.0
+        states = [saved.seconds for saved in self.view.saved if saved.kind == "state" and saved.seconds is not None]
+        bound = duration(pace + (states[-1] if states else 0.0)) or "<1m"
+        text = say(
+            f"It saves a complete state first ({bound}); `runs` can go on with it later.",
+            f"先に完全な状態を保存します（{bound}）。後で再開できます。",
+        )
+        choices = (
+            Choice("now", "n", say("now, after this step", "今すぐ（このステップの後）")),
+            Choice("save", "s", say("after the next save", "次の保存の後")),
+            Choice("epoch", "e", say("at the end of the epoch", "エポックの終わり")),
+        )
+
+        def answer(when: str | None) -> None:
+            if when:
+                self._steer("stop", {"when": when})
+
+        title = say("Stop this run?", "この run を停止しますか？")
+        self.app.push_screen(
+            ConfirmScreen(title, text, choices, f"musubi-tui runs stop {self._run_word()} --when "), answer
+        )
+
+    def _run_word(self) -> str:
+        return shlex.quote(self.source.run.id) if self.source.run else ""
+
+    def _may_steer(self, command: str) -> bool:
+        """Whether a command would be heard; else the reason is shown."""
+        if self.source.run is None:
+            self.tell(say("this is a recording: nobody would obey", "これは記録なので操作できません"))
+        elif self.view is None or self.view.state not in ALIVE:
+            state = self.view.state if self.view else "?"
+            self.tell(say(f"the run is {state}: nobody would obey", f"run は {state} なので操作できません"))
+        elif command in self._locked:
+            self.tell(say(f"{command}: still waiting for the answer", f"{command}: 応答待ちです"))
+        else:
+            return True
+        return False
+
+    def _steer(self, command: str, arguments: dict[str, object]) -> None:
+        if not self._may_steer(command):
+            return
+        self._locked.add(command)
+        self.tell(f"{command} …")
+        self._send(command, arguments)
+
+    @work(thread=True, group="control")
+    def _send(self, command: str, arguments: dict[str, object]) -> None:
+        assert self.source.run is not None
+        try:
+            text = steer(str(self.source.run.path), command, arguments)
+        except UserError as error:
+            text = str(error)
+        except OSError as error:
+            text = f"{command}: {error}"
+        self.post_message(self.Answered(command, text))
+
+    def on_steering_screen_answered(self, message: Answered) -> None:
+        """Unlock, and show the answer or the reason."""
+        self._locked.discard(message.command)
+        self.tell(message.text)
+        self.look_soon()
