@@ -29,7 +29,7 @@ export OMP_NUM_THREADS ?= 1
 
 DEMO_FLAGS := $(if $(FAMILY),--family $(FAMILY)) $(if $(DIR),--dir "$(DIR)") $(if $(STEPS),--steps $(STEPS))
 
-.PHONY: help demo test check format lint types imports shot cold-start install clean
+.PHONY: help demo test check format lint types imports docs shot cold-start install clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -e 's/:.*## /|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -56,6 +56,10 @@ imports: $(STAMPS)/dev  ## import-linter: which room may import which
 format: $(STAMPS)/dev  ## let ruff write
 	@$(BIN)/python -m ruff format $(SOURCES)
 	@$(BIN)/python -m ruff check --fix $(SOURCES)
+
+docs: $(STAMPS)/dev  ## write what is made from the schema: docs/options.md and presets/schema.json
+	@$(BIN)/python -m engine.config.reference > docs/options.md
+	@$(BIN)/python -m engine.config.json_schema > presets/schema.json
 
 shot: $(STAMPS)/dev  ## pictures of the command line (SVG and text) in shots/
 	@$(BIN)/python docs/shots.py shots

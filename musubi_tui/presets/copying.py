@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from codecs import BOM_UTF8
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from engine.config.problems import ConfigError
 from engine.config.toml_source import parse_toml, read_text
 from engine.events.atomic import write_bytes_atomically
 
+_SCHEMA_LINE = b"#:schema ./schema.json"
+
 
 def copy_preset(source: Path, to: Path | None, *, force: bool = False) -> Path:
     """Copy byte for byte to a file, into a folder, or (None) into the user's library. Returns the file written.
 
-    A ``base`` that is a relative path becomes absolute, so that the copy still finds it. Raises ``ConfigError`` when the source is no text, the file exists and ``force`` is not given, or cannot be written.
+    A ``base`` and a ``#:schema`` that are relative paths become absolute, so that the copy still finds them. Raises
+    ``ConfigError`` when the source is no text, the file exists and ``force`` is not given, or cannot be written.
     """
     text = read_text(source)  # raises for what is no text, and so no preset
     target = own_presets_folder() / source.name if to is None else to
@@ -30,11 +34,17 @@ def copy_preset(source: Path, to: Path | None, *, force: bool = False) -> Path:
         raise ConfigError.of("file_exists", message, fix, file=target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomically(target, _with_absolute_base(source, text), 0o644)
+        write_bytes_atomically(target, _with_schema(source, _with_absolute_base(source, text)), 0o644)
     except OSError as error:
         message = say(f"cannot be written: {error.strerror}.", f"書き込めません: {error.strerror}")
         raise ConfigError.of("unwritable_file", message, file=target) from None
     return target
+
+
+def _with_schema(source: Path, raw: bytes) -> bytes:
+    """The line that tells editors where the schema is, with its whole path."""
+    schema = source.absolute().parent / "schema.json"
+    return raw.replace(_SCHEMA_LINE, b"#:schema " + os.fsencode(schema), 1) if schema.is_file() else raw
 
 
 def _with_absolute_base(source: Path, text: str) -> bytes:

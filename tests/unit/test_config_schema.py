@@ -12,6 +12,7 @@ import pytest
 from engine.config import json_schema, reference
 from engine.config.problems import ConfigError
 from engine.config.schema import OPTIONS, SECTIONS, Config
+from engine.data.schema import BY_NAME
 from engine.config.values import parse_arguments, parse_override, steps_or_share
 from engine.families import family_names, get_family
 
@@ -140,7 +141,7 @@ def test_argument_words() -> None:
 
 def test_options_document_is_current(repository: Path) -> None:
     written = (repository / "docs" / "options.md").read_text(encoding="utf-8")
-    assert written == reference.markdown(), "run: python -m engine.config.reference > docs/options.md"
+    assert written == reference.markdown(), "run: make docs"
 
 
 def test_options_document_does_not_depend_on_the_language(repository: Path) -> None:
@@ -194,6 +195,19 @@ def test_json_schema_names_every_option() -> None:
         "description": OPTIONS["max_train_steps"].help.en,
     }
     assert schema["additionalProperties"]["additionalProperties"] is False
+    dataset = schema["properties"]["datasets"]["items"]
+    assert set(dataset["properties"]) == set(BY_NAME)
+    assert dataset["additionalProperties"] is False
+    assert "image_directory" not in schema["properties"]["general"]["properties"]
+    assert dataset["properties"]["frame_extraction"]["enum"][0] == "head"
+
+
+def test_the_shipped_presets_name_the_shipped_schema(repository: Path) -> None:
+    folder = repository / "presets"
+    written = (folder / "schema.json").read_text(encoding="utf-8")
+    assert written == json_schema.schema_text(), "run: make docs"
+    for preset in folder.glob("*.toml"):
+        assert "\n#:schema ./schema.json\n" in preset.read_text(encoding="utf-8")
 
 
 def test_problems_alone_cost_nothing() -> None:

@@ -38,8 +38,8 @@ def test_the_wheel_holds_both_packages_and_the_presets(wheel: Path, repository: 
         for path in (repository / package).rglob("*.py")
     ]
     assert set(sources) <= names
-    presets = {f"musubi_tui/_presets/{path.name}" for path in (repository / "presets").glob("*.toml")}
-    assert presets
+    presets = {f"musubi_tui/_presets/{path.name}" for path in (repository / "presets").glob("*.*")}
+    assert len(presets) > 1
     assert presets <= names
     assert not [name for name in names if name.startswith(("tests/", "docs/", "benchmarks/")) or "__pycache__" in name]
 
