@@ -12,8 +12,8 @@ import pytest
 from engine.config import json_schema, reference
 from engine.config.problems import ConfigError
 from engine.config.schema import OPTIONS, SECTIONS, Config
-from engine.data.schema import BY_NAME
 from engine.config.values import parse_arguments, parse_override, steps_or_share
+from engine.data.schema import BY_NAME
 from engine.families import family_names, get_family
 
 
