@@ -18,14 +18,15 @@ from engine.config.problems import ConfigError
 from engine.data.cache_check import check_caches
 from engine.data.loader import Loader, load_batch
 from engine.encode import encode_latents, encode_text
+from engine.forecast import foretell
 from engine.job import Job
 from engine.networks.build import build_network
 from engine.planner.disk import (
     adapter_bytes,
     check_space,
     check_writable,
-    files_kept,
     latent_cache_bytes,
+    loras_kept,
     state_bytes,
     text_cache_bytes,
 )  # fmt: skip
@@ -88,6 +89,7 @@ def train_lora(place: Workplace) -> None:
     problems = check_caches(place.encoded, job.spec)
     if problems:
         raise ConfigError(problems)
+    foretell(place)
     set_seed(place.seed)
     previewer = Previewer(job, place.family_model, device=device, dtype=place.compute_dtype)
     previewer.prepare()
@@ -101,10 +103,8 @@ def train_lora(place: Workplace) -> None:
     previewer.attach(transformer, network)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     save, steps = config.save, steps_of(config, place.plan)
-    epochs = steps // math.ceil(place.plan.batches_per_epoch / config.training.gradient_accumulation_steps)
-    of_epochs = None if save.save_last_n_epochs is None else save.save_last_n_epochs * (save.save_every_n_epochs or 1)
-    saves = 2 + files_kept(steps, save.save_every_n_steps, save.save_last_n_steps)
-    saves += files_kept(epochs, save.save_every_n_epochs, of_epochs)
+    per_epoch = math.ceil(place.plan.batches_per_epoch / config.training.gradient_accumulation_steps)
+    saves = loras_kept(vars(save), steps, per_epoch)
     one = adapter_bytes(parameters, 2 if save.save_precision in ("bf16", "fp16") else 4)
     check_space(
         [

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from engine.families.transformer_facts import TransformerFacts
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -95,6 +97,7 @@ class FamilySpec:
     musubi_keys: frozenset[str] = frozenset()  # option names that only this family's scripts have
     solver: str = "euler"  # name in engine.sample.solvers that its pictures are usually made with
     shift_terminal: float | None = None  # the last sigma before 0 that its schedules are stretched to, if they are
+    transformer: TransformerFacts | None = None  # what plans are made from; without it there are none
 
     def task(self, name: str | None) -> TaskSpec:
         """The task of that name, or the default one. Raises ``KeyError`` with the known names."""

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, MissingRequirement
@@ -44,6 +45,19 @@ def files_kept(steps: int, every: int | None, distance: int | None = None) -> in
         return 0
     kept = steps // every
     return kept if distance is None else min(kept, distance // every + 2)
+
+
+def loras_kept(values: Mapping[str, Any], steps: int, steps_per_epoch: int) -> int:
+    """How many LoRA files lie there at most, the last one and one being written included. ``values``: options by name."""
+    every_epochs, last_epochs = values["save_every_n_epochs"], values["save_last_n_epochs"]
+    distance = None if last_epochs is None else last_epochs * (every_epochs or 1)
+    kept = 2 + files_kept(steps, values["save_every_n_steps"], values["save_last_n_steps"])
+    return kept + files_kept(steps // max(1, steps_per_epoch), every_epochs, distance)
+
+
+def lora_tensor_bytes(parameters: int, modules: int, precision: str | None) -> int:
+    """Bytes of the tensors in one LoRA file: the matrices, and one alpha per module, all in its precision."""
+    return (parameters + modules) * (2 if precision in ("bf16", "fp16") else 4)
 
 
 def state_bytes(parameters: int) -> int:
@@ -103,6 +117,11 @@ def check_writable(folders: Mapping[str, Path]) -> None:
 def gigabytes(size: int) -> str:
     """``12.3 GB``, or MB below one (1 GB = 10^9 bytes, as disks are sold)."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def megabytes(size: int) -> str:
+    """``184 MB``, kilobytes below one."""
+    return gigabytes(size) if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def _existing(folder: Path) -> Path:

@@ -56,6 +56,15 @@ COMMANDS: dict[str, Entry] = {
             "画像とキャプションをエンコードします（train も自動で行います）。",
         ),
     ),
+    "plan": Entry(
+        "musubi_tui.cli.plan",
+        "plan",
+        "command",
+        say(
+            "Memory, time, money and disk of a preset, before it starts.",
+            "開始前にメモリ・時間・費用・ディスクを見積もります。",
+        ),
+    ),
     "train": Entry(
         "musubi_tui.cli.train",
         "train",

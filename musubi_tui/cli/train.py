@@ -17,6 +17,7 @@ from musubi_tui.cli.output import OK, harmless, in_japanese, narrate, print_json
 if TYPE_CHECKING:
     from engine.config import Config, LoadedConfig
     from engine.events.rundir import RunDirectory
+    from engine.planner.lines import Plan
 
 _PRESET_HELP = say("A file, or a name from `presets list`.", "ファイル、または `presets list` の名前。")
 SetOption = Annotated[
@@ -193,8 +194,10 @@ def _start(
     loaded = load_preset(find_preset(preset), parse_overrides(overrides), strict)
     if dry_run:
         text = dry_run_text(loaded, kind=kind, stages=stages)
+        plan = _plan(loaded) if kind == "train" else None
         if as_json:
-            print_json({"ok": True, "kind": kind, "run_toml": text, "warnings": [w.as_json() for w in loaded.warnings]})
+            print_json({"ok": True, "kind": kind, "run_toml": text, "warnings": [w.as_json() for w in loaded.warnings],
+                        "plan": plan.as_json() if plan else None})  # fmt: skip
         else:
             sys.stdout.write(text)
         return OK
@@ -203,6 +206,21 @@ def _start(
     config = loaded.config
     hooks = _hooks(run, config, allow_hooks)
     return _run(run, device=str(config.run.device), secrets=secrets_environment(config), hooks=hooks, detach=detach, plain=plain, as_json=as_json)  # fmt: skip
+
+
+def _plan(loaded: LoadedConfig) -> Plan | None:
+    """The plan of a run that is not started, told in a few lines; None for a family that cannot be planned."""
+    from engine.config.problems import MissingRequirement
+    from musubi_tui.cli.plan import brief_lines, plan_of
+
+    try:
+        plan = plan_of(loaded)
+    except MissingRequirement as error:
+        print_problems(_as_warnings(error.problems))
+        return None
+    for line in brief_lines(plan):
+        narrate(line)
+    return plan
 
 
 def _hooks(run: RunDirectory, config: Config | None, allowed: bool) -> dict[str, str]:
@@ -223,11 +241,11 @@ def _hooks(run: RunDirectory, config: Config | None, allowed: bool) -> dict[str,
     return hooks_environment(run, named if allowed else None)
 
 
-def load_preset(preset: Path, overrides: dict[str, str], strict: bool) -> LoadedConfig:
+def load_preset(preset: Path, overrides: dict[str, str], strict: bool, *, check_files: bool = True) -> LoadedConfig:
     """A preset with its overrides, checked; warnings are told, or errors when ``strict``. Raises ``ConfigError``."""
     from engine.config import load_config
 
-    loaded = load_config(preset, overrides, check_files=True)
+    loaded = load_config(preset, overrides, check_files=check_files)
     unbuilt = [warning for warning in loaded.warnings if warning.code == "not_built_yet"]
     if strict and unbuilt:
         raise ConfigError([replace(warning, severity="error") for warning in unbuilt])

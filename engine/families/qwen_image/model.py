@@ -18,7 +18,7 @@ from engine.checkpoints.names import NameTable
 from engine.config.language import say
 from engine.config.problems import CheckpointError
 from engine.families.family import FamilySpec, LoraTargets, TextEncoder
-from engine.families.qwen_image.spec import SPEC
+from engine.families.qwen_image.spec import SPEC, TRANSFORMER
 from engine.families.recognise import describe
 
 
@@ -27,9 +27,7 @@ class QwenImageModel:
 
     spec: FamilySpec = SPEC
     names = NameTable(identity=True)
-    # Musubi Tuner means to leave the modulation layers out (".*(_mod_).*") but its pattern never matches a dotted name,
-    # so they are trained there and here: 840 modules in the real model.
-    lora = LoraTargets(blocks=("QwenImageTransformerBlock",), exclude=(r".*(_mod_).*",))
+    lora = LoraTargets(blocks=("QwenImageTransformerBlock",), exclude=TRANSFORMER.lora_exclude)
     keep_fp32: tuple[str, ...] = ()
 
     def detect(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from engine.families.family import FamilySpec, ModelSlot, SampleDefaults, TaskSpec
+from engine.families.qwen_image.released import released_shapes
+from engine.families.transformer_facts import SavedBytes, TransformerFacts
 
 
 def _task(
@@ -73,6 +75,23 @@ _TASKS = (
         built=False,
         capabilities=frozenset({"layers"}),
     ),
+)
+
+TRANSFORMER = TransformerFacts(
+    blocks="transformer_blocks.",
+    width="img_in.weight",
+    feed_forward="transformer_blocks.0.img_mlp.net.0.proj.weight",
+    text_joins=True,
+    text_padded=False,
+    half=SavedBytes(width=37.6, feed_forward=4, rank=12, boundary=2),
+    full=SavedBytes(width=59.2, feed_forward=8, rank=24, boundary=4),
+    released=released_shapes,
+    # Musubi Tuner means to leave the modulation layers out, but its pattern never matches a dotted name, so they are
+    # trained there and here: 840 modules in the real model.
+    lora_exclude=(r".*(_mod_).*",),
+    text_weights=r".*\.(add_[qkv]_proj|to_add_out|txt_mlp\..*)\.weight",
+    item_weights=r".*\.(img|txt)_mod\.1\.weight",
+    idle_at_end=r"attn\.to_add_out|txt_mlp\..*",  # nobody reads what the last block makes of the text
 )
 
 SPEC = FamilySpec(
@@ -154,4 +173,5 @@ SPEC = FamilySpec(
         }
     ),
     shift_terminal=0.02,
+    transformer=TRANSFORMER,
 )

@@ -19,7 +19,7 @@ from engine.config.language import say
 from engine.config.problems import CheckpointError
 from engine.families.family import FamilySpec, LoraTargets, TextEncoder
 from engine.families.recognise import describe
-from engine.families.wan.spec import SPEC
+from engine.families.wan.spec import SPEC, TRANSFORMER
 
 HEAD_SIZE = 128  # of every released Wan; the checkpoint does not store it
 
@@ -66,10 +66,7 @@ class WanModel:
 
     spec: FamilySpec = SPEC
     names = NameTable(_NAMES)
-    lora = LoraTargets(
-        blocks=("WanTransformerBlock",),
-        exclude=(r".*(patch_embedding|text_embedding|time_embedding|time_projection|norm|head).*",),
-    )
+    lora = LoraTargets(blocks=("WanTransformerBlock",), exclude=TRANSFORMER.lora_exclude)
     # The time signal modulates every block; in bf16 it has 8 bits, and neighbouring timesteps become one. Of the norms,
     # which diffusers computes in fp32, only the second has weights.
     keep_fp32: tuple[str, ...] = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from engine.families.family import FamilySpec, ModelSlot, SampleDefaults, TaskSpec
+from engine.families.transformer_facts import SavedBytes, TransformerFacts
+from engine.families.wan.released import released_shapes
 
 # The negative prompt of the model's authors, with which it was tuned to be guided: over-saturated, over-exposed, static,
 # blurred, subtitles, painting, grey, worst quality, JPEG artefacts, ugly, deformed hands and faces, crowded background …
@@ -82,6 +84,20 @@ _TASKS = (
         steps=40,
         capabilities=frozenset({"two_experts", "i2v"}),
     ),
+)
+
+TRANSFORMER = TransformerFacts(
+    blocks="blocks.",
+    width="patch_embedding.weight",
+    feed_forward="blocks.0.ffn.0.weight",
+    text_joins=False,
+    text_padded=True,
+    half=SavedBytes(width=42.1, feed_forward=4, rank=16, text_width=8, boundary=2),
+    full=SavedBytes(width=60.1, feed_forward=8, rank=32, text_width=16, boundary=4),
+    released=released_shapes,
+    keep_fp32=(r"time_embedding\..*", r"time_projection\..*", r".*modulation", r".*\.norm3\..*"),
+    lora_exclude=(r".*(patch_embedding|text_embedding|time_embedding|time_projection|norm|head).*",),
+    text_weights=r".*\.cross_attn\.[kv]\.weight",
 )
 
 SPEC = FamilySpec(
@@ -165,4 +181,5 @@ SPEC = FamilySpec(
         }
     ),
     solver="unipc",
+    transformer=TRANSFORMER,
 )
