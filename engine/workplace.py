@@ -106,7 +106,12 @@ class Workplace:
     @cached_property
     def plan(self) -> BatchPlan:
         """The order of training."""
-        return BatchPlan(self.items, seed=self.seed, numerics=self.config.run.numerics)
+        return BatchPlan(
+            self.items,
+            seed=self.seed,
+            numerics=self.config.run.numerics,
+            heaviest_first=self.config.memory.probe_heaviest,
+        )
 
     @property
     def output_dir(self) -> Path:

@@ -26,14 +26,25 @@ Shape = tuple[Bucket, Controls]
 
 
 class BatchPlan:
-    """Batches of ``items`` for every epoch. Epochs count from 1, steps (batches) from 0."""
+    """Batches of ``items`` for every epoch. Epochs count from 1, steps (batches) from 0.
 
-    def __init__(self, items: Sequence[Item], *, seed: int, numerics: Literal["exact", "musubi"] = "exact") -> None:
+    ``heaviest_first`` takes the batch with the most to hold in memory out of the first epoch's order and puts it in front.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        *,
+        seed: int,
+        numerics: Literal["exact", "musubi"] = "exact",
+        heaviest_first: bool = False,
+    ) -> None:
         if not items:
             raise ValueError("a batch plan needs at least one item")
         self.items = tuple(items)
         self.seed = seed
         self.numerics = numerics
+        self.heaviest_first = heaviest_first
         self._buckets = _group(self.items)
         self.batches_per_epoch = sum(
             math.ceil(len(members) / self._batch_size(members)) for members in self._buckets.values()
@@ -46,6 +57,9 @@ class BatchPlan:
             raise ValueError(f"epochs count from 1, not {number}")
         if self._last[0] != number:
             order = self._musubi_order(number) if self.numerics == "musubi" else self._exact_order(number)
+            if self.heaviest_first and number == 1:
+                heaviest = max(range(len(order)), key=lambda place: (self._weight(order[place]), -place))
+                order.insert(0, order.pop(heaviest))
             self._last = (number, order)
         return self._last[1]
 
@@ -65,6 +79,14 @@ class BatchPlan:
 
     def _batch_size(self, members: Sequence[int]) -> int:
         return self.items[members[0]].batch_size
+
+    def _weight(self, batch: Batch) -> int:
+        """Latent cells of a batch up to a factor: its pixels, four frames after the first as one, controls included."""
+        item = self.items[batch[0]]
+        frames = (item.bucket.frames - 1) // 4 + 1
+        controls = sum(width * height for width, height in (control.bucket for control in item.controls))
+        of_controls = controls * (frames if item.kind == "clip" else 1)
+        return len(batch) * (item.bucket.width * item.bucket.height * frames + of_controls)
 
     def _exact_order(self, epoch: int) -> list[Batch]:
         batches: list[tuple[bytes, Batch]] = []

@@ -13,7 +13,7 @@ from engine.data.complaints import Complaints
 from engine.data.dataset_spec import DEFAULT_FRAME_STRIDE, DEFAULT_STEP, DatasetSpec
 from engine.data.items import Kind
 from engine.data.positions import Address
-from engine.data.schema import BY_NAME, READ_ONLY_BY
+from engine.data.schema import READ_ONLY_BY
 from engine.families.family import FamilySpec
 
 
@@ -57,7 +57,6 @@ class _Rules:
     def judge(self) -> DatasetSpec | None:
         before = len(self.complaints.problems)
         checks: tuple[Callable[[], None], ...] = (
-            self._built,
             self._source,
             self._family,
             self._captions,
@@ -96,20 +95,6 @@ class _Rules:
 
     # -- where it comes from, whom it is for
 
-    def _built(self) -> None:
-        for name, value in self.values.items():
-            if BY_NAME[name].built or value == BY_NAME[name].default:
-                continue
-            self._complain(
-                name,
-                "not_built_yet",
-                say(
-                    f"{name} is not built yet, and without it something else would be learned.",
-                    f"{name} は未実装です。無視すると学習内容が変わるため止めます。",
-                ),
-                say("Remove it.", "削除してください。"),
-            )
-
     def _source(self) -> None:
         jsonl = self.values.get("image_jsonl_file") or self.values.get("video_jsonl_file")
         if jsonl is not None and self.values["cache_directory"] is None:
@@ -123,9 +108,18 @@ class _Rules:
                 say("Name a folder for the encoded files.", "キャッシュを置くフォルダを書いてください。"),
             )
         if jsonl is not None:
-            for name in ("recursive", "multiple_target", "control_directory"):
+            for name in ("recursive", "control_directory", "mask_directory"):
                 if self.values.get(name) and name in self.written.own:
-                    self._no_effect(name, say("a folder", "フォルダ"))
+                    self._no_effect(name, say("a folder as source", "フォルダを元データにすること"))
+        if self.values.get("mask_directory") and self.values.get("alpha_mask"):
+            self._complain(
+                "alpha_mask",
+                "conflicting_keys",
+                say(
+                    "alpha_mask and mask_directory exclude each other.",
+                    "alpha_mask と mask_directory は同時に使えません。",
+                ),
+            )
         if self.values["caption_extension"] is None and jsonl is None and not self.values["trigger_word"]:
             self.complaints.warn(
                 self.written.address,

@@ -19,8 +19,9 @@ from engine.data.held_out import hold_out
 from engine.data.index import ScanIndex
 from engine.data.items import Bucket, Control, Item, Skipped
 from engine.data.listing import Listing, Source
+from engine.data.masks import fits, has_alpha
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info
-from engine.data.scan_notes import about, clip_notes, collisions, leftovers, missing_source, stops
+from engine.data.scan_notes import about, clip_notes, collisions, leftovers, masks_gone, missing_source, stops
 from engine.data.variants import add_variants
 from engine.families.family import FamilySpec, TaskSpec
 
@@ -57,6 +58,7 @@ class DatasetScan:
         self.rates: Counter[float] = Counter()
         self.same_size = 0  # items that come out at one size for two resolutions
         self.surplus = 0  # items with more control pictures than are taken
+        self.opaque = 0  # items without an alpha channel where one is the mask
 
     def run(self) -> None:
         """Look at every file."""
@@ -67,6 +69,8 @@ class DatasetScan:
             self.items = [replace(item, loss_weight=weight, is_reg=is_reg) for item in cached.items]
             self.warnings += cached.warnings
             self.skipped += cached.skipped
+            if self.items and (self.dataset.alpha_mask or self.dataset.mask_directory):
+                self.errors.append(masks_gone(self.dataset))
         if self.listing.missing and not self.items:
             self.errors.append(missing_source(self.dataset, self.file))
             return
@@ -105,12 +109,41 @@ class DatasetScan:
                     self.index.image_size(target)
             else:
                 facts = self._clip_info(source.path)
+            if not self._mask_fits(source, facts):
+                return
             controls = self._controls(source)
         except UnreadableMedia as error:
             self._skip(source.path, "unreadable_image" if image else "unreadable_clip", str(error), broken=True)
             return
         if controls is not None:
             yield from self._images(source, facts, controls) if image else self._clips(source, facts, controls)
+
+    def _mask_fits(self, source: Source, facts: ClipInfo) -> bool:
+        if source.mask is None:
+            return True
+        try:
+            size = self.index.image_size(source.mask)
+        except UnreadableMedia as error:
+            reason = say(f"its mask {source.mask}: {error}", f"マスク {source.mask}: {error}")
+            self._skip(source.path, "unreadable_mask", reason, broken=True)
+            return False
+        if fits(size, (facts.width, facts.height)):
+            return True
+        reason = say(
+            f"its mask is {size[0]}x{size[1]}, which does not lie on {facts.width}x{facts.height}.",
+            f"マスクの寸法 {size[0]}x{size[1]} が {facts.width}x{facts.height} と合いません。",
+        )
+        self._skip(source.path, "mask_size", reason, broken=True)
+        return False
+
+    def _mask(self, source: Source) -> Path | None:
+        """The mask of a picture: a file of its own, or the picture itself when its alpha channel is meant and is there."""
+        if not self.dataset.alpha_mask:
+            return source.mask
+        if has_alpha(source.path):
+            return source.path
+        self.opaque += 1
+        return None
 
     def _clip_info(self, path: Path) -> ClipInfo:
         return clip_info(path) if path.is_dir() else self.index.clip_info(path)
@@ -144,6 +177,7 @@ class DatasetScan:
         return found
 
     def _images(self, source: Source, facts: ClipInfo, controls: list[Control]) -> Iterator[Item]:
+        source = replace(source, mask=self._mask(source))
         for rule, bucket in self._sizes(source.path, facts):
             sized = []
             for control in controls:
@@ -239,7 +273,7 @@ class DatasetScan:
             target_fps=0.0 if self.spec is None else self.spec.fps,
             controls=controls,
             targets=source.targets,
-            mask=source.path if dataset.alpha_mask else source.mask,
+            mask=source.mask,
             loss_weight=dataset.loss_weight,
             is_reg=dataset.is_reg,
         )
@@ -269,6 +303,12 @@ class DatasetScan:
                 f"2つの解像度で同じ寸法になるものが {self.same_size} 件あり、一度だけ学習します。",
             )
             self.warnings.append(about(self.dataset, "same_size", message))
+        if self.opaque:
+            message = say(
+                f"{self.opaque} pictures have no alpha channel; all of them counts in the loss.",
+                f"アルファチャンネルのない画像が {self.opaque} 枚あり、全体が損失に数えられます。",
+            )
+            self.warnings.append(about(self.dataset, "no_alpha", message))
         if self.surplus:
             message = say(
                 f"{self.surplus} items have more control pictures than are taken; the last ones are left out.",

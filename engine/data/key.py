@@ -13,7 +13,7 @@ ValueType = Literal[
 
 @dataclass(frozen=True)
 class DatasetKey:
-    """One key of ``[general]`` or ``[[datasets]]``. One that is not built is refused where its value differs from the default."""
+    """One key of ``[general]`` or ``[[datasets]]``."""
 
     name: str
     scope: Scope
@@ -25,4 +25,3 @@ class DatasetKey:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
-    built: bool = True

@@ -97,6 +97,9 @@ def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes) -> Source:
             "画像が複数書かれていますが、multiple_target がありません。",
         )
     controls = _paths(jsonl, record, "control_path")
+    masks = _paths(jsonl, record, "mask_path")
+    if len(masks) > 1:
+        raise _WrongRecord("bad_line", "it names several masks.", "マスクが複数書かれています。")
     captions = _captions(record.get("caption"))
     return Source(
         paths[0],
@@ -104,6 +107,7 @@ def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes) -> Source:
         paths[0].name if paths[0].is_dir() else paths[0].stem,
         controls=controls,
         targets=paths[1:],
+        mask=masks[0] if masks else None,
     )
 
 

@@ -22,9 +22,11 @@ from engine.config.problems import UserError
 from engine.data.batches import BatchPlan
 from engine.data.cache_files import batch_key
 from engine.data.items import Item
+from engine.data.masks import read_mask
 
 Tensors = dict[str, torch.Tensor | list[torch.Tensor]]
 LOSS_WEIGHT = "loss_weight"  # (B,), in a batch only where a weight is not 1
+LOSS_MASK = "loss_mask"  # (B, 1, 1, h, w), in a batch only where an item has a mask
 _WAIT_SECONDS = 0.2  # how long a blocked thread waits before it looks whether it shall end
 
 
@@ -41,7 +43,8 @@ class Batch:
 def load_batch(items: Sequence[Item]) -> Tensors:
     """Latent and text caches of ``items`` as one batch, on the CPU. Dense tensors gain a first axis of ``len(items)``.
 
-    Where a dataset weighs its items otherwise than 1, ``loss_weight`` (B,) says how.
+    Where a dataset weighs its items otherwise than 1, ``loss_weight`` (B,) says how; where items have masks, ``loss_mask``
+    (B, 1, 1, h, w) holds them.
 
     Raises ``UserError`` naming the file that is missing, damaged or does not fit the others.
     """
@@ -68,7 +71,16 @@ def load_batch(items: Sequence[Item]) -> Tensors:
     batch: Tensors = {key: row if key in ragged else _stack(key, row, items) for key, row in rows.items()}
     if any(item.loss_weight != 1 for item in items):
         batch[LOSS_WEIGHT] = torch.tensor([item.loss_weight for item in items])
+    if any(item.mask is not None for item in items):
+        batch[LOSS_MASK] = _masks(items, batch["latents"])
     return batch
+
+
+def _masks(items: Sequence[Item], latents: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
+    """(B, 1, 1, h, w) in 0..1 for latents (B, C, F, h, w)."""
+    height, width = latents[0].shape[-2:]
+    masks = [torch.from_numpy(read_mask(item, (height, width))) for item in items]
+    return torch.stack(masks)[:, None, None]
 
 
 def _stack(key: str, tensors: list[torch.Tensor], items: Sequence[Item]) -> torch.Tensor:

@@ -145,7 +145,6 @@ OWN_KEYS: tuple[DatasetKey, ...] = (
         None,
         "Folder of pictures with the items' names: white counts in the loss, black does not.",
         "項目と同じ名前の画像のフォルダ。白い部分だけが損失に数えられる。",
-        built=False,
     ),
     DatasetKey(
         "alpha_mask",
@@ -155,7 +154,6 @@ OWN_KEYS: tuple[DatasetKey, ...] = (
         "Use the alpha channel as the mask: what is transparent does not count in the loss.",
         "アルファチャンネルをマスクとして使う。透明な部分は損失に数えない。",
         general=True,
-        built=False,
     ),
     DatasetKey(
         "validation_split",

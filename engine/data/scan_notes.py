@@ -46,6 +46,20 @@ def missing_source(dataset: DatasetSpec, file: str) -> Problem:
     )
 
 
+def masks_gone(dataset: DatasetSpec) -> Problem:
+    """The cache files of pictures that are gone hold no masks."""
+    source = dataset.directory or dataset.jsonl
+    return Problem(
+        "masks_gone",
+        say(
+            f"{source} holds no pictures any more, and their masks cannot be read from the cache files.",
+            f"{source} に画像がないため、マスクを読めません (キャッシュには入っていません)。",
+        ),
+        say("Put the pictures back, or remove the mask.", "画像を戻すか、マスクの指定を外してください。"),
+        file=str(source),
+    )
+
+
 def collisions(items: Sequence[Item]) -> Iterator[Problem]:
     """Two files of one stem would overwrite each other's cache files."""
     owners: dict[Path, Item] = {}

@@ -16,10 +16,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from engine.data.loader import LOSS_WEIGHT
+from engine.data.loader import LOSS_MASK, LOSS_WEIGHT
 from engine.families.family import FamilyModel
 from engine.train.timesteps import Timesteps, TimestepSettings, draw_timesteps
 
+_LEAST_SHOWN = 1e-3  # share of a picture: a mask that shows less does not weigh more than one that shows this
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -70,12 +71,22 @@ class Objective:
         dtype = _AUTOCAST.get(self.mixed_precision)
         return torch.autocast(device.type, dtype) if dtype else nullcontext()
 
-    def loss(self, prediction: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
-        """Mean of w (v̂ - v)²: a scalar on the device."""
-        if weight is None:
+    def loss(
+        self,
+        prediction: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mean of w (v̂ - v)²: a scalar on the device. With a ``mask`` (B, 1, 1, h, w) the mean of each item is over what it shows."""
+        if weight is None and mask is None:
             return nn.functional.mse_loss(prediction, target.float())
-        error = (prediction - target.float()).square().flatten(1).mean(dim=1)
-        return (on_device(weight, error.device) * error).mean()
+        error = (prediction - target.float()).square()
+        if mask is not None:
+            shown = on_device(mask, error.device).expand_as(error)
+            error = error * shown / shown.flatten(1).mean(dim=1).clamp_min(_LEAST_SHOWN).view(-1, 1, 1, 1, 1)
+        of_item = error.flatten(1).mean(dim=1)
+        return of_item.mean() if weight is None else (on_device(weight, error.device) * of_item).mean()
 
 
 def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -92,5 +103,5 @@ def conditions_on(tensors: Mapping[str, Any], device: torch.device) -> dict[str,
     return {
         name: [on_device(entry, device) for entry in value] if isinstance(value, list) else on_device(value, device)
         for name, value in tensors.items()
-        if name not in ("latents", LOSS_WEIGHT)
+        if name not in ("latents", LOSS_WEIGHT, LOSS_MASK)
     }

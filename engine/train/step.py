@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from engine.data.loader import LOSS_WEIGHT
+from engine.data.loader import LOSS_MASK, LOSS_WEIGHT
 from engine.networks.lora import LoraNetwork
 from engine.train.meter import PartClock
 from engine.train.objective import Objective, conditions_on, on_device
@@ -52,7 +52,7 @@ class TrainStep:
         noisy = self.objective.mix(latents, noise, drawn.t)
         prediction = self.objective.predict(self.transformer, noisy, drawn.model, conditions)
         weight = combined(drawn.weight, batch.get(LOSS_WEIGHT))
-        loss = self.objective.loss(prediction, self.objective.target(latents, noise), weight)
+        loss = self.objective.loss(prediction, self.objective.target(latents, noise), weight, batch.get(LOSS_MASK))
 
         self.clock.mark("forward")
         self.scaler.scale(loss * share).backward()

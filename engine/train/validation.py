@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from engine.data.items import Item
+from engine.data.loader import LOSS_MASK
 from engine.networks.lora import LoraNetwork
 from engine.train.objective import Objective, conditions_on, on_device
 from engine.train.timesteps import quantile_timesteps
@@ -78,8 +79,9 @@ class ValidationSet:
                     transformer, objective.mix(latents, noise, drawn.t), drawn.model, conditions_on(tensors, device)
                 )
                 levels.append(float(drawn.t))
-                losses.append(objective.loss(prediction, target))
-                bases.append(target.square().mean())
+                mask = tensors.get(LOSS_MASK)
+                losses.append(objective.loss(prediction, target, mask=mask))
+                bases.append(objective.loss(torch.zeros_like(target), target, mask=mask))
         finally:
             network.train(was_training)
         measured, base = torch.stack([torch.stack(losses), torch.stack(bases)]).tolist()

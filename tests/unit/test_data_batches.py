@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data import BatchPlan, Bucket, Item
+from engine.data.items import Control, Text, View
 
 
 def make(dataset: int, name: str, width: int, repeats: int, batch_size: int) -> Item:
@@ -79,3 +81,54 @@ def test_wrong_use_is_refused() -> None:
         BatchPlan([], seed=0)
     with pytest.raises(ValueError, match="from 1"):
         BatchPlan([make(0, "a", 64, 1, 1)], seed=0).epoch(0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(items=item_lists(), seed=st.integers(0, 1000), numerics=st.sampled_from(["exact", "musubi"]))
+def test_the_heaviest_batch_comes_first_and_only_once(
+    items: list[Item], seed: int, numerics: Literal["exact", "musubi"]
+) -> None:
+    usual = BatchPlan(items, seed=seed, numerics=numerics)
+    probing = BatchPlan(items, seed=seed, numerics=numerics, heaviest_first=True)
+
+    def pixels(batch: tuple[int, ...]) -> int:
+        return sum(items[index].bucket.width * items[index].bucket.height for index in batch)
+
+    first, *rest = probing.epoch(1)
+    assert pixels(first) == max(map(pixels, usual.epoch(1)))
+    left = list(usual.epoch(1))
+    left.remove(first)
+    assert rest == left  # everything else in its usual order
+    assert probing.epoch(2) == usual.epoch(2)
+
+
+def test_captions_and_cuts_are_drawn_anew_and_found_again() -> None:
+    text, cut = Path("/a_te"), Path("/a")
+    item = replace(
+        make(0, "a", 64, 8, 4),
+        texts=tuple(Text(f"caption {n}", text.with_name(f"{n}")) for n in range(3)),
+        no_text=Text("", Path("/nothing")),
+        caption_dropout=0.25,
+        views=tuple(View((x, 0.5), flip, cut.with_name(f"{x}{flip}")) for x in (0.0, 1.0) for flip in (False, True)),
+    )
+    plan = BatchPlan([item], seed=3)
+    drawn = [one for step in range(200) for one in plan.take(step)[2]]
+    assert all(one.texts == one.views == () for one in drawn)
+    counts = Counter(one.caption for one in drawn)
+    assert set(counts) == {"caption 0", "caption 1", "caption 2", ""}
+    assert 0.2 < counts[""] / len(drawn) < 0.3
+    assert all(count > 150 for count in counts.values())
+    assert {one.latent_cache for one in drawn} == {view.cache for view in item.views}
+    assert {one.latent_cache.name for one in drawn if one.flip} == {"0.0True", "1.0True"}
+    assert BatchPlan([item], seed=3).take(150) == plan.take(150)
+    assert [BatchPlan([item], seed=4).take(step) for step in range(4)] != [plan.take(step) for step in range(4)]
+
+
+def test_items_with_controls_of_other_sizes_do_not_mix() -> None:
+    sizes = [(64, 64), (32, 32), (64, 64), (32, 32)]
+    items = [
+        replace(make(0, f"i{n}", 64, 1, 4), controls=(Control(Path("c"), 9, 9, size),)) for n, size in enumerate(sizes)
+    ]
+    for numerics in ("exact", "musubi"):
+        plan = BatchPlan(items, seed=0, numerics=numerics)  # type: ignore[arg-type]
+        assert sorted(sorted(batch) for batch in plan.epoch(1)) == [[0, 2], [1, 3]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from engine.config.problems import UserError
 from engine.data import read_dataset_config, read_pixels, scan
 from engine.data.captions import WrongCaption, read_caption, shuffled_tags, with_trigger
 from engine.data.inventory import content_problems
 from engine.data.items import Scan
+from engine.data.masks import read_mask
 from engine.data.pictures import read_image
 from engine.data.resize import resize_to_bucket
 from engine.data.task_needs import unmet_needs
@@ -315,3 +318,32 @@ def test_clips_of_a_held_out_video_are_held_out_together(tmp_path: Path) -> None
     found = run(tmp_path, entry)
     assert (len(found.items), len(found.held_out)) == (8, 4)
     assert len({item.name for item in found.held_out}) == 1
+
+
+# -- masks
+
+
+def test_masks_are_found_by_name_and_must_lie_on_the_picture(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"{name}.png", 96, 64)
+    picture(tmp_path / "masks" / "a.png", 48, 32, caption=None)
+    picture(tmp_path / "masks" / "b.png", 64, 64, caption=None)
+    found = run(tmp_path, {"image_directory": ".", "mask_directory": "masks"}, strict=False)
+    assert [(item.name, item.mask) for item in found.items] == [("a", tmp_path / "masks" / "a.png")]
+    assert codes(found) == {"b.png": "mask_size", "c.png": "missing_mask"}
+
+
+def test_alpha_is_the_mask_where_there_is_one(tmp_path: Path) -> None:
+    picture(tmp_path / "plain.png", 64, 64)
+    half = np.zeros((64, 64, 4), np.uint8)
+    half[:, :32] = 255
+    Image.fromarray(half).save(tmp_path / "half.png")
+    (tmp_path / "half.txt").write_text("x")
+    found = run(tmp_path, {"image_directory": ".", "alpha_mask": True})
+    assert [item.mask for item in found.items] == [tmp_path / "half.png", None]
+    assert "no_alpha" in warned(found)
+    mask = read_mask(found.items[0], (8, 8))
+    assert mask.tolist() == [[1.0] * 4 + [0.0] * 4] * 8
+    assert read_mask(replace(found.items[0], flip=True), (8, 8)).tolist() == [[0.0] * 4 + [1.0] * 4] * 8
+    assert read_mask(found.items[1], (2, 3)).tolist() == [[1.0] * 3] * 2

@@ -220,3 +220,34 @@ def test_optimizer_arguments() -> None:
 def test_wrong_optimizers(kind: str, words: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         make_optimizer(kind, words, [{"params": [torch.zeros(2)]}], 1e-3)
+
+
+def test_a_dataset_weight_multiplies_its_gradient() -> None:
+    plain, weighted = step(), step()
+    batch = tensors(items(2))
+    plain.accumulate(batch, 1.0)
+    loss, _ = weighted.accumulate({**batch, "loss_weight": torch.tensor([0.25, 0.25])}, 1.0)
+    torch.testing.assert_close(gradients(weighted), 0.25 * gradients(plain), rtol=1e-4, atol=1e-8)
+    assert float(loss) > 0
+
+
+def test_a_mask_hides_what_is_not_learned() -> None:
+    """An item half of which is hidden learns what it would learn from the other half alone."""
+    mask = torch.zeros(2, 1, 1, 8, 8)
+    mask[..., :4] = 1
+    objective = Scripted(FAMILY, TimestepSettings("shift", 3.0))
+    generator = torch.Generator().manual_seed(5)
+    prediction, target = (torch.randn(2, 16, 1, 8, 8, generator=generator) for _ in range(2))
+    seen = objective.loss(prediction, target, mask=mask)
+    torch.testing.assert_close(seen, objective.loss(prediction[..., :4], target[..., :4]))
+    target[..., 4:] += 100
+    torch.testing.assert_close(objective.loss(prediction, target, mask=mask), seen)
+    torch.testing.assert_close(
+        objective.loss(prediction, target, mask=torch.ones_like(mask)), objective.loss(prediction, target)
+    )
+    assert float(objective.loss(prediction, target, mask=torch.zeros_like(mask))) == 0.0
+
+    whole, masked = step(), step()
+    whole.accumulate(tensors(items(2)), 1.0)
+    masked.accumulate({**tensors(items(2)), "loss_mask": mask}, 1.0)
+    assert not torch.allclose(gradients(whole), gradients(masked))

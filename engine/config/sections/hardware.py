@@ -128,6 +128,11 @@ class MemorySection(Section):
         en="GPU memory that training may use; the tool decides from it how many blocks to swap.",
         ja="学習が使ってよい GPU メモリ量。ここからスワップするブロック数を自動で決めます。",
     )
+    probe_heaviest: bool = option(
+        False,
+        en="Train the batch with the most pixels, frames and controls first, so that a lack of memory shows in the first step.",
+        ja="ピクセル・フレーム・制御画像の合計が最大のバッチを最初に学習し、メモリ不足を最初のステップで見つけます。",
+    )
 
 
 class AttentionSection(Section):
