@@ -93,7 +93,9 @@ def test_ai_toolkit(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prompts = (there / "out-prompts.txt").read_text().splitlines()
     assert prompts[0] == "a heron in ink, dawn mist --w 1024 --h 1024 --s 25 --l 3 --d 42 --n blurry"
     assert [d["resolution"] for d in datasets] == [[512, 512], [768, 768]]
-    assert {"train.ema_config.use_ema", "model.name_or_path"} <= lost(report)
+    assert {d["trigger_word"] for d in datasets} == {"h3ron"}
+    assert {d["caption_dropout"] for d in datasets} == {0.05}
+    assert lost(report) == {"train.ema_config.use_ema", "model.name_or_path"}
     assert {problem["key"] for problem in report["problems"]} == {"dit", "vae", "text_encoder"}, (
         "only its files are missing"
     )
@@ -105,8 +107,8 @@ def test_onetrainer(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (options["network_alpha"], options["max_grad_norm"]) == (1.0, 1.0), "its defaults are written out"
     assert options["save_every_n_epochs"] == 5
     assert [(d["image_directory"], d["num_repeats"]) for d in datasets] == [("herons", 3), ("herons", 3)]
-    assert "base_model_name" in lost(report)
-    assert "ema" not in lost(report), "it was off"
+    assert all(d["flip"] for d in datasets)
+    assert lost(report) == {"base_model_name"}
 
 
 def test_simpletuner(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,6 +124,7 @@ def test_sd_scripts_need_a_family(there: Path, capsys: pytest.CaptureFixture[str
     report, options, [dataset] = imported(capsys, "kohya.toml", "--family", "qwen_image")
     assert (options["family"], options["learning_rate"], options["network_dim"]) == ("qwen_image", 1e-4, 16)
     assert (dataset["image_directory"], dataset["num_repeats"], dataset["batch_size"]) == ("sets/10_dog", 10, 2)
+    assert dataset["tag_shuffle"] == 8, "captions are encoded once each, in that many orders"
     assert {"pretrained_model_name_or_path", "min_snr_gamma", "text_encoder_lr"} <= lost(report)
     assert run(["presets", "import", "kohya.toml"]) == 0
     assert "Import again with --family" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from musubi_tui.presets.importing.meanings import (
     save_precision,
     schedule,
     size,
+    tag_orders,
     warm_up,
     whole,
 )
@@ -34,7 +35,6 @@ _PACE = ("it only sets how that program works or reports", "元のプログラ�
 _QUANT = ("the frozen weights stay in 16 bits: smaller weights are not built yet", "凍結した重みは 16 ビットのままです (量子化は未対応)")  # fmt: skip
 _CACHED = ("latents and captions are always cached", "潜在変数とキャプションは常にキャッシュされます")
 _DIFFUSERS = ("name the files one by one: dit, vae and the text encoder", "dit・vae・テキストエンコーダーをファイルで指定してください")  # fmt: skip
-_CAPTIONS = ("captions are encoded as they stand", "キャプションはそのままエンコードされます")
 _EMA = ("there is no EMA of the weights yet", "重みの EMA は未対応です")
 _LIKE = ("preview settings stand in prompts.txt", "プレビューの設定は prompts.txt に入ります")
 
@@ -51,7 +51,6 @@ _RULES = (
     Rule("performance_log_every", no_effect=_PACE),
     Rule("device", no_effect=("the GPU is taken when there is one", "GPU があれば使われます")),
     Rule("type", no_effect=_PACE),
-    Rule("trigger_word", lost=("write it into the captions", "キャプションに書き込んでください")),
     Rule("network.linear", "network_dim", whole),
     Rule("network.linear_alpha", "network_alpha", float),
     Rule("network.dropout", "network_dropout", float),
@@ -95,18 +94,21 @@ _RULES = (
 _DATASET_RULES = (
     Rule("cache_latents*", no_effect=_CACHED),
     Rule("cache_text_embeddings", no_effect=_CACHED),
-    Rule("caption_dropout_rate", lost=("captions are never left out by chance", "キャプションの無作為な省略はありません")),
-    Rule("shuffle_tokens", lost=_CAPTIONS),
-    Rule("keep_tokens", no_effect=_CAPTIONS),
     Rule("default_caption", lost=("write a caption file for each picture", "各画像にキャプションファイルを用意してください")),
-    Rule("trigger_word", lost=("write it into the captions", "キャプションに書き込んでください")),
-    Rule("network_weight", lost=("datasets weigh the same; num_repeats shows one more often", "重みは同じです (num_repeats で回数を変えます)")),
-    Rule("is_reg", lost=("there are no regularisation sets", "正則化データセットはありません")),
-    Rule("mask_path", lost=("loss masks are not carried over", "マスクは引き継がれません")),
-    Rule("*flip*", lost=("pictures are not flipped", "左右反転はしません")),
-    Rule("random_crop", lost=("the centre is cut out", "中央を切り出します")),
+    Rule("flip_y", lost=("pictures are not turned upside down", "上下反転はしません")),
+    Rule("random_crop", lost=("write random_crop = the number of cuts", "random_crop に切り抜きの数を書いてください")),
     Rule("control_path*", lost=("control pictures: write control_directory", "control_directory を書いてください")),
 )  # fmt: skip
+_DATASET_KEYS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("trigger_word", "trigger_word", str),
+    ("caption_dropout_rate", "caption_dropout", float),
+    ("shuffle_tokens", "tag_shuffle", tag_orders),
+    ("keep_tokens", "keep_tags", whole),
+    ("network_weight", "loss_weight", float),
+    ("is_reg", "is_reg", bool),
+    ("mask_path", "mask_directory", str),
+    ("flip_x", "flip", bool),
+)
 
 
 def read(account: Account, here: Path, file: Path | None, family: str | None) -> str | None:
@@ -165,6 +167,8 @@ def _optimizer_arguments(account: Account) -> None:
 def _datasets(account: Account) -> None:
     account.keep_in_dataset(_HERE + "train.batch_size", account.general, "batch_size", whole)
     account.general["enable_bucket"] = True  # pictures are always bucketed there
+    if account.peek(_HERE + "trigger_word"):
+        account.keep_in_dataset(_HERE + "trigger_word", account.general, "trigger_word", str)
     number = 0
     while any(key.startswith(f"{_HERE}datasets.{number}.") for key in account.leaves):
         _one_dataset(account, f"{_HERE}datasets.{number}.", number)
@@ -178,6 +182,12 @@ def _one_dataset(account: Account, prefix: str, number: int) -> None:
     sizes = account.convert(prefix + "resolution", _sizes) or []
     repeats = account.convert(prefix + "num_repeats", whole)
     label = Path(folder).name or f"data{number + 1}"
+    extra: dict[str, Any] = {}
+    for name, key, convert in _DATASET_KEYS:
+        if account.peek(prefix + name):
+            account.keep_in_dataset(prefix + name, extra, key, convert)
+        elif prefix + name in account.leaves:
+            account.no_effect(prefix + name, say("switched off there, too", "元でも無効です"))
     for side in sizes or [[1024, 1024]]:
         entry: dict[str, Any] = {f"{kind}_directory": folder}
         several = f"-{side[0]}" if len(sizes) > 1 else ""
@@ -189,7 +199,7 @@ def _one_dataset(account: Account, prefix: str, number: int) -> None:
             entry["frame_extraction"] = "uniform" if account.peek(prefix + "shrink_video_to_frames") else "head"
         if repeats not in (None, 1):
             entry["num_repeats"] = repeats
-        account.datasets.append(entry)
+        account.datasets.append({**entry, **extra})
     names: Mapping[str, str] = {
         "folder_path": f"{kind}_directory",
         "resolution": "resolution",

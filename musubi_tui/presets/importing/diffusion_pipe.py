@@ -17,6 +17,7 @@ from musubi_tui.presets.importing.meanings import (
     save_precision,
     schedule,
     size,
+    tag_orders,
     warm_up,
     whole,
 )
@@ -93,10 +94,10 @@ _DATASET_RULES = (
     Rule("*num_ar_buckets", no_effect=("the sizes of equal area are listed by the model's step", "バケットはモデルの刻みで決まります")),
     Rule("*ar_buckets*", lost=("sizes are not chosen one by one here; resolution gives the area", "寸法の個別指定はできません (resolution が面積を決めます)")),
     Rule("*size_buckets*", lost=("sizes are not chosen one by one here; resolution gives the area", "寸法の個別指定はできません (resolution が面積を決めます)")),
-    Rule("*cache_shuffle_*", lost=("captions are encoded as they stand", "キャプションはそのままエンコードされます")),
-    Rule("*shuffle_tags", lost=("captions are encoded as they stand", "キャプションはそのままエンコードされます")),
+    Rule("*cache_shuffle_delimiter", no_effect=("tags are separated by commas", "タグの区切りはカンマです")),
+    Rule("*cache_shuffle_num", lost=("write tag_shuffle into that dataset", "そのデータセットに tag_shuffle を書いてください")),
+    Rule("*shuffle_tags", lost=("write tag_shuffle into that dataset", "そのデータセットに tag_shuffle を書いてください")),
     Rule("*caption_prefix", lost=("write it into the captions", "キャプションに書き込んでください")),
-    Rule("*mask_path", lost=("loss masks are not carried over", "マスクは引き継がれません")),
     Rule("*skip_empty_caption", no_effect=("pictures without a caption are left out and named", "キャプションのない画像は除外され、一覧に出ます")),
 )  # fmt: skip
 
@@ -197,6 +198,9 @@ def _dataset(account: Account, here: Path, file: Path | None) -> None:
 def _directories(account: Account, data: Any, here: Path) -> None:
     account.keep_in_dataset("enable_ar_bucket", account.general, "enable_bucket", bool)
     account.general["caption_extension"] = ".txt"
+    for name in ("cache_shuffle_num", "shuffle_tags"):
+        if account.peek(name):
+            account.keep_in_dataset(name, account.general, "tag_shuffle", tag_orders)
     listed = data.get("directory", [])
     shared = [
         _booked(account, "", name, convert) for name, convert in (("resolutions", _sizes), ("frame_buckets", _frames))
@@ -213,6 +217,7 @@ def _one_directory(account: Account, prefix: str, number: int, here: Path, sizes
     repeats = _booked(account, prefix, "num_repeats", whole)
     sizes = _booked(account, prefix, "resolutions", _sizes) or sizes or []
     frames = _booked(account, prefix, "frame_buckets", _frames) or frames or [1]
+    mask = _booked(account, prefix, "mask_path", str)
     label = Path(path).name or f"data{number + 1}"
     choices: list[list[int] | None] = [*sizes] or [None]
     for side in choices:
@@ -226,6 +231,8 @@ def _one_directory(account: Account, prefix: str, number: int, here: Path, sizes
                 entry["frame_extraction"] = "head"
             if repeats is not None and repeats > 1:
                 entry["num_repeats"] = repeats
+            if mask and kind == "image":
+                entry["mask_directory"] = mask
             account.datasets.append(entry)
 
 
@@ -248,6 +255,7 @@ def _frames(written: Any) -> list[int]:
 _NAMES = {
     "path": "image_directory / video_directory",
     "num_repeats": "num_repeats",
+    "mask_path": "mask_directory",
     "resolutions": "resolution",
     "frame_buckets": "target_frames",
 }

@@ -6,13 +6,14 @@ Most words are Musubi Tuner's own. The model files are of other architectures, s
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
 from engine.config.schema import OPTIONS
 from musubi_tui.presets.importing.account import Account, Rule
-from musubi_tui.presets.importing.meanings import extension, optimizer, schedule, size, warm_up, whole
+from musubi_tui.presets.importing.meanings import extension, optimizer, schedule, size, tag_orders, warm_up, whole
 
 _MODEL = ("it is a model of another architecture; set dit, vae and the text encoder", "別アーキテクチャのモデルです。dit・vae・テキストエンコーダーを指定してください")  # fmt: skip
 _LOSS = ("the loss is the plain squared error of the velocity here", "損失は velocity の単純な二乗誤差です")
@@ -53,25 +54,22 @@ _RULES = (
     Rule("debiased_estimation_loss", lost=_LOSS),
     Rule("loss_type", lost=_LOSS),
     Rule("huber_*", no_effect=_LOSS),
-    Rule("prior_loss_weight", no_effect=("there are no regularisation sets", "正則化データセットはありません")),
-    Rule("reg_data_dir", lost=("there are no regularisation sets", "正則化データセットはありません")),
+    Rule("prior_loss_weight", no_effect=("it weighs regularisation sets, and there is none", "正則化データセットの重みですが、指定がありません")),
     Rule("masked_loss", lost=("loss masks are not carried over", "マスクは引き継がれません")),
     Rule("noise_offset*", lost=_NOISE),
     Rule("multires_noise_*", lost=_NOISE),
     Rule("adaptive_noise_scale", lost=_NOISE),
     Rule("ip_noise_gamma*", lost=_NOISE),
     Rule("zero_terminal_snr", lost=_NOISE),
-    Rule("shuffle_caption", lost=_CAPTIONS),
     Rule("keep_tokens*", no_effect=_CAPTIONS),
-    Rule("caption_*rate", lost=_CAPTIONS),
+    Rule("caption_tag_dropout_rate", lost=_CAPTIONS),
+    Rule("caption_dropout_every_n_epochs", lost=_CAPTIONS),
     Rule("caption_prefix", lost=("write it into the captions", "キャプションに書き込んでください")),
     Rule("caption_suffix", lost=("write it into the captions", "キャプションに書き込んでください")),
     Rule("weighted_captions", lost=_CAPTIONS),
     Rule("color_aug", lost=("pictures are encoded as they are", "画像はそのままエンコードされます")),
-    Rule("flip_aug", lost=("pictures are not flipped", "左右反転はしません")),
-    Rule("random_crop", lost=("the centre is cut out", "中央を切り出します")),
+    Rule("random_crop", lost=("write random_crop = the number of cuts", "random_crop に切り抜きの数を書いてください")),
     Rule("bucket_reso_steps", no_effect=("the model's step is used", "モデルの刻みを使います")),
-    Rule("*_bucket_reso", no_effect=("sizes of equal area are used, however long or tall", "同じ面積の寸法を使います")),
     Rule("model_prediction_type", no_effect=("flow matching, as always here", "フローマッチングです")),
     *(Rule(name, no_effect=_CACHED) for name in ("cache_*", "vae_batch_size", "skip_cache_check")),
     *(Rule(name, no_effect=_PACE) for name in ("logging_*", "log_*", "wandb_*", "lowram", "highvram", "no_half_vae", "xformers", "mem_eff_attn", "sdpa", "max_data_loader_n_workers", "persistent_data_loader_workers", "save_model_as", "sample_sampler", "num_cpu_threads_per_process", "num_processes", "num_machines", "dynamo_*", "full_bf16", "full_fp16", "fp8_base*", "split_mode", "gradient_checkpointing_*", "no_metadata", "additional_parameters", "training_comment", "caption_separator", "secondary_separator", "dataset_repeats", "console_log_*", "deepspeed", "apply_t5_attn_mask", "disable_mmap_load_safetensors", "blocks_to_swap")),
@@ -93,10 +91,26 @@ def read(account: Account, here: Path, file: Path | None, family: str | None) ->
     return family
 
 
+_DATASET_KEYS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("enable_bucket", "enable_bucket", bool),
+    ("bucket_no_upscale", "bucket_no_upscale", bool),
+    ("caption_extension", "caption_extension", extension),
+    ("shuffle_caption", "tag_shuffle", tag_orders),
+    ("keep_tokens", "keep_tags", whole),
+    ("caption_dropout_rate", "caption_dropout", float),
+    ("flip_aug", "flip", bool),
+    ("min_bucket_reso", "min_bucket_size", whole),
+    ("max_bucket_reso", "max_bucket_size", whole),
+)
+
+
 def _dataset(account: Account, here: Path) -> None:
     general = account.general
-    for name, convert in (("enable_bucket", bool), ("bucket_no_upscale", bool), ("caption_extension", extension)):
-        account.keep_in_dataset(name, general, name, convert)
+    for name, key, convert in _DATASET_KEYS:
+        if account.peek(name) not in (None, False, 0):
+            account.keep_in_dataset(name, general, key, convert)
+        elif name in account.leaves:
+            account.no_effect(name, say("switched off there, too", "元でも無効です"))
     account.keep_in_dataset("train_batch_size", general, "batch_size", whole)
     account.keep_in_dataset("resolution", general, "resolution", size)
     folder = account.peek("train_data_dir")
@@ -108,6 +122,26 @@ def _dataset(account: Account, here: Path) -> None:
         if repeats > 1:
             entry["num_repeats"] = repeats
         account.datasets.append(entry)
+    _regularisation(account, here)
+
+
+def _regularisation(account: Account, here: Path) -> None:
+    folder = account.peek("reg_data_dir")
+    if not folder:
+        return
+    account.used("reg_data_dir", "datasets.image_directory")
+    weight = account.convert("prior_loss_weight", float)
+    if weight is not None:
+        account.used("prior_loss_weight", "datasets.loss_weight", weight)
+    for path, repeats in _repeat_folders(here / str(folder), str(folder)):
+        entry: dict[str, Any] = {
+            "image_directory": path,
+            "cache_directory": f"cache/{Path(path).name}-reg",
+            "is_reg": True,
+        }
+        account.datasets.append(
+            {**entry, "num_repeats": repeats, **({} if weight is None else {"loss_weight": weight})}
+        )
 
 
 def _repeat_folders(folder: Path, written: str) -> list[tuple[str, int]]:

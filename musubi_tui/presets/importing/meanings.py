@@ -87,6 +87,14 @@ def extension(value: Any) -> str:
     return f".{str(value).lstrip('.')}"
 
 
+TAG_ORDERS = 8  # captions are encoded once each, so shuffling means this many orders of the tags
+
+
+def tag_orders(value: Any) -> int:
+    """``tag_shuffle`` of a switch or of a number of orders."""
+    return TAG_ORDERS if value is True else whole(value)
+
+
 def warm_up(account: Account) -> None:
     """Warm-up steps need a schedule that has them."""
     steps, chosen = account.options.get("lr_warmup_steps"), account.options.get("lr_scheduler", "constant")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from musubi_tui.presets.importing.meanings import (
     save_precision,
     schedule,
     size,
+    tag_orders,
     warm_up,
     whole,
 )
@@ -218,17 +220,23 @@ def _listed(account: Account, here: Path) -> list[Any]:
 
 
 _CONCEPT_RULES = (
-    Rule("include_subdirectories", lost=("list the folders one by one", "フォルダーをひとつずつ書いてください")),
-    Rule("validation_concept", lost=("validation is held on items of the training set", "検証は学習データの一部で行います")),
-    Rule("image.enable_crop_jitter", lost=("the centre is cut out", "中央を切り出します")),
+    Rule("image.enable_crop_jitter", lost=("the centre is cut out; random_crop encodes several cuts", "中央を切り出します (random_crop で複数の切り抜きも可)")),
     Rule("image.enable_*", lost=("pictures are encoded as they are", "画像はそのままエンコードされます")),
     Rule("image.*", no_effect=("pictures are encoded as they are", "画像はそのままエンコードされます")),
-    Rule("text.enable_tag_shuffling", lost=("captions are encoded as they stand", "キャプションはそのままエンコードされます")),
     Rule("text.tag_dropout_enable", lost=("captions are encoded as they stand", "キャプションはそのままエンコードされます")),
     Rule("text.caps_randomize_enable", lost=("captions are encoded as they stand", "キャプションはそのままエンコードされます")),
     Rule("text.*", no_effect=("captions are encoded as they stand", "キャプションはそのままエンコードされます")),
-    *(Rule(name, no_effect=("a detail that is not needed here", "本ツールでは不要な設定です")) for name in ("__version", "name", "seed", "enabled", "image_variations", "text_variations", "balancing_strategy", "loss_weight")),
+    *(Rule(name, no_effect=("a detail that is not needed here", "本ツールでは不要な設定です")) for name in ("__version", "name", "seed", "enabled", "image_variations", "text_variations", "balancing_strategy")),
 )  # fmt: skip
+
+
+_CONCEPT_KEYS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("include_subdirectories", "recursive", bool),
+    ("validation_concept", "validation", bool),
+    ("loss_weight", "loss_weight", float),
+    ("image.enable_random_flip", "flip", bool),
+    ("text.enable_tag_shuffling", "tag_shuffle", tag_orders),
+)
 
 
 def _one_concept(account: Account, number: int, concept: dict[str, Any], sizes: list[list[int]]) -> None:
@@ -236,8 +244,17 @@ def _one_concept(account: Account, number: int, concept: dict[str, Any], sizes: 
     account.leaves.update({prefix + key: value for key, value in concept.items()})
     folder = str(concept.get("path", ""))
     label = Path(folder).name or f"data{number + 1}"
+    extra: dict[str, Any] = {}
+    for name, key, convert in _CONCEPT_KEYS:
+        neutral = 1.0 if name == "loss_weight" else False
+        if concept.get(name) not in (None, neutral):
+            account.keep_in_dataset(prefix + name, extra, key, convert)
+        elif prefix + name in account.leaves:
+            account.no_effect(prefix + name, say("switched off there, too", "元でも無効です"))
+    if "tag_shuffle" in extra:
+        account.keep_in_dataset(f"{prefix}text.keep_tags_count", extra, "keep_tags", whole)
     for side in sizes or [[512, 512]]:
-        entry: dict[str, Any] = {"image_directory": folder, "resolution": side}
+        entry: dict[str, Any] = {"image_directory": folder, "resolution": side, **extra}
         entry["cache_directory"] = f"cache/{label}" + (f"-{side[0]}" if len(sizes) > 1 else "")
         repeats = concept.get("balancing", concept.get("repeats", 1))
         if isinstance(repeats, int | float) and repeats > 1 and float(repeats).is_integer():
@@ -253,6 +270,4 @@ def _one_concept(account: Account, number: int, concept: dict[str, Any], sizes: 
             account.used(prefix + name, "datasets.num_repeats", value)
         elif name in concept:
             account.lose(prefix + name, say("repeats are whole numbers here", "繰り返しは整数です"))
-    if concept.get("loss_weight", 1.0) != 1.0:
-        account.lose(f"{prefix}loss_weight", say("datasets weigh the same", "データセットの重みは同じです"))
     account.apply(_CONCEPT_RULES, prefix)

@@ -53,7 +53,6 @@ _RULES = (
     Rule("flow_use_uniform_schedule", lost=("set timestep_sampling = \"uniform\"", "timestep_sampling = \"uniform\" にしてください")),
     Rule("flow_use_beta_schedule", lost=("timesteps are not drawn from a beta curve here", "ベータ分布は未対応です")),
     Rule("flow_*", no_effect=("it shapes a distribution that is not used", "使われない分布の設定です")),
-    Rule("caption_dropout_probability", lost=("captions are never left out by chance", "キャプションの無作為な省略はありません")),
     Rule("use_ema", lost=("there is no EMA of the weights yet", "重みの EMA は未対応です")),
     Rule("ema_*", no_effect=("there is no EMA of the weights yet", "重みの EMA は未対応です")),
     Rule("init_lora", lost=("start from a LoRA with network_weights", "network_weights で LoRA から始められます")),
@@ -78,7 +77,6 @@ _BACKEND_RULES = (
     Rule("prepend_instance_prompt", lost=_CAPTIONS),
     Rule("only_instance_prompt", lost=_CAPTIONS),
     Rule("probability", lost=("datasets are shown whole, num_repeats times", "データセットは num_repeats 回すべて使われます")),
-    Rule("is_regularisation_data", lost=("there are no regularisation sets", "正則化データセットはありません")),
     *(Rule(name, no_effect=_PACE) for name in ("id", "type", "dataset_type", "disabled", "cache_dir*", "*cache_clear*", "minimum_*", "maximum_*", "target_downsample_size", "metadata_*", "skip_file_discovery", "text_embeds", "image_embeds", "default", "caption_filter_list", "video.*", "preserve_data_backend_cache", "hash_filenames", "vae_cache_ondemand")),
 )  # fmt: skip
 
@@ -140,6 +138,10 @@ def _prompt(account: Account) -> None:
 def _backends(account: Account, here: Path) -> None:
     account.keep_in_dataset("train_batch_size", account.general, "batch_size", whole)
     account.general["caption_extension"] = ".txt"
+    if account.peek("caption_dropout_probability"):
+        account.keep_in_dataset("caption_dropout_probability", account.general, "caption_dropout", float)
+    elif "caption_dropout_probability" in account.leaves:
+        account.no_effect("caption_dropout_probability", say("switched off there, too", "元でも無効です"))
     kind = str(account.peek("resolution_type", "pixel"))
     side = account.convert("resolution", lambda value: _side(value, kind))
     for key in ("resolution", "resolution_type"):
@@ -192,6 +194,8 @@ def _one_backend(account: Account, number: int, backend: dict[str, Any], side: l
         entry["frame_extraction"] = "head"
         if prefix + "video.num_frames" in account.leaves:
             account.used(prefix + "video.num_frames", "datasets.target_frames")
+    if backend.get("is_regularisation_data"):
+        account.keep_in_dataset(f"{prefix}is_regularisation_data", entry, "is_reg", bool)
     account.datasets.append(entry)
     captions = backend.get("caption_strategy", "filename")
     if captions != "textfile" and prefix + "caption_strategy" in account.leaves:
