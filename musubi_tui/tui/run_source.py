@@ -82,12 +82,12 @@ class _Live(RunSource):
     def view(self) -> RunView:
         fold = self._fold
         if fold is None:
-            fold = self._fold = Fold(self.title)
+            fold = self._fold = Fold(self.title, self._locate)
             self._follower.offset = _open(self._directory, fold)
         before = self._follower.offset
         records = self._follower.poll()
         if self._follower.offset < before:  # the file was replaced
-            fold = self._fold = Fold(self.title)
+            fold = self._fold = Fold(self.title, self._locate)
         for record in records:
             fold.feed(record)
         lines = self._log.poll()
@@ -113,6 +113,9 @@ class _Live(RunSource):
             )
         return self._view
 
+    def _locate(self, path: str) -> str:
+        return find_file(path, self._directory.path, self._directory.output, self._directory.output / "sample")
+
     def _look_outside(self, now: float) -> tuple[_Outside, float | None]:
         status = Status.read(self._directory)
         if status is None:
@@ -131,7 +134,10 @@ class _Replay(RunSource):
         self._next: Record | None = next(self._records, None)
         self._played = self._next.t if self._next else 0.0  # the recording's clock
         self._looked: float | None = None
-        self._fold = Fold()
+        folder = events.absolute().parent
+        self._fold = Fold(locate=lambda path: find_file(path, folder, folder / "output", folder / "output" / "sample"))
+        beside = events.with_name(f"{events.stem}.items.jsonl")
+        self._items = _Items(beside if beside.is_file() else events.with_name("items.jsonl"))
         self._view: RunView | None = None
 
     def view(self) -> RunView:
@@ -147,8 +153,20 @@ class _Replay(RunSource):
         if self._next is not None:
             self._played = max(self._played, self._next.t - _LONGEST_WAIT)
         if fed or self._view is None:
-            self._view = self._fold.view()
+            self._view = self._fold.view(item_names=self._items.names())
         return self._view
+
+
+def find_file(path: str, *folders: Path) -> str:
+    """Where a file that an event names lies: there, or below one of these folders (a relative path), or in one of them under
+    its name (a run that was brought home). As it was told when it is nowhere."""
+    if "\0" in path or os.path.isfile(path):
+        return path
+    name = os.path.basename(path)
+    places = [folder / (name if os.path.isabs(path) else path) for folder in folders] + [
+        folder / name for folder in folders
+    ]
+    return next((str(place) for place in places if name and place.is_file()), path)
 
 
 def _open(run: RunDirectory, fold: Fold) -> int:

@@ -6,6 +6,7 @@ The fold knows nothing of files, clocks or widgets; ``run_source`` feeds it, fro
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -165,8 +166,10 @@ class RunView:
 class Fold:
     """Takes records in, one by one, and gives the view of them."""
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", locate: Callable[[str], str] = str) -> None:
+        """``locate``: where a file that an event names lies now."""
         self.name = name
+        self._locate = locate
         self.state = "queued"
         self.reason = ""
         self.steps = GrowingSteps()
@@ -220,7 +223,7 @@ class Fold:
             case Validation():
                 self._validations.append(event)
             case Sample():
-                self._pictures.append(Picture(event.path, event.prompt, event.seed, event.step))
+                self._pictures.append(Picture(self._locate(event.path), event.prompt, event.seed, event.step))
             case Checkpoint():
                 self._saved.append(Saved(event.path, event.kind, event.bytes, event.step, event.seconds))
             case Control():

@@ -18,7 +18,7 @@ from engine.events.reader import read_events
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.status import Status
-from engine.events.types import Host, RunStart, Sample, Step, Warned
+from engine.events.types import Block, Host, RunStart, Sample, Step, Warned
 from musubi_tui.tui.glyphs import ASCII, UNICODE
 from musubi_tui.tui.screens.confirm import ConfirmScreen
 from musubi_tui.tui.screens.run import RunScreen, RunSource
@@ -29,6 +29,7 @@ from musubi_tui.tui.widgets.lines import Lines
 from tests.tui.screen_text import assert_snapshot, screen_text
 
 REPLAY = Path(__file__).parent.parent / "data" / "replay" / "interrupted.jsonl"
+SWAP = REPLAY.with_name("swap.jsonl")  # streams blocks of a 14B model
 SMALL, LARGE = (80, 24), (160, 48)
 
 
@@ -71,11 +72,14 @@ class Shown(App[None]):
         await self.until(pilot, lambda screen: screen.query_one("#bottom", Lines).plain() != "")
 
 
-def cut(tmp_path: Path, until: Callable[[object], bool]) -> RunSource:
-    """The recording up to the first record that fits."""
+def cut(tmp_path: Path, until: Callable[[object], bool], recording: Path = REPLAY) -> RunSource:
+    """The recording up to the first record that fits, with what lies beside it."""
     path = tmp_path / "cut.jsonl"
+    if recording is SWAP:
+        (tmp_path / "cut.items.jsonl").write_bytes(SWAP.with_name("swap.items.jsonl").read_bytes())
+        (tmp_path / "swap-samples").symlink_to(SWAP.with_name("swap-samples"))
     with path.open("wb") as file:
-        for record in read_events(REPLAY):
+        for record in read_events(recording):
             file.write(encode_line(record.seq, record.t, record.event))
             if until(record.event):
                 break
@@ -101,6 +105,64 @@ async def test_moments_of_the_recording(tmp_path, moment, size):
     async with app.run_test(size=size) as pilot:
         await app.shown(pilot)
         assert_snapshot(app, f"run_{moment}_{size[0]}x{size[1]}")
+
+
+def seen_computing(times: int) -> Callable[[object], bool]:
+    """The block 21 is computed for so many times while somebody looks."""
+    seen = []
+
+    def reached(event: object) -> bool:
+        if isinstance(event, Block) and (event.index, event.state) == (21, "computing"):
+            seen.append(event)
+        return len(seen) == times
+
+    return reached
+
+
+SWAP_MOMENTS = {"watched": seen_computing, "hot": lambda _: at_step(1300), "over": lambda _: lambda event: False}
+
+
+async def settled(app: Shown, pilot) -> None:
+    """Drawn, pictures included."""
+    await app.shown(pilot)
+    screen = app.run_screen
+    if screen.query_one("#samples", Lines).size.height:
+        await app.until(pilot, lambda screen: "▀" in screen.query_one("#samples", Lines).plain() or app.no_color)
+        await pilot.pause(0.2)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x48"])
+@pytest.mark.parametrize("moment", SWAP_MOMENTS)
+async def test_moments_of_the_recording_that_streams_blocks(tmp_path, moment, size):
+    app = Shown(cut(tmp_path, SWAP_MOMENTS[moment](3), SWAP))
+    async with app.run_test(size=size) as pilot:
+        await settled(app, pilot)
+        assert_snapshot(app, f"run_swap_{moment}_{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x48"])
+async def test_streaming_without_colour(tmp_path, monkeypatch, size):
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = Shown(cut(tmp_path, seen_computing(3), SWAP), mono=True)
+    async with app.run_test(size=size) as pilot:
+        await settled(app, pilot)
+        assert_snapshot(app, f"run_swap_mono_{size[0]}x{size[1]}")
+
+
+async def test_the_table_of_blocks_and_the_heights_of_timesteps(tmp_path):
+    app = Shown(cut(tmp_path, seen_computing(3), SWAP))
+    async with app.run_test(size=LARGE) as pilot:
+        await app.shown(pilot)
+        bottom, bins = app.run_screen.query_one("#bottom", Lines), app.run_screen.query_one("#bins", Lines)
+        await pilot.press("B")
+        assert [line.split()[0] for line in bottom.plain().splitlines()[1:4]] == ["0", "1", "2"]
+        await pilot.press("down", "down")
+        assert bottom.plain().splitlines()[1].split()[0] == "2"
+        assert "title_card.mp4" in app.run_screen.query_one("#health", Lines).plain()
+        before = bins.plain()
+        await pilot.press("h")
+        assert bins.plain() != before
+        assert "█" in bins.plain()
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x48"])

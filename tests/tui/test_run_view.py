@@ -34,6 +34,7 @@ from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.run_view import Fold
 
 REPLAY = Path(__file__).parent.parent / "data" / "replay" / "interrupted.jsonl"
+SWAP = REPLAY.with_name("swap.jsonl")
 
 
 def fold(*events, name="x"):
@@ -204,3 +205,80 @@ def test_every_event_of_the_recording_can_be_folded_in_any_cut():
         folded.feed(record)
         if place % 97 == 0:
             alerts(folded.view())
+
+
+def rewritten(tmp_path: Path, change) -> RunSource:
+    path = tmp_path / "changed.jsonl"
+    lines = [json.loads(line) for line in SWAP.read_text("utf-8").splitlines()]
+    path.write_text("".join(json.dumps(entry) + "\n" for line in lines for entry in change(line)), "utf-8")
+    return RunSource.replay(path)
+
+
+def test_an_older_engine_that_knows_less_is_read(tmp_path):
+    since = {
+        "plan": ("weights", "adapter", "optimizer", "activations", "other", "peak", "budget", "pinned"), "swap": ("hidden",),
+        "block": ("slot", "loaded", "copy_ms", "compute_ms", "stall_ms", "direction"), "run_start": ("config", "price"),
+    }  # fmt: skip
+
+    def older(line):
+        if line["type"] == "noise_levels":
+            return []
+        for name in since.get(line["type"], ()):
+            line.pop(name)
+        for card in line.get("gpus", ()):
+            for name in ("ours", "processes", "throttle", "pcie_in", "pcie_out"):
+                card.pop(name)
+        return [line]
+
+    view = rewritten(tmp_path, older).view()
+    whole = RunSource.replay(SWAP).view()
+    assert view.steps.loss.tolist() == whole.steps.loss.tolist()
+    assert (view.plan.streamed, view.plan.peak, view.cost, view.target) == (16, None, None, ())
+    assert view.unknown == ()
+    assert [alert.code for alert in alerts(view)] == [""] * len(alerts(view))
+
+
+def test_a_newer_engine_that_says_more_is_read_and_what_cannot_be_shown_is_named(tmp_path):
+    def newer(line):
+        line = {**line, "v": 2, "mood": {"nested": [1, None]}}
+        if line["type"] == "host":
+            line["gpus"] = [{**card, "fans": [40, 41], "temperature": "warm"} for card in line["gpus"]]
+        if line["type"] == "block":
+            line["state"] = "teleporting"
+        if line["type"] == "memory":
+            line["weights"] = {"fp4": 3}  # a field that became something else
+        more = (
+            [{"v": 2, "seq": line["seq"], "t": line["t"], "type": "hologram", "depth": 3}] if line["seq"] == 50 else []
+        )
+        return [line, *more]
+
+    view = rewritten(tmp_path, newer).view()
+    whole = RunSource.replay(SWAP).view()
+    assert view.steps.step.tolist() == whole.steps.step.tolist()
+    assert (view.state, len(view.pictures), view.memory) == ("done", 10, None)
+    assert set(view.unknown) == {"hologram", "memory"}
+    assert "a newer engine also tells memory, hologram, which this version cannot show" in {
+        a.text for a in alerts(view)
+    } or (
+        "a newer engine also tells hologram, memory, which this version cannot show" in {a.text for a in alerts(view)}
+    )
+    assert {block.state for block in view.blocks.values()} == {"teleporting"}
+
+
+def test_files_of_a_run_are_found_where_it_was_brought_to(tmp_path):
+    folder, sample = tmp_path / "run", tmp_path / "run" / "output" / "sample"
+    sample.mkdir(parents=True)
+    (sample / "a.png").touch()
+    (folder / "b.png").touch()
+    places = (folder, folder / "output", sample)
+    assert run_source.find_file("/far/away/a.png", *places) == str(sample / "a.png")
+    assert run_source.find_file("b.png", *places) == str(folder / "b.png")
+    assert run_source.find_file(str(folder / "b.png")) == str(folder / "b.png")
+    for nowhere in ("/far/away/c.png", "", "../../etc", "a\0b"):
+        assert run_source.find_file(nowhere, *places) == nowhere
+
+
+def test_the_file_that_caused_a_spike_is_named_from_the_list_beside_the_recording():
+    view = RunSource.replay(SWAP).view()
+    assert view.item_names["0031"] == "title_card.mp4"
+    assert {spike.step for spike in view.spikes} == {876}

@@ -199,9 +199,9 @@ def _costs(view: RunView, width: int, glyphs: str) -> list[Line]:
         share = f" ({swap.stall_ms / 10 / busy:.0f}%)" if busy else ""
         lines.append([(say(f" stall {swap.stall_ms:.0f} ms per step{share}, {swap.not_ready} not ready", f" 待ち {swap.stall_ms:.0f} ms/ステップ{share}、間に合わず {swap.not_ready}"), "warn" if swap.not_ready else "")])  # fmt: skip
     if swap is not None and swap.bytes_h2d:
-        lines.append(
-            [(say(f" to the GPU {swap.bytes_h2d / 1e9:.1f} GB", f" GPU へ {swap.bytes_h2d / 1e9:.1f} GB"), "")]
-        )
+        rate = view.host.gpus[0].get("pcie_in") if view.host is not None and view.host.gpus else None
+        at = say(f" at {rate / 1e9:.1f} GB/s", f"、{rate / 1e9:.1f} GB/s") if isinstance(rate, (int, float)) else ""
+        lines.append([(say(f" to the GPU {swap.bytes_h2d / 1e9:.1f} GB{at}", f" GPU へ {swap.bytes_h2d / 1e9:.1f} GB{at}"), "")])  # fmt: skip
     return lines
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.config.language import say
 from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.run_view import RunView
 from musubi_tui.tui.widgets.bars import FILLS, gib, stacked
-from musubi_tui.tui.widgets.lines import Line, Span, fit
+from musubi_tui.tui.widgets.lines import Line, Span, fit, width_of
 
 PARTS = ("weights", "adapter", "optimizer", "activations", "other")
 _OTHERS_WORTH_TELLING = 256 << 20  # bytes; below, it is the driver
@@ -16,18 +14,18 @@ _OTHERS_WORTH_TELLING = 256 << 20  # bytes; below, it is the driver
 
 def memory_line(view: RunView, width: int, glyphs: Glyphs) -> Line:
     """The card's memory in one line; the machine's where there is no card."""
-    bar_width = max(10, min(28, width - 52))
     memory = view.memory
     if memory is None or memory.allocated is None:
         host = view.host
         if host is None or not host.ram_total:
             return [(say(" mem  no reading yet", " メモリ  測定前"), "muted")]
-        return [(" ram  ", "muted"), *_host_bar(view, bar_width, glyphs), (f" {gib(host.ram)} of {gib(host.ram_used)}/{gib(host.ram_total)}G", ""), (say("  no GPU", "  GPU なし") if not host.gpus else "", "muted")]  # fmt: skip
+        return [(" ram  ", "muted"), *_host_bar(view, 24, glyphs), (f" {gib(host.ram)} of {gib(host.ram_used)}/{gib(host.ram_total)}G", ""), (say("  no GPU", "  GPU なし") if not host.gpus else "", "muted")]  # fmt: skip
     total = gpu_total(view) or memory.peak or memory.reserved or 1
-    planned = "" if view.plan is None or view.plan.peak is None else say(f" plan {gib(view.plan.peak)}", f" 計画 {gib(view.plan.peak)}")  # fmt: skip
-    text = say(f" {gib(memory.allocated)}/{gib(total)}G peak {gib(memory.peak)}", f" {gib(memory.allocated)}/{gib(total)}G 最大 {gib(memory.peak)}")  # fmt: skip
-    detail = f"  W{gib(memory.weights)} A{gib(memory.activations)} L{gib((memory.adapter or 0) + (memory.optimizer or 0))}"  # fmt: skip
-    return [(" vram ", "muted"), *_bar(view, float(total), bar_width, glyphs), (text, ""), (planned, "accent"), (detail, "muted")]  # fmt: skip
+    words: list[Span] = [(say(f" {gib(_used(view))}/{gib(total)}G peak {gib(memory.peak)}", f" {gib(_used(view))}/{gib(total)}G 最大 {gib(memory.peak)}"), "")]  # fmt: skip
+    if view.plan is not None and view.plan.peak is not None:
+        words.append((say(f" plan {gib(view.plan.peak)}", f" 計画 {gib(view.plan.peak)}"), "accent"))
+    words.append((f" W{gib(memory.weights)} A{gib(memory.activations)} L{gib((memory.adapter or 0) + (memory.optimizer or 0))}", "muted"))  # fmt: skip
+    return [(" vram ", "muted"), *_bar(view, float(total), max(10, width - 7 - width_of(words)), glyphs), *words]
 
 
 def memory(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
@@ -47,7 +45,6 @@ def memory(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
     if host is not None:
         disk = say(f"  disk {host.disk_free / 1e9:.0f} GB free", f"  ディスク空き {host.disk_free / 1e9:.0f} GB") if host.disk_free else ""  # fmt: skip
         lines.append([(" " + (card_words(view) or say("no GPU", "GPU なし")) + disk, "")])
-        lines += _traffic(host.gpus)
     return lines or [[(say(" no reading yet", " 測定前"), "muted")]]
 
 
@@ -96,17 +93,15 @@ def _card_lines(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
     assert memory is not None
     total = gpu_total(view) or memory.peak or memory.reserved or 1
     room = width - 10
-    lines: list[Line] = [[(" ", ""), *_bar(view, float(total), room, glyphs), (f" {(memory.allocated or 0) * 100 // total}%", "bold")]]  # fmt: skip
+    lines: list[Line] = [[(" ", ""), *_bar(view, float(total), room, glyphs), (f" {_used(view) * 100 // total}%", "bold")]]  # fmt: skip
     words = {"weights": say("wghts", "重み"), "adapter": "LoRA", "optimizer": say("optim", "最適"), "activations": say("activ", "活性"), "other": say("other", "他")}  # fmt: skip
     signs, first = FILLS[glyphs.name], 8
     column = max(7, (width - first) // 6)
     heads: list[Span] = [(f" {signs[place % len(signs)]}{words[part]}", part) for place, part in enumerate(PARTS)]
     lines.append([(" " * first, ""), *(span for head in heads for span in fit([head], column)), (say("  all", "  計"), "muted")])  # fmt: skip
-    lines.append(
-        _row(say(" now", " 現在"), [getattr(memory, part) for part in PARTS] + [memory.allocated], first, column)
-    )
+    lines.append(_row(say(" now", " 現在"), [*(getattr(memory, part) for part in PARTS), _used(view)], first, column))
     plan = view.plan
-    planned = [getattr(plan, part) for part in PARTS] + [plan.peak] if plan is not None else []
+    planned = [*(getattr(plan, part) for part in PARTS), plan.peak] if plan is not None else []
     if any(size is not None for size in planned):
         lines.append(_row(say(" planned", " 計画"), planned, first, column))
     lines.append(_peak_line(view, total))
@@ -114,7 +109,8 @@ def _card_lines(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
     lines.append([(say(f" reserved {gib(memory.reserved)} G  free {gib(free)} of {gib(total)} G", f" 予約 {gib(memory.reserved)} G  空き {gib(free)} / {gib(total)} G"), "")])  # fmt: skip
     rest = others(view)
     if rest is not None:
-        who = say(f"{rest[1]} other processes", f"他のプロセス {rest[1]} 個") if rest[1] else say("others and the driver", "他のプロセスとドライバ")  # fmt: skip
+        others_word = "process" if rest[1] == 1 else "processes"
+        who = say(f"{rest[1]} other {others_word}", f"他のプロセス {rest[1]} 個") if rest[1] else say("others and the driver", "他のプロセスとドライバ")  # fmt: skip
         lines.append([(f" {who} {gib(rest[0])} G", "warn" if rest[1] else "muted")])
     if len(view.memory_course) > 2:
         minutes = say(" 10 min ", " 10 分 ")
@@ -140,6 +136,11 @@ def _row(name: str, sizes: list[int | None], first: int, column: int) -> Line:
     return [*fit([(name, "muted")], first), *cells, (f"  {gib(sizes[-1])}", "bold")]
 
 
+def _used(view: RunView) -> int:
+    """Bytes in use while a step is at its fullest: the sum of the parts."""
+    return sum(getattr(view.memory, part) or 0 for part in PARTS)
+
+
 def _bar(view: RunView, total: float, width: int, glyphs: Glyphs) -> list[Span]:
     return stacked([(float(getattr(view.memory, part) or 0), part) for part in PARTS], total, width, glyphs)
 
@@ -149,10 +150,3 @@ def _host_bar(view: RunView, width: int, glyphs: Glyphs) -> list[Span]:
     assert host is not None
     parts = [(float(host.ram or 0), "weights"), (float(max(0, (host.ram_used or 0) - (host.ram or 0))), "other")]
     return stacked(parts, float(host.ram_total or 1), width, glyphs)
-
-
-def _traffic(cards: tuple[dict[str, Any], ...]) -> list[Line]:
-    down, up = (cards[0].get(name) if cards else None for name in ("pcie_in", "pcie_out"))
-    if not isinstance(down, (int, float)) or not isinstance(up, (int, float)):
-        return []
-    return [[(say(f" PCIe to the GPU {down / 1e9:.1f} GB/s, back {up / 1e9:.1f} GB/s", f" PCIe GPU へ {down / 1e9:.1f} GB/s、戻り {up / 1e9:.1f} GB/s"), "")]]  # fmt: skip

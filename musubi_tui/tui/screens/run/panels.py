@@ -122,10 +122,14 @@ def rates_title(view: RunView) -> str:
 
 
 def gradients(view: RunView, width: int, height: int, glyphs: Glyphs) -> list[Line]:
-    """The gradient norm, and where it is clipped."""
+    """The gradient norm on a logarithmic scale, and where it is clipped."""
     steps = view.steps
     curves = [(steps.grad_norm, steps.blocks["grad_norm"], "mark")]
-    return [*small_curve(steps.step, curves, width, height, ascii_only=glyphs.name == "ascii", level=clip_level(view))]
+    return [
+        *small_curve(
+            steps.step, curves, width, height, ascii_only=glyphs.name == "ascii", level=clip_level(view), log=True
+        )
+    ]
 
 
 def gradients_title(view: RunView) -> str:

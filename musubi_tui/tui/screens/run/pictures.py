@@ -34,10 +34,10 @@ class Strip:
         prompts = self.prompts(view)
         self.prompt = min(self.prompt, max(0, len(prompts) - 1))
         rows = max(1, height - 2)
-        cell = (max(_CELLS, min(width // 3, rows * 2 + 2)), rows)
         mine = [picture for picture in view.pictures if prompts and picture.prompt == prompts[self.prompt]]
         past = [picture for picture in mine if picture.step <= step]
-        return (past or mine[:1])[-max(1, width // cell[0]) :], cell
+        chosen = (past or mine[:1])[-max(1, width // _CELLS) :]
+        return chosen, (max(_CELLS, min(width // max(1, len(chosen)), rows * 4 + 1)), rows)
 
     def missing(self, chosen: list[Picture], cell: tuple[int, int], colour: bool) -> bool:
         """Whether something is to be drawn for these; remembers it."""
