@@ -14,6 +14,7 @@ from engine.config.problems import Problem
 from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.document import Document, positions_of
 from engine.data.items import Item
+from engine.data.schema import BY_NAME
 from engine.families.family import FamilySpec, TaskSpec
 
 
@@ -54,6 +55,8 @@ def _asked(dataset: DatasetSpec, has_controls: bool) -> list[tuple[str, str, str
         asked.append((key, "control_video", "control videos", "制御動画"))
     if dataset.multiple_target:
         asked.append(("multiple_target", "layers", "several target pictures", "複数の目標画像"))
+    if dataset.fp_latent_window_size != BY_NAME["fp_latent_window_size"].default:
+        asked.append(("fp_latent_window_size", "sections", "sections of latent frames", "潜在フレームの区間"))
     one_frame = [
         name
         for name, used in (

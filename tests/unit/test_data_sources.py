@@ -261,6 +261,10 @@ def test_a_task_that_takes_no_controls_says_so_and_where(tmp_path: Path) -> None
         unmet = unmet_needs(config, found.items, spec, spec.task(None))
         assert [(p.code, p.line) for p in unmet] == [("task_without_control_images", 6), ("task_without_one_frame", 7)]
         assert {p.code for p in unmet} <= {p.code for p in content_problems(config, spec, spec.task(None), models=())}
+    file.write_text(file.read_text().replace("fp_1f_target_index = 1", "fp_latent_window_size = 5"))
+    config = read_dataset_config(file, base_dir=tmp_path, spec=WAN)
+    assert unmet_needs(config, (), WAN, None)[-1].code == "task_without_sections", "no key is passed over"
+    file.write_text(file.read_text().replace("fp_latent_window_size = 5", "fp_1f_target_index = 1"))
     edit = QWEN.task("edit-2509")
     config = read_dataset_config(file, base_dir=tmp_path, spec=QWEN)
     assert [p.code for p in unmet_needs(config, (), QWEN, edit)] == ["task_without_one_frame"]
