@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engine.data.batches import BatchPlan, _shuffle_dataset
-from engine.data.buckets import BucketRule, bucket_list
+from engine.data.buckets import BucketRule, bucket_list, control_size
 from engine.data.cache_files import (
     batch_key,
     clip_latent_name,
@@ -93,6 +93,34 @@ def test_bucket_lists_and_choices(case: str) -> None:
         assert list(BucketRule((width, height), step, True, False).choose(*source)) == larger
         assert list(BucketRule((width, height), step, True, True).choose(*source)) == as_is
     assert list(BucketRule((width, height), step, False, False).choose(300, 200)) == chosen["no_bucket"]
+
+
+@pytest.mark.parametrize("case", sorted(BUCKETS["calc"]))
+def test_sizes_of_control_pictures(case: str) -> None:
+    steps, size = case.split("/")
+    step, (width, height) = int(steps.removeprefix("steps")), map(int, size.split("x"))
+    for source, recorded in zip(BUCKETS["sizes"], BUCKETS["calc"][case], strict=True):
+        got = control_size(*source, (width, height), step)
+        if isinstance(recorded, str):  # there a line of pixels ends in "division by zero"
+            assert min(got) >= step
+        else:
+            assert list(got) == recorded
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "datasets"),
+    [("edit_dataset", "qwen_image", 1), ("video_dataset", "wan", 4), ("framepack_one_frame_dataset", None, 1)],
+)
+def test_dataset_files_as_people_write_them(name: str, family: str | None, datasets: int) -> None:
+    """Every idiom once, with comments; paths in them do not exist, so they are read and not scanned."""
+    file = DATA / "configs" / f"{name}.toml"
+    spec = None if family is None else get_family(family)
+    config, problems = check_dataset_config(file, base_dir=file.parent, spec=spec)
+    assert config is not None, problems
+    assert len(config.datasets) == datasets
+    again, _ = check_dataset_config(config.document(), base_dir=Path("/elsewhere"), spec=spec)
+    assert again is not None
+    assert again.datasets == config.datasets
 
 
 # -- frames
