@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from engine.config import load_config
+from engine.data import BatchPlan, scan
+from engine.data.preset_dataset import read_preset_dataset
 from engine.events.types import Step, Validation
+from engine.families import get_family
 from tests.e2e.engine_child import new_run, of_type, start, train
 
 DATASET = """\
@@ -115,3 +119,15 @@ def test_a_task_without_controls_stops_before_anything_is_encoded(tiny) -> None:
     run, code = train(folder / "preset.toml", kind="cache")
     assert code == 2
     assert "control_images" in run.events.read_text()
+
+
+def test_numerics_musubi_reach_the_order_of_training(tiny) -> None:
+    preset = tiny("wan") / "preset.toml"
+    run, code = train(preset, {**SHORT, "probe_heaviest": "false", "numerics": "musubi"})
+    assert code == 0, run.engine_log.read_text()
+    spec = get_family("wan")
+    dataset = read_preset_dataset(load_config(preset), spec)
+    plan = BatchPlan(scan(dataset, spec, spec.task(None)).items, seed=42, numerics="musubi")
+    expected = [tuple(plan.items[index].id for index in plan.at(step)[2]) for step in range(12)]
+    assert [step.items for step in of_type(run, Step)] == expected
+    assert plan.epoch(1) != BatchPlan(plan.items, seed=42).epoch(1)
