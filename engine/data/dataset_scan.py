@@ -20,8 +20,17 @@ from engine.data.index import ScanIndex
 from engine.data.items import Bucket, Control, Item, Skipped
 from engine.data.listing import Listing, Source
 from engine.data.masks import fits, has_alpha
-from engine.data.media import ClipInfo, UnreadableMedia, clip_info
-from engine.data.scan_notes import about, clip_notes, collisions, leftovers, masks_gone, missing_source, stops
+from engine.data.media import ClipInfo, UnreadableMedia, clip_info, is_folder
+from engine.data.scan_notes import (
+    about,
+    clip_notes,
+    collisions,
+    damage_notes,
+    leftovers,
+    masks_gone,
+    missing_source,
+    stops,
+)
 from engine.data.variants import add_variants
 from engine.families.family import FamilySpec, TaskSpec
 
@@ -58,6 +67,8 @@ class DatasetScan:
         self.rates: Counter[float] = Counter()
         self.same_size = 0  # items that come out at one size for two resolutions
         self.surplus = 0  # items with more control pictures than are taken
+        self.cut_off: list[str] = []  # videos whose end is missing, with the frames that are there
+        self.unsteady: list[str] = []  # videos of variable frame rate
         self.opaque = 0  # items without an alpha channel where one is the mask
 
     def run(self) -> None:
@@ -84,6 +95,7 @@ class DatasetScan:
         if self.dataset.on_bad_item == "stop":
             self.errors += [stops(skipped) for skipped in self.skipped if skipped.broken]
         self.warnings += clip_notes(self.dataset, self.spec, self.short, self.rates)
+        self.warnings += damage_notes(self.dataset, self.cut_off, self.unsteady)
         self._tell_counts()
         self.items, self.held_out = hold_out(self.items, self.dataset)
 
@@ -146,7 +158,7 @@ class DatasetScan:
         return None
 
     def _clip_info(self, path: Path) -> ClipInfo:
-        return clip_info(path) if path.is_dir() else self.index.clip_info(path)
+        return clip_info(path) if is_folder(path) else self.index.clip_info(path)
 
     def _controls(self, source: Source) -> list[Control] | None:
         """The controls with their sizes, buckets not chosen yet; None when the item cannot be used without what is missing."""
@@ -199,6 +211,10 @@ class DatasetScan:
         target_fps = 0.0 if self.spec is None else self.spec.fps
         frames = count_kept(facts.frames, dataset.source_fps, target_fps)
         self.rates[round(facts.fps, 2)] += 1
+        if facts.promised:
+            self.cut_off.append(f"{source.path.name} ({facts.frames} / {facts.promised})")
+        if not facts.steady:
+            self.unsteady.append(source.path.name)
         clips = cut_clips(
             dataset.frame_extraction,
             frames,

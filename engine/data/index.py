@@ -25,7 +25,7 @@ from engine.data.media import ClipInfo, clip_info, image_size
 from engine.events.atomic import write_bytes_atomically
 
 INDEX_FOLDER = "scans"  # in the home
-_VERSION = 1  # of the format, and of what is read: another one forgets everything
+_VERSION = 2  # of the format, and of what is read: another one forgets everything
 _SETTLED_NS = 2_000_000_000  # a file changed later than this before the scan is not remembered
 Kind = Literal["image", "clip", "caption"]
 Entry = tuple[int, int, int, Any]  # size, mtime_ns, inode, what was read
@@ -57,10 +57,9 @@ class ScanIndex:
 
         def facts() -> list[float]:
             info = clip_info(path)
-            return [info.width, info.height, info.frames, info.fps]
+            return [info.width, info.height, info.frames, info.fps, info.promised, info.steady]
 
-        width, height, frames, fps = self.read("clip", os.fspath(path), facts)
-        return ClipInfo(width, height, frames, fps)
+        return ClipInfo(*self.read("clip", os.fspath(path), facts))
 
     def read(self, kind: Kind, path: str, read: Callable[[], Any], status: os.stat_result | None = None) -> Any:
         """What ``read`` gives (something JSON can hold), from memory where the file of that path did not change.

@@ -19,6 +19,7 @@ from engine.data.captions import captions_of
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Skipped
 from engine.data.listing import Listing, Source
+from engine.data.media import is_folder
 
 
 class _WrongRecord(Exception):
@@ -104,7 +105,7 @@ def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes) -> Source:
     return Source(
         paths[0],
         captions_of(dataset, captions) if captions else (),
-        paths[0].name if paths[0].is_dir() else paths[0].stem,
+        paths[0].name if is_folder(paths[0]) else paths[0].stem,
         controls=controls,
         targets=paths[1:],
         mask=masks[0] if masks else None,

@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import av
 from PIL import Image, UnidentifiedImageError
@@ -28,12 +31,26 @@ class UnreadableMedia(Exception):
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """A video's facts: size as shown (rotation applied), number of frames, frames per second (0 when unknown)."""
+    """A video's facts: size as shown (rotation applied), frames that are there, frames per second (0 when unknown).
+
+    ``promised``: frames that the header speaks of, when the file ends before them; else 0. ``steady``: all frames last equally
+    long, as far as the header tells.
+    """
 
     width: int
     height: int
     frames: int
     fps: float
+    promised: int = 0
+    steady: bool = True
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; a name that the system does not even look up is none."""
+    try:
+        return path.is_dir()
+    except OSError:  # too long a name, a loop of links
+        return False
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -49,6 +66,13 @@ def frame_files(folder: Path) -> list[Path]:
 
 def open_image(path: Path) -> Image.Image:
     """The picture with its header read and its pixels not. Raises ``UnreadableMedia``."""
+    if path.suffix.lower() == ".jxl" and not _reads_jxl():
+        raise UnreadableMedia(
+            say(
+                "JPEG XL is read once its plug-in is there: pip install pillow-jxl-plugin.",
+                "JPEG XL を読むにはプラグインが必要です: pip install pillow-jxl-plugin",
+            )
+        )
     try:
         if path.stat().st_size == 0:
             raise UnreadableMedia(say("the file is empty.", "ファイルが空です。"))
@@ -68,6 +92,18 @@ def open_image(path: Path) -> Image.Image:
         OverflowError,
     ) as error:  # what Pillow's plug-ins raise on damaged headers
         raise UnreadableMedia(_reason(error)) from error
+
+
+@lru_cache(maxsize=1)
+def _reads_jxl() -> bool:
+    """Whether a JPEG XL plug-in of Pillow is installed; it is registered by being imported."""
+    for name in ("pillow_jxl", "jxlpy.JXLImagePlugin"):
+        try:
+            import_module(name)
+        except ImportError:
+            continue
+        return True
+    return False
 
 
 def orientation(image: Image.Image) -> int:
@@ -91,10 +127,10 @@ def image_size(path: Path) -> tuple[int, int]:
 def clip_info(path: Path) -> ClipInfo:
     """Size, frames and rate of a video. Raises ``UnreadableMedia``.
 
-    One frame is decoded, because the rotation belongs to frames. Where the container does not count its frames, its packets
-    are counted.
+    One frame is decoded, because the rotation belongs to frames. Where the container does not count its frames, or its index
+    does not agree, its packets are counted.
     """
-    if path.is_dir():
+    if is_folder(path):
         return _folder_info(path)
     try:
         if path.stat().st_size == 0:
@@ -110,12 +146,36 @@ def clip_info(path: Path) -> ClipInfo:
             if frame.rotation % 180:
                 width, height = height, width
             fps = float(stream.average_rate or 0)
-            frames = stream.frames
-        if frames <= 0:
+            promised, steady = stream.frames, _is_steady(stream)
+            frames = _frames_there(stream, path.stat().st_size)
+        if frames is None:
             frames = _count_packets(path)
-        return ClipInfo(width, height, frames, fps)
+        return ClipInfo(width, height, frames, fps, promised if promised > frames else 0, steady)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise UnreadableMedia(_reason(error)) from error
+
+
+def _frames_there(stream: Any, file_size: int) -> int | None:
+    """Frames whose bytes lie inside the file, by the container's index; None when only reading the file can tell.
+
+    A download that broke off still has the header of the whole video when that stands in front.
+    """
+    promised, entries = stream.frames, getattr(stream, "index_entries", None)
+    if promised <= 0:
+        return None
+    if entries is None:
+        return int(promised)
+    if len(entries) != promised:
+        return None
+    if entries[promised - 1].pos + entries[promised - 1].size <= file_size:
+        return int(promised)
+    return sum(1 for entry in entries if entry.pos + entry.size <= file_size)
+
+
+def _is_steady(stream: Any) -> bool:
+    """Whether the mean rate is the rate at which all times can be written (or half of it: interlaced video counts fields)."""
+    mean, fine = float(stream.average_rate or 0), float(stream.base_rate or 0)
+    return not mean or not fine or any(abs(fine / times / mean - 1) < 0.01 for times in (1, 2))
 
 
 def _folder_info(folder: Path) -> ClipInfo:

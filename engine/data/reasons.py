@@ -58,6 +58,20 @@ _REASONS = {
         say("smaller than one step of the bucket", "バケットの 1 刻みより小さい"),
         say("use larger pictures, or set bucket_no_upscale = false", "大きな画像にするか bucket_no_upscale = false に"),
     ),
+    "missing_control": Reason(
+        say("no control picture or video, or too few", "制御画像・動画がない、または足りない"),
+        say("add them by name, or train without control_directory", "同じ名前で追加するか、control_directory を外してください"),
+    ),
+    "unreadable_control": Reason(say("broken control picture or video", "壊れた制御画像・動画"), _REPAIR),
+    "target_count": Reason(
+        say("another number of target pictures than most", "目標画像の数が他と違う"),
+        say("give every item equally many", "すべての項目で枚数を揃えてください"),
+    ),
+    "missing_mask": Reason(say("no mask", "マスクがない"), say("add one of the same name", "同名のマスクを追加してください")),
+    "mask_size": Reason(
+        say("mask of another shape", "マスクの縦横比が違う"), say("make it as wide and high as its picture", "画像と同じ縦横比にしてください")
+    ),
+    "unreadable_mask": Reason(say("broken mask", "壊れたマスク"), _REPAIR),
     "duplicate": Reason(say("listed twice", "重複した行")),
     "missing_text_cache": Reason(say("latents without a text cache", "テキストキャッシュがない")),
     "stale_cache": Reason(say("cached at another size", "別の寸法のキャッシュ")),

@@ -140,6 +140,37 @@ def clip_notes(
     yield about(dataset, "frame_rate", say(en, ja), fix)
 
 
+def damage_notes(dataset: DatasetSpec, cut_off: Sequence[str], unsteady: Sequence[str]) -> Iterator[Problem]:
+    """Videos that can be trained, but not as their headers say. Named by the first few."""
+    if cut_off:
+        yield about(
+            dataset,
+            "cut_off",
+            say(
+                f"{len(cut_off)} videos end before their headers say, and what is there is used: {_few(cut_off)}.",
+                f"途中で切れている動画が {len(cut_off)} 本あり、ある分だけ使います: {_few(cut_off)}",
+            ),
+            say("Fetch them again if the rest matters.", "残りも必要なら、取得し直してください。"),
+        )
+    if unsteady:
+        yield about(
+            dataset,
+            "variable_frame_rate",
+            say(
+                f"{len(unsteady)} videos have a variable frame rate, and their frames are taken as stored: {_few(unsteady)}.",
+                f"可変フレームレートの動画が {len(unsteady)} 本あります。フレームは格納順のまま使います: {_few(unsteady)}",
+            ),
+            say(
+                "Where motion matters, convert them: ffmpeg -i IN -vf fps=RATE OUT.",
+                "動きが大事なら固定レートに変換してください: ffmpeg -i 入力 -vf fps=レート 出力",
+            ),
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+
+
 def about(dataset: DatasetSpec, code: str, message: str, fix: str = "") -> Problem:
     """A warning about a dataset as a whole."""
     return Problem(code, message, fix, file=str(dataset.directory or dataset.jsonl), severity="warning")

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from engine.config.problems import UserError
-from engine.data import read_dataset_config, scan
+from engine.data import media, read_dataset_config, read_pixels, scan
 from engine.data.items import Scan
 from engine.families import get_family
 
@@ -30,13 +31,32 @@ def picture(path: Path, width: int = 64, height: int = 48, caption: str | None =
     return path
 
 
-def video(path: Path, frames: int, *, fps: int = 16, width: int = 64, height: int = 48) -> Path:
-    with av.open(str(path), "w") as container:
+def video(
+    path: Path,
+    frames: int,
+    *,
+    fps: int = 16,
+    width: int = 64,
+    height: int = 48,
+    noise: bool = False,
+    options: Mapping[str, str] | None = None,
+    times: Sequence[int] = (),
+) -> Path:
+    """A video with its caption; ``times`` are those of its frames in milliseconds."""
+    generator = np.random.default_rng(1)
+    with av.open(str(path), "w", options=dict(options or {})) as container:
         stream = container.add_stream("mpeg4", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for index in range(frames):
+        if times:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(len(times) or frames):
             pixels = np.full((height, width, 3), min(255, index * 8), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            if noise:
+                pixels = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            if times:
+                frame.pts, frame.time_base = times[index], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     path.with_suffix(".txt").write_text(path.stem, encoding="utf-8")
     return path
@@ -219,3 +239,40 @@ def test_a_picture_without_permission(tmp_path: Path) -> None:
     picture(tmp_path / "a.png").chmod(0)
     found = run(tmp_path, {"image_directory": "."}, strict=False)
     assert codes(found) == {"a.png": "unreadable_image"}
+
+
+def test_a_download_that_broke_off_is_used_as_far_as_it_goes(tmp_path: Path) -> None:
+    for name, options in (("front.mp4", {"movflags": "faststart"}), ("one.avi", {}), ("two.mkv", {})):
+        path = video(tmp_path / name, 60, noise=True, options=options)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) * 6 // 10])
+    entry: dict[str, Any] = {"video_directory": ".", "frame_extraction": "full", "max_frames": 99}
+    found = run(tmp_path, entry)
+    assert all(21 <= item.bucket.frames <= 40 for item in found.items)
+    assert len(found.items) == 3
+    for item in found.items:
+        assert read_pixels(item).shape[0] == item.bucket.frames
+    (warning,) = [warning for warning in found.warnings if warning.code == "cut_off"]
+    assert "front.mp4" in warning.message
+    assert "/ 60" in warning.message
+    (tmp_path / "behind.mp4").write_bytes(video(tmp_path / "x.mp4", 60, noise=True).read_bytes()[:20_000])
+    (tmp_path / "behind.txt").write_text("x")
+    assert codes(run(tmp_path, entry, strict=False)) == {"behind.mp4": "unreadable_clip"}
+
+
+def test_a_variable_frame_rate_is_told(tmp_path: Path) -> None:
+    video(tmp_path / "steady.mkv", 20)
+    video(tmp_path / "phone.mp4", 20, times=[0, 60, 140, 200, 310, 340, 400, 520, 600, 640])
+    found = run(tmp_path, {"video_directory": ".", "target_frames": [5]})
+    (warning,) = [warning for warning in found.warnings if warning.code == "variable_frame_rate"]
+    assert "phone.mp4" in warning.message
+    assert "steady" not in warning.message
+
+
+def test_jpeg_xl_says_which_plug_in_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "_reads_jxl", lambda: False)
+    (tmp_path / "a.jxl").write_bytes(b"\xff\x0a" + bytes(20))
+    (tmp_path / "a.txt").write_text("x")
+    found = run(tmp_path, {"image_directory": "."}, strict=False)
+    assert codes(found) == {"a.jxl": "unreadable_image"}
+    assert "pillow-jxl-plugin" in found.skipped[0].reason
