@@ -7,7 +7,7 @@ everything untouched survive byte for byte; undo is the text from before.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,7 +81,8 @@ class Draft:
 
     def unsaved_options(self) -> list[str]:
         """The options that a save would change, in the schema's order."""
-        return [name for name in OPTIONS if self.unsaved(name)] if self.dirty else []
+        comparable = self.dirty and self.facts.source is not None and (self.saved is None or self.saved_facts.source)
+        return [name for name in OPTIONS if self.unsaved(name)] if comparable else []
 
     def changed_lines(self) -> dict[int, str]:
         """Line of the draft, from 1 -> the text of that line on disk; "" for lines that are new."""
@@ -222,21 +223,53 @@ def target_of(path: Path, like: Path) -> Path:
     return path if path.suffix else path.with_name(f"{path.name}.toml")
 
 
-def line_changes(before: str, after: str) -> dict[int, str]:
-    """Line of ``after``, from 1 -> the line it replaced; "" where it is new."""
+def lines_of(text: str) -> list[str]:
+    """The lines as TOML counts them, without their ends."""
+    lines = text.split("\n")
+    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+
+
+def rewritten(original: str, lines: Sequence[str]) -> str:
+    """``original`` with its lines (as ``str.splitlines`` counts them) replaced by ``lines``, the last without an end.
+
+    A line that stays keeps its own line end, whatever it is; a new one gets the text's usual one.
+    """
+    ends = [line[len(bare) :] for line, bare in zip(original.splitlines(keepends=True), original.splitlines())]
+    old = original.splitlines()
+    if not original or ends[-1]:
+        old.append("")
+        ends.append("")
+    usual = "\r\n" if "\r\n" in original else "\n"
+    found = [usual] * len(lines)
+    for start, other, size in _same_blocks(old, lines):
+        for place in range(size):
+            found[other + place] = ends[start + place] or usual
+    return "".join(f"{line}{end}" for line, end in zip(lines[:-1], found)) + (lines[-1] if lines else "")
+
+
+def _same_blocks(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+    """(place in old, place in new, lines) of what is the same in both."""
     import difflib
 
-    old, new = before.splitlines(), after.splitlines()
+    least = min(len(old), len(new))
+    first = next((n for n in range(least) if old[n] != new[n]), least)
+    cut = next((n for n in range(least - first) if old[-1 - n] != new[-1 - n]), least - first)
+    yield 0, 0, first
+    middle = old[first : len(old) - cut], new[first : len(new) - cut]
+    if len(middle[0]) + len(middle[1]) <= _MOST_COMPARED:  # a rewritten text: comparing would take seconds
+        for block in difflib.SequenceMatcher(None, *middle, autojunk=False).get_matching_blocks():
+            yield first + block.a, first + block.b, block.size
+    yield len(old) - cut, len(new) - cut, cut
+
+
+def line_changes(before: str, after: str) -> dict[int, str]:
+    """Line of ``after``, from 1 -> the line it replaced; "" where it is new."""
+    old, new = lines_of(before), lines_of(after)
     found: dict[int, str] = {}
-    first = next((n for n, (a, b) in enumerate(zip(old, new)) if a != b), min(len(old), len(new)))
-    last = next((n for n, (a, b) in enumerate(zip(reversed(old[first:]), reversed(new[first:]))) if a != b), None)
-    cut = min(len(old), len(new)) - first if last is None else last
-    old, new = old[first : len(old) - cut], new[first : len(new) - cut]
-    if len(old) + len(new) > _MOST_COMPARED:  # a rewritten file: comparing line by line would take seconds
-        return {first + place + 1: old[place] if place < len(old) else "" for place in range(len(new))}
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if kind == "equal":
-            continue
-        for place in range(c, d):
-            found[first + place + 1] = old[a + place - c] if a + place - c < b else ""
+    last, before_at = 0, 0
+    for start, other, size in [*_same_blocks(old, new), (len(old), len(new), 0)]:
+        for place in range(last, other):
+            was = before_at + place - last
+            found[place + 1] = old[was] if was < start else ""
+        last, before_at = other + size, start + size
     return found

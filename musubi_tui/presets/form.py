@@ -13,7 +13,7 @@ from engine.config.option import Option, Text
 from engine.config.problems import Problem
 from engine.config.schema import OPTIONS, SECTIONS
 from engine.config.toml_text import toml_value
-from musubi_tui.presets.draft import Draft, settable
+from musubi_tui.presets.draft import Draft, lines_of, settable
 from musubi_tui.presets.facts import Facts, Origin
 from musubi_tui.presets.stepping import spelled
 
@@ -239,6 +239,6 @@ def line_in_toml(draft: Draft, name: str) -> str:
     """The line of the file that sets the option, or the one that would."""
     line = draft.facts.line(name)
     if line:
-        return draft.text.splitlines()[line - 1].strip()
+        return lines_of(draft.text)[line - 1].strip()
     value = draft.facts.value(name)
     return f"{name} = {toml_value(value)}" if value is not None and settable(name) else f"{name} ="

@@ -27,6 +27,7 @@ PLACES = {
     "app": "musubi_tui.tui.app",
     "jobs": "musubi_tui.tui.screens.jobs",
     "run": "musubi_tui.tui.screens.run.screen",
+    "preset": "musubi_tui.tui.screens.preset.screen",
 }
 
 

@@ -26,14 +26,8 @@ MODES: tuple[Mode, ...] = (
     Mode(
         "preset",
         say("Preset", "設定"),
-        say(
-            "Here a preset will be edited as a form: every option with its meaning, its range and what a change costs in "
-            "memory and time. It is not built yet. At the shell:",
-            "ここではプリセットをフォームで編集できるようになります（各項目の意味、範囲、メモリと時間への影響付き）。まだ未実装です。"
-            "シェルでは次のコマンドが使えます:",
-        ),
-        ("musubi-tui presets list", "musubi-tui presets copy NAME my.toml", "musubi-tui presets set my.toml learning_rate=1e-4",
-         "musubi-tui presets check my.toml"),
+        twins=("musubi-tui presets list",),
+        screen="musubi_tui.tui.screens.preset.screen:PresetScreen",
     ),
     Mode(
         "data",

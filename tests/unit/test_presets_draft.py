@@ -16,7 +16,7 @@ from engine.config.schema import OPTIONS, SECTIONS
 from musubi_tui.presets import journal
 from musubi_tui.presets.batch import rate_hint
 from musubi_tui.presets.completing import candidates, completed
-from musubi_tui.presets.draft import Draft, line_changes
+from musubi_tui.presets.draft import Draft, line_changes, rewritten
 from musubi_tui.presets.editing import edit_text, set_values
 from musubi_tui.presets.facts import facts_of
 from musubi_tui.presets.fixing import apply_fix, fix_for
@@ -117,8 +117,26 @@ def test_changed_lines_say_what_they_were() -> None:
     assert line_changes("a\n", "a\n") == {}
     assert line_changes("", "a\nb\n") == {1: "", 2: ""}
     assert line_changes("x\na\nb", "a\nb") == {}
+    assert line_changes("a\nb\nc\nd\n", "a\nX\nc\nY\nZ\n") == {2: "b", 4: "d", 5: ""}
     many = "\n".join(map(str, range(9000)))
     assert len(line_changes(many, many.replace("0", "o"))) > 100
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a = 1", "", "# é", "b = '\u2028'", "x"]), st.sampled_from(["\n", "\r\n", "\r", "\x0c"])
+        )
+    ),
+    st.booleans(),
+)
+def test_text_that_went_through_an_editor_of_lines_is_the_same(parts: list[tuple[str, str]], ended: bool) -> None:
+    """Mixed line ends, odd separators and a missing last newline survive where nothing was typed."""
+    text = "".join(line + end for line, end in parts) + ("" if ended else "last")
+    lines = text.splitlines() + ([""] if not text or text[-1] in "\n\r\x0c\u2028" else [])
+    assert rewritten(text, lines) == text
+    typed_in = rewritten(text, ["new", *lines])
+    assert typed_in == ("new\r\n" if "\r\n" in text else "new\n") + text
 
 
 # Disk

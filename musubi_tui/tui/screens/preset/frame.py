@@ -1,0 +1,250 @@
+"""The frame of the preset editor: its panels in both sizes, and how they are drawn from the draft. No edit happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Container, Horizontal, Vertical
+from textual.content import Content
+from textual.events import Click
+from textual.widget import Widget
+from textual.widgets import Footer, Input, Static
+
+from engine.config.language import say
+from engine.config.option import Option
+from engine.config.problems import Problem
+from engine.config.schema import OPTIONS
+from musubi_tui.presets import form
+from musubi_tui.presets.batch import RateHint, rate_hint
+from musubi_tui.presets.draft import Draft
+from musubi_tui.presets.form import Look
+from musubi_tui.tui.screens.mode import ModeScreen
+from musubi_tui.tui.screens.preset import panels
+from musubi_tui.tui.screens.preset.picker import Picker
+from musubi_tui.tui.view import View
+from musubi_tui.tui.widgets.grid import PropertyGrid
+from musubi_tui.tui.widgets.lines import Line, Lines, fit
+from musubi_tui.tui.widgets.mode_bar import ModeBar
+from musubi_tui.tui.widgets.toml_view import TomlText, TomlView
+
+_WIDE = (140, 36)
+
+
+class Sections(Lines):
+    """The sections; a click chooses one."""
+
+    def on_click(self, event: Click) -> None:
+        """Tell the screen which line was clicked."""
+        screen = self.screen
+        if isinstance(screen, EditorFrame):
+            screen.section_clicked(event.x, event.y, beside=self.id == "sections")
+
+
+class EditorFrame(ModeScreen):
+    """Panels and drawing. ``draft`` is None while one chooses a file."""
+
+    MODE = "preset"
+    CSS_PATH: ClassVar[str] = "preset.tcss"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draft: Draft | None = None
+        self.look = Look()
+        self.note = ""
+        self.deep: tuple[Problem, ...] = ()  # complaints that took a look at files and pictures
+        self._link = ""
+        self._titles: dict[str, tuple[str, str]] = {}
+
+    def compose(self) -> ComposeResult:
+        """The panels of both layouts; the stylesheet says which are shown."""
+        yield ModeBar(self.MODE)
+        yield Picker(id="picker")
+        with Vertical(id="editor"):
+            yield Lines(id="head")
+            yield Sections(id="section-line")
+            with Horizontal(id="body"):
+                yield Sections(id="sections", classes="panel")
+                with Vertical(id="middle"):
+                    with Container(id="form", classes="panel"):
+                        yield Static(id="columns", markup=False)
+                        yield PropertyGrid(id="grid")
+                        yield Input(id="value", compact=True, select_on_focus=False)
+                        yield Input(id="search", compact=True)
+                    yield Lines(id="below", classes="panel dock")
+                yield Lines(id="beside", classes="panel dock")
+            with Container(id="toml", classes="panel"):
+                yield TomlView(id="text")
+                yield TomlText(id="editing", soft_wrap=False, show_line_numbers=True, tab_behavior="indent")
+        yield Footer(show_command_palette=False)
+
+    def panels(self) -> Iterable[Widget]:
+        """Everything stands in ``compose``."""
+        return ()
+
+    def show(self, view: View) -> None:
+        """What the app knows about runs is not shown here; another set of glyphs is."""
+        if self.is_mounted:
+            self.draw()
+
+    # What is known
+
+    @property
+    def option(self) -> Option | None:
+        """The option under the cursor."""
+        return OPTIONS.get(self.query_one(PropertyGrid).cursor)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All complaints that are known: those of the text, and those of its files as far as they still hold."""
+        if self.draft is None:
+            return ()
+        now = self.draft.facts.problems
+        told = {(problem.code, problem.key, problem.message) for problem in now}
+        more = (one for one in self.deep if (one.code, one.key, one.message) not in told)
+        return (*now, *more) if self.draft.facts.syntax is None else now
+
+    @property
+    def hint(self) -> RateHint | None:
+        """What the square-root rule says about the unsaved changes."""
+        draft = self.draft
+        if draft is None or not draft.dirty or draft.saved is None or draft.facts.syntax or draft.saved_facts.syntax:
+            return None
+        return rate_hint(draft.saved_facts, draft.facts)
+
+    # Layout
+
+    def on_resize(self) -> None:
+        """Small or large layout."""
+        wide = self.size.width >= _WIDE[0] and self.size.height >= _WIDE[1]
+        self.set_class(wide, "-wide")
+        self.call_after_refresh(self.draw)
+
+    @property
+    def wide(self) -> bool:
+        """Whether there is room for all panels at once."""
+        return self.has_class("-wide")
+
+    @property
+    def text_is_edited(self) -> bool:
+        """Whether the text itself is open in the editor of this screen."""
+        return self.has_class("-editing")
+
+    @property
+    def toml_is_shown(self) -> bool:
+        """Whether the text has the whole screen (small layout) or the focus."""
+        return self.has_class("-toml")
+
+    # Drawing
+
+    def draw(self) -> None:
+        """Everything that is shown, from the draft there is."""
+        if not self.is_mounted:
+            return
+        if self.draft is None:
+            self._show_link("")
+            return
+        with self.app.batch_update():
+            self._draw_around(self.draft)
+            self._draw_grid(self.draft)
+            self.draw_dock()
+            self.draw_text()
+
+    def _draw_around(self, draft: Draft) -> None:
+        glyphs, problems = self.musubi.glyphs, self.problems
+        counts = form.counts(draft, problems)
+        self._show("head", lambda width, height: [panels.head(draft, problems, counts, width, self.note)])
+        self._show("section-line", lambda width, height: [panels.section_line(self.look, counts, width, glyphs)])
+        self._show("sections", lambda width, height: panels.section_panel(self.look, counts, width, glyphs))
+        unsaved = len(draft.unsaved_options())
+        sign = panels.marks(glyphs)["unsaved"]
+        text = say(f"{sign} {unsaved or ''} unsaved", f"{sign} 未保存 {unsaved or ''}") if draft.dirty else ""
+        self._show_link(" ".join(text.split()))
+
+    def _show_link(self, text: str) -> None:
+        """At the right of the top line."""
+        link = self.query_one(ModeBar).query_one(".link", Static)
+        if text != self._link:
+            self._link = text
+            link.update(f"{text} ")
+
+    def _draw_grid(self, draft: Draft) -> None:
+        grid, glyphs = self.query_one(PropertyGrid), self.musubi.glyphs
+        grid.show(panels.grid_rows(draft, self.look, self.problems, self.hint, glyphs), glyphs)
+        names = (say("option", "項目"), say("value", "値"), say("base" if draft.facts.has_base else "default", "base" if draft.facts.has_base else "デフォルト"), say("effect", "効果"))  # fmt: skip
+        columns = self.query_one("#columns", Static)
+        title = grid.titles(names)
+        if str(columns.content) != title:
+            columns.update(title)
+        self._draw_form_title()
+
+    def _draw_form_title(self) -> None:
+        if self.look.narrowed:
+            title = panels.look_words(replace(self.look, expert=False, everything=False))
+        else:
+            title = (
+                say("All", "すべて") if self.look.section == form.ALL else str(form.SECTION_TITLES[self.look.section])
+            )
+        keys = say(
+            "enter edit  space toggle  - = step  x reset  u undo", "enter 編集  space 切替  - = 増減  x 戻す  u 取消"
+        )
+        self._entitle("form", title, keys)
+
+    def _entitle(self, name: str, title: str, subtitle: str = "") -> None:
+        """Another title of a panel; setting the same one again would paint it all."""
+        if self._titles.get(name) != (title, subtitle):
+            self._titles[name] = (title, subtitle)
+            panel = self.query_one(f"#{name}")
+            panel.border_title, panel.border_subtitle = Content(title), Content(subtitle)
+
+    def draw_dock(self, told: list[Line] | None = None) -> None:
+        """The help of the option under the cursor; ``told`` takes its place while a value is typed."""
+        if self.draft is None:
+            return
+        draft, option, glyphs = self.draft, self.option, self.musubi.glyphs
+        name = "beside" if self.wide else "below"
+        self._entitle(name, panels.dock_title(option) if option else say("help", "説明"))
+        if told is not None:
+            self._show(name, lambda width, height: told)
+        elif option is not None:
+            self._show(name, lambda width, height: panels.dock(draft, option, width, height, glyphs))
+        else:
+            self._show(name, lambda width, height: panels.about_row(self.query_one(PropertyGrid).row, width))
+
+    def draw_text(self) -> None:
+        """The file as it would be saved."""
+        if self.draft is None or not self.query_one("#toml").display:
+            return
+        view = self.query_one(TomlView)
+        told = {line: (found[0].severity, found[0].message) for line, found in self.draft.facts.lines.items()}
+        if not self.text_is_edited:
+            view.show(self.draft.text, self.draft.changed_lines(), told, self.musubi.glyphs)
+        syntax = self.draft.facts.syntax
+        title = say("toml (the same file, live)", "toml（同じファイル）")
+        if syntax is not None:
+            title = f"! {syntax.line}:{syntax.column} {syntax.message} {syntax.fix}".rstrip()
+        editing, reading = say("esc back to the form  ^s save", "esc フォームへ  ^s 保存"), say("enter edit the text  E $EDITOR", "enter テキスト編集  E $EDITOR")  # fmt: skip
+        self._entitle("toml", title, editing if self.text_is_edited else reading)
+
+    def _show(self, name: str, make: Callable[[int, int], Sequence[Line]]) -> None:
+        found = self.query_one(f"#{name}", Lines)
+        if found.display and found.size.width > 4 and found.size.height > 0:
+            width, height = found.size.width, found.size.height
+            found.show([fit(line, width) for line in make(width, height)])
+
+    def section_clicked(self, x: int, y: int, *, beside: bool) -> None:
+        """A click on a section; the line of sections walks left or right."""
+        names = panels.section_order()
+        if beside and y < len(names):
+            self.look = Look(section=names[y], expert=self.look.expert, everything=self.look.everything)
+        elif not beside:
+            place = names.index(self.look.section) + (1 if x > self.size.width // 3 else -1)
+            self.look = replace(self.look, section=names[place % len(names)])
+        self.draw()
+
+    def say_note(self, text: str) -> None:
+        """A sentence in the head line until the next key."""
+        self.note = text
+        self.draw()
