@@ -21,7 +21,9 @@ def full_screen() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "")
 
 
-def open_app(open_run: Path | None = None, replay: Path | None = None, speed: float = 0.0) -> int:
+def open_app(
+    open_run: Path | None = None, replay: Path | None = None, speed: float = 0.0, *, edit: str | None = None
+) -> int:
     """Show the app until the person leaves; the exit code. Raises ``UserError`` for wrong settings."""
     if not full_screen():
         return tell_plainly()
@@ -33,7 +35,7 @@ def open_app(open_run: Path | None = None, replay: Path | None = None, speed: fl
     from musubi_tui.tui.settings import read_settings
 
     app = MusubiApp(find_home(), open_run=open_run, replay=replay, settings=read_settings())
-    app.replay_speed = speed
+    app.replay_speed, app.edit_first = speed, edit
     if served():
         end_with_parent()
     app.run()

@@ -9,7 +9,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, UserError
-from musubi_tui.cli import importing, versions
+from musubi_tui.cli import editing, importing, versions
 from musubi_tui.cli.output import WRONG_INPUT, narrate, print_json, print_problems, print_table
 
 app = typer.Typer(
@@ -289,6 +289,7 @@ def options(
 
 app.command("duplicate", help=versions.DUPLICATE_HELP)(versions.duplicate)
 app.command("versions", help=versions.VERSIONS_HELP)(versions.list_versions)
+app.command("edit", help=editing.HELP)(editing.edit)
 app.command("import", help=importing.HELP)(importing.import_)
 
 

@@ -193,7 +193,7 @@ class Draft:
         entry = self.facts.own(name)
         if entry is None:
             return "none"
-        return entry.value if isinstance(entry.value, str) else written_as(self.text, self.facts, name)
+        return entry.value if isinstance(entry.value, str) else written_as(self.facts, name)
 
 
 def settable(name: str) -> bool:
@@ -201,16 +201,13 @@ def settable(name: str) -> bool:
     return OPTIONS[name].kind not in ("table", "list of tables")
 
 
-def written_as(text: str, facts: Facts, name: str) -> str:
+def written_as(facts: Facts, name: str) -> str:
     """The TOML text of a value as the file spells it, on one line; as TOML writes it where the file does not."""
-    from musubi_tui.presets.places import find_places
-
     entry = facts.own(name)
     if entry is not None and isinstance(entry.value, int | float) and not isinstance(entry.value, bool):
-        data = text.encode()
-        pair = find_places(data).pair(name)
-        if pair is not None:
-            return data[pair.value_start : pair.value_end].decode()
+        pair = facts.lines_of_pairs.get(facts.line(name))
+        if pair is not None and pair.name == name:
+            return facts.text.encode()[pair.value_start : pair.value_end].decode()
     value = facts.value(name)
     return "" if value is None else toml_value(value)
 

@@ -17,6 +17,7 @@ from engine.config.problems import ConfigError, Problem
 from engine.config.schema import OPTIONS
 from engine.config.toml_source import TomlSource, parse_toml
 from engine.families import FamilySpec, TaskSpec
+from musubi_tui.presets.places import Pair, find_places
 
 Origin = Literal["file", "base", "family", "default"]
 
@@ -66,6 +67,20 @@ class Facts:
         for problem in self.problems:
             if problem.line and problem.file in ("", str(self.path)):
                 found.setdefault(problem.line, []).append(problem)
+        return found
+
+    @cached_property
+    def lines_of_pairs(self) -> dict[int, Pair]:
+        """Line, from 1 -> the ``key = value`` that begins there and has the line for itself."""
+        if self.source is None:
+            return {}
+        data = self.text.encode()
+        found: dict[int, Pair] = {}
+        line, at = 1, 0
+        for pair in find_places(data).pairs:
+            line, at = line + data.count(b"\n", at, pair.start), pair.start
+            if not pair.inline:
+                found.setdefault(line, pair)
         return found
 
     def given(self, name: str) -> Entry | None:

@@ -19,7 +19,7 @@ from engine.config.values import parse_override
 from engine.families import family_names
 from musubi_tui.presets.editing import edit_text
 from musubi_tui.presets.facts import Facts
-from musubi_tui.presets.places import Pair, find_places, line_end
+from musubi_tui.presets.places import line_end
 
 
 @dataclass(frozen=True)
@@ -40,27 +40,18 @@ def fix_for(problem: Problem, facts: Facts) -> Fix | None:
     return maker(problem, facts)
 
 
-def apply_fix(text: str, fix: Fix, path: Path) -> str:
+def apply_fix(facts: Facts, fix: Fix) -> str:
     """The text with the fix in it. Raises ``ConfigError`` as ``edit_text``."""
     if fix.values:
-        return edit_text(text, fix.values, path)[0]
-    data = text.encode()
-    pair = _pair_on(data, fix.line)
+        return edit_text(facts.text, fix.values, facts.path)[0]
+    data, pair = facts.text.encode(), facts.lines_of_pairs.get(fix.line)
     if pair is None:
-        return text
+        return facts.text
     if fix.new_key:
         key_start = data.rfind(b".", pair.start, pair.key_end) + 1 or pair.start
         return (data[:key_start] + fix.new_key.encode() + data[pair.key_end :]).decode()
     start = data.rfind(b"\n", 0, pair.start) + 1
     return (data[:start] + data[line_end(data, pair.end) :]).decode()
-
-
-def _pair_on(data: bytes, line: int) -> Pair | None:
-    """The pair that begins on a line and has it for itself."""
-    for pair in find_places(data).pairs:
-        if data.count(b"\n", 0, pair.start) + 1 == line and not pair.inline:
-            return pair
-    return None
 
 
 def _set(name: str, value: Any) -> Fix:
@@ -75,7 +66,7 @@ def _remove(problem: Problem, facts: Facts) -> Fix | None:
 
 
 def _unknown(problem: Problem, facts: Facts) -> Fix | None:
-    if not problem.line or _pair_on(facts.text.encode(), problem.line) is None:
+    if problem.line not in facts.lines_of_pairs:
         return None
     near = suggestion_of(problem.key)
     if near and facts.own(near) is None:
@@ -87,10 +78,7 @@ def _twice(problem: Problem, facts: Facts) -> Fix | None:
     entry = facts.own(problem.key)
     if entry is None or not problem.line:
         return None
-    first = next((p for p in find_places(facts.text.encode()).pairs if p.name == problem.key and not p.inline), None)
-    if first is None:
-        return None
-    line = facts.text.encode().count(b"\n", 0, first.start) + 1
+    line = next((line for line, pair in facts.lines_of_pairs.items() if pair.name == problem.key), problem.line)
     words = say(f"remove line {line}, which is overruled", f"無効な {line} 行目を削除")
     return Fix(words, line=line) if line != problem.line else None
 

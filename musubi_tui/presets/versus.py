@@ -77,13 +77,14 @@ def run_side(run: RunDirectory) -> Side:
 
 
 def last_run(draft: Draft) -> RunDirectory:
-    """The newest run that was made from a preset of this name, else the newest of all. Raises ``UserError`` without runs."""
+    """The newest run that was made of this preset, else the newest of all. Raises ``UserError`` without runs."""
     from musubi_tui.runs.finding import list_runs
+    from musubi_tui.runs.origin import runs_of
 
-    runs = list_runs()
+    runs = runs_of(draft.path) or list_runs()
     if not runs:
         raise UserError.of("no_such_run", say("There are no runs yet.", "まだ run がありません。"))
-    return next((run for run in runs if (run.source / draft.path.name).exists()), runs[0])
+    return runs[0]
 
 
 def differences_to(draft: Draft, side: Side) -> list[Difference]:

@@ -99,6 +99,7 @@ class MusubiApp(App[None]):
         self.has_read = False
         self.say = say
         self._open_first, self._replay = open_run, replay
+        self.edit_first: str | None = None  # a preset that is opened at once: a path, a name; "": one is chosen
         self.replay_speed = 0.0  # times as fast as it was recorded; 0: at once
         self._opened: Path | None = None
         self._chosen = ""
@@ -127,6 +128,10 @@ class MusubiApp(App[None]):
         self.call_after_refresh(reader.start)  # the first screen does not wait for it
         if self._open_first is not None or self._replay is not None:
             self._show_run(self._open_first, self._replay)
+        if self.edit_first is not None:
+            from musubi_tui.tui.screens.preset.launch import edit_preset
+
+            self.run_worker(edit_preset(self, self.edit_first))
 
     def on_unmount(self) -> None:
         """Let the reader end."""

@@ -28,6 +28,8 @@ PLACES = {
     "jobs": "musubi_tui.tui.screens.jobs",
     "run": "musubi_tui.tui.screens.run.screen",
     "preset": "musubi_tui.tui.screens.preset.screen",
+    "picker": "musubi_tui.tui.screens.preset.picker",
+    "text": "musubi_tui.tui.widgets.toml_view",
 }
 
 

@@ -48,7 +48,7 @@ async def test_every_mode_answers_its_key(home: Home) -> None:
             if isinstance(app.screen, LaterScreen):
                 assert app.cli_twin() == mode.twins[0]
                 assert mode.twins[0] in screen_text(app)
-        await pilot.press("2")
+        await pilot.press("6")
         assert_snapshot(app, "later-80x24")
         await pilot.press("1")
         assert isinstance(app.screen, JobsScreen)

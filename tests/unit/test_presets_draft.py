@@ -89,7 +89,7 @@ def edits(draw: st.DrawFn) -> list[tuple[str, object]]:
     return draw(st.lists(value, min_size=1, max_size=5))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(files(), edits(), st.booleans())
 def test_the_twin_makes_the_same_file(text: str, changes: list[tuple[str, object]], marked: bool) -> None:
     """Any hand-written file, any edits: the copied command does what the form did, or the draft says that it cannot."""
@@ -399,7 +399,7 @@ def test_one_key_fixes(line: str, after: str, tmp_path: Path) -> None:
     facts = facts_of(f"{start}{line}\n", path)
     fixes = [fix for fix in (fix_for(problem, facts) for problem in facts.problems) if fix]
     assert len(fixes) == 1, facts.problems
-    assert apply_fix(facts.text, fixes[0], path) == start + (f"{after}\n" if after else "")
+    assert apply_fix(facts, fixes[0]) == start + (f"{after}\n" if after else "")
     assert fixes[0].words
 
 
@@ -414,7 +414,7 @@ def test_a_missing_file_is_fixed_to_its_neighbour(tmp_path: Path) -> None:
     fixes = [fix_for(problem, facts) for problem in found if problem.key == "dit"]
     assert fixes
     assert fixes[0] is not None
-    assert apply_fix(facts.text, fixes[0], facts.path) == OURS
+    assert apply_fix(facts, fixes[0]) == OURS
 
 
 # Batch, paths

@@ -128,6 +128,7 @@ class PropertyGrid(ScrollView, can_focus=True):
         top = self.scroll_offset.y
         if not same_glyphs or len(before) != len(after):
             self.refresh()
+            self.call_after_refresh(self.scroll_to_cursor)  # a complaint that came up under it is seen
             return
         dirty = [y for y in range(top, min(len(after), top + self.size.height)) if before[y] != after[y]]
         self.refresh(*[Region(0, y - top, self.size.width, 1) for y in dirty]) if dirty else None

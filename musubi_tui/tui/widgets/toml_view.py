@@ -31,13 +31,13 @@ class TomlView(ScrollView, can_focus=True):
         "保存される内容。~ 変更、+ 追加、! エラー、? 警告。",
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("preset.text_up", "up,k", "move(-1)", say("line up", "上の行")),
-        key("preset.text_down", "down,j", "move(1)", say("line down", "下の行")),
-        key("preset.text_page_up", "pageup,ctrl+u", "page(-1)", say("page up", "前のページ")),
-        key("preset.text_page_down", "pagedown,ctrl+d", "page(1)", say("page down", "次のページ")),
-        key("preset.text_first", "home", "move(-1000000000)", say("first line", "先頭の行")),
-        key("preset.text_last", "end,G", "move(1000000000)", say("last line", "最後の行")),
-        key("preset.text_edit", "enter", "edit", say("edit the text", "テキストを編集"), show=True),
+        key("text.up", "up,k", "move(-1)", say("line up", "上の行")),
+        key("text.down", "down,j", "move(1)", say("line down", "下の行")),
+        key("text.page_up", "pageup,ctrl+u", "page(-1)", say("page up", "前のページ")),
+        key("text.page_down", "pagedown,ctrl+d", "page(1)", say("page down", "次のページ")),
+        key("text.first", "home", "move(-1000000000)", say("first line", "先頭の行")),
+        key("text.last", "end,G", "move(1000000000)", say("last line", "最後の行")),
+        key("text.edit", "enter", "edit", say("edit the text", "テキストを編集"), show=True),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"toml--number", "toml--comment", "toml--header", "toml--changed", "toml--error", "toml--warning", "toml--cursor"}  # fmt: skip
     DEFAULT_CSS = """

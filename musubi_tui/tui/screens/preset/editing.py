@@ -61,7 +61,7 @@ class Editing(EditorFrame):
         draft = self.draft
         refused = await asyncio.to_thread(_tried, change)
         if draft is not None:
-            await asyncio.to_thread(lambda: draft.facts)
+            await asyncio.to_thread(lambda: draft.facts.lines_of_pairs)
         self._busy = False
         self._finish(refused)
 
@@ -127,7 +127,7 @@ class Editing(EditorFrame):
         place = grid.region.offset - self.query_one("#form").content_region.offset
         field.styles.offset = Offset(place.x + region.x, place.y + region.y)
         field.styles.width = region.width
-        written = written_as(self.draft.text, self.draft.facts, option.name)
+        written = written_as(self.draft.facts, option.name)
         field.password = option.secret
         field.value = typed(self.draft.facts, option, written)
         field.cursor_position = len(field.value)
@@ -263,7 +263,7 @@ class Editing(EditorFrame):
         fix = next((fix for fix in (fix_for(one, draft.facts) for one in mine) if fix), None)
         hint = self.hint
         if fix is not None:
-            self.attempt(lambda: draft.replace(apply_fix(draft.text, fix, draft.path)))
+            self.attempt(lambda: draft.replace(apply_fix(draft.facts, fix)))
         elif hint is not None and name in panels.HINT_ROWS:
             self.attempt(lambda: draft.set({"learning_rate": hint.rate}))
         elif mine and OPTIONS.get(name):

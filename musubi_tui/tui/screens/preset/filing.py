@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from datetime import datetime
@@ -35,11 +36,18 @@ class Filing(Checking):
 
     def open_word(self, word: str) -> None:
         """Edit a preset: a path, or a name of the library. What cannot be opened is told in the picker."""
+        self.run_worker(self._open(word), group="open", exclusive=True)
+
+    async def _open(self, word: str) -> None:
+        def read() -> Draft:
+            draft = Draft.open(find_preset(os.path.expanduser(word)))
+            _ = draft.facts.lines_of_pairs  # a long text is read here, not while it is drawn
+            return draft
+
         try:
-            path = find_preset(os.path.expanduser(word))
-            draft = Draft.open(path)
+            draft = await asyncio.to_thread(read)
         except (UserError, OSError, ValueError) as error:
-            if self.draft is None:
+            if self.draft is None or self.has_class("-picking"):
                 self.query_one(Picker).tell(str(error))
             else:
                 self.say_note(str(error))

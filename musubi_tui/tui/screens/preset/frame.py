@@ -40,7 +40,9 @@ class Sections(Lines):
         """Tell the screen which line was clicked."""
         screen = self.screen
         if isinstance(screen, EditorFrame):
-            screen.section_clicked(event.x, event.y, beside=self.id == "sections")
+            at = event.get_content_offset(self)
+            if at is not None:
+                screen.section_clicked(at.x, at.y, beside=self.id == "sections")
 
 
 class EditorFrame(ModeScreen):
@@ -77,7 +79,7 @@ class EditorFrame(ModeScreen):
                 yield Lines(id="beside", classes="panel dock")
             with Container(id="toml", classes="panel"):
                 yield TomlView(id="text")
-                yield TomlText(id="editing", soft_wrap=False, show_line_numbers=True, tab_behavior="indent")
+                yield TomlText(id="editing", soft_wrap=False, show_line_numbers=True)
         yield Footer(show_command_palette=False)
 
     def panels(self) -> Iterable[Widget]:
@@ -232,7 +234,9 @@ class EditorFrame(ModeScreen):
         found = self.query_one(f"#{name}", Lines)
         if found.display and found.size.width > 4 and found.size.height > 0:
             width, height = found.size.width, found.size.height
-            found.show([fit(line, width) for line in make(width, height)])
+            glyphs = self.musubi.glyphs
+            lines = [[(panels.drawable(text, glyphs), role) for text, role in line] for line in make(width, height)]
+            found.show([fit(line, width) for line in lines])
 
     def section_clicked(self, x: int, y: int, *, beside: bool) -> None:
         """A click on a section; the line of sections walks left or right."""

@@ -1,39 +1,33 @@
-"""A preset put into the queue from the app, as ``queue add`` does it. Starting at once is ``musubi_tui.tui.steering.start``."""
+"""Ways into the editor from elsewhere in the app, and out of it into a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.config.language import say
 from musubi_tui.runs.home import Home
 
+if TYPE_CHECKING:
+    from musubi_tui.tui.app import MusubiApp
+
+
+async def edit_preset(app: MusubiApp, word: str) -> None:
+    """Switch to the editor with this preset open: a path, or a name of the library; without one, a person chooses there."""
+    from musubi_tui.tui.screens.preset.screen import PresetScreen
+
+    await app.switch_mode("preset")
+    if word and isinstance(app.screen, PresetScreen):
+        app.screen.open_word(word)
+
 
 def enqueue(preset: Path, home: Home) -> str:
-    """Make the run of a checked preset and let it wait for a GPU. Raises ``UserError`` with everything wrong."""
-    from engine.config import load_config, secrets_environment
+    """Make the run of a preset and let it wait for a GPU, as ``queue add`` does. Raises ``UserError`` with everything wrong."""
+    from engine.config import load_config
     from musubi_tui.runs import queueing
-    from musubi_tui.runs.creating import create_run
-    from musubi_tui.runs.queue import Entry, QueueFile
+    from musubi_tui.runs.queue import QueueFile
     from musubi_tui.runs.slots import chosen_gpus
-    from musubi_tui.runs.supervisor import ensure_supervisor
 
     loaded = load_config(preset, check_files=True)
-    file = QueueFile(home.path)
-    file.read()  # a damaged queue is told before a run is made
-    run = create_run(loaded, home=home)
-    config = loaded.config
-    entry = queueing.add(
-        file,
-        Entry(
-            id=0,
-            host=file.host,
-            run_dir=str(run.path),
-            preset=str(preset.absolute()),
-            secrets=bool(secrets_environment(config)),
-            device=str(config.run.device),
-            gpus=chosen_gpus(None),
-        ),
-    )
-    if not file.read().held:
-        ensure_supervisor(file)
-    return say(f"{run.id}: number {entry.id} in the queue", f"{run.id}: キューの {entry.id} 番")
+    entry = queueing.enqueue(loaded, QueueFile(home.path), home=home, gpus=chosen_gpus(None))
+    return say(f"{entry.run.id}: number {entry.id} in the queue", f"{entry.run.id}: キューの {entry.id} 番")

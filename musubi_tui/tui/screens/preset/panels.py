@@ -24,6 +24,14 @@ Block = list[Line]
 HINT_ROWS = ("learning_rate", "gradient_accumulation_steps", "general")
 
 
+_ASCII = str.maketrans({"…": "~", "–": "-", "→": ">", "·": ".", "•": "*", "▼": "v", "▲": "^"})
+
+
+def drawable(text: str, glyphs: Glyphs) -> str:
+    """The text with the signs that a set of characters has; as wide as before."""
+    return text if glyphs.name == "unicode" else text.translate(_ASCII)
+
+
 def marks(glyphs: Glyphs) -> Mapping[str, str]:
     """What the signs of the form look like in a set of characters."""
     if glyphs.name == "unicode":
@@ -48,14 +56,14 @@ def grid_rows(
         if row.kind == "option" and row.option is not None:
             found.append(_option_row(draft, row.option, by_option.get(row.option.name, []), glyphs))
             if hint is not None and row.option.name in HINT_ROWS:
-                found.append(GridRow("", "text", name=hint_text(hint), role="changed", wrapped=2))
+                found.append(GridRow("", "text", name=drawable(hint_text(hint), glyphs), role="changed", wrapped=2))
         elif row.kind == "problem" and row.problem is not None:
             alone = problem_key(row.problem) if row.option is None else ""
-            found.append(GridRow(alone, "text", name=complaint(row.problem, draft.facts), role=row.problem.severity, wrapped=3))  # fmt: skip
+            found.append(GridRow(alone, "text", name=drawable(complaint(row.problem, draft.facts), glyphs), role=row.problem.severity, wrapped=3))  # fmt: skip
         elif row.kind == "title":
             found.append(GridRow("", "title", name=row.text))
         else:
-            found.append(GridRow("", "text", name=row.text, role="muted"))
+            found.append(GridRow("", "text", name=drawable(row.text, glyphs), role="muted"))
     return found
 
 
@@ -71,9 +79,9 @@ def _option_row(draft: Draft, option: Option, problems: list[Problem], glyphs: G
         "value",
         marks=fit(first, 1) + (signs["unsaved"] if cell.unsaved else " "),
         name=option.name,
-        value=cell.value if glyphs.name == "unicode" else cell.value.replace("–", "-").replace("•", "*"),
-        default=default if glyphs.name == "unicode" else default.replace("–", "-").replace("•", "*"),
-        effect=form.effect(draft.facts, option),
+        value=drawable(cell.value, glyphs),
+        default=drawable(default, glyphs),
+        effect=drawable(form.effect(draft.facts, option), glyphs),
         role=role,
         keep_end=option.kind == "path",
     )
@@ -291,9 +299,7 @@ def flag(draft: Draft, option: Option) -> str:
     """The option of ``train`` that says the same."""
     if not settable(option.name):
         return say("(edited in the file: T)", "（ファイルで編集: T）")
-    written = (
-        "…" if option.secret else form.typed(draft.facts, option, written_as(draft.text, draft.facts, option.name))
-    )
+    written = "…" if option.secret else form.typed(draft.facts, option, written_as(draft.facts, option.name))
     quoted = (
         f"'{option.name}={written}'"
         if any(c in written for c in " \"'$*?[](){}&|;<>\\")

@@ -63,11 +63,11 @@ class Picker(Vertical):
     """The list, and a field for words or a path. Says ``Picked``."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("preset.find_file", "slash", "find", say("words or a path", "語またはパス"), show=True, display="/"),
-        key("preset.list_down", "j", "cursor(1)", say("next", "次")),
-        key("preset.list_up", "k", "cursor(-1)", say("previous", "前")),
-        key("preset.complete", "tab", "complete", say("complete the path", "パスを補完")),
-        key("preset.list_back", "escape", "back", say("back to the list", "一覧に戻る")),
+        key("picker.find", "slash", "find", say("words or a path", "語またはパス"), show=True, display="/"),
+        key("picker.down", "j", "cursor(1)", say("next", "次")),
+        key("picker.up", "k", "cursor(-1)", say("previous", "前")),
+        key("picker.complete", "tab", "complete", say("complete the path", "パスを補完")),
+        key("picker.back", "escape", "back", say("back to the list", "一覧に戻る")),
     ]
 
     class Picked(Message):
