@@ -21,6 +21,7 @@ from musubi_tui.tui.widgets.toml_view import TomlView
 
 TAKE_TEXT_AFTER = 0.5  # seconds of rest in the text editor
 
+
 class PresetScreen(Filing):
     """One preset in a form and as text. ``word`` is opened first: a path or a name of the library."""
 
