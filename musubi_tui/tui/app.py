@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +29,8 @@ from musubi_tui.tui.glyphs import SETS, choose_glyphs
 from musubi_tui.tui.keymap import check_keys, key
 from musubi_tui.tui.modes import MODES as ALL_MODES
 from musubi_tui.tui.modes import Mode
+from musubi_tui.tui.reading import Reader
+from musubi_tui.tui.remembered import keep, recall
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.theme import MONO, MUSUBI
@@ -35,8 +38,6 @@ from musubi_tui.tui.view import View
 
 if TYPE_CHECKING:
     from textual.command import Provider
-
-READ_SECONDS = 1.0
 
 
 def _screen(mode: Mode) -> Screen[Any]:
@@ -68,6 +69,9 @@ class MusubiApp(App[None]):
             for number, mode in enumerate(ALL_MODES, 1)
         ),
         key("app.help", "question_mark", "help", say("keys", "キー"), show=True, display="?"),
+        key("app.explain", "f1,I", "explain", say("explain what is here", "ここにあるものを説明")),
+        key("app.jump", "ctrl+o", "jump", say("jump to a panel", "パネルへ移動")),
+        key("app.go", "g", "go", say("go to", "移動")),
         key("app.palette", "colon", "command_palette", say("commands", "コマンド"), show=True, display=":"),
         key("app.zoom", "z", "zoom", say("zoom the panel", "パネルを拡大")),
         key("app.copy_twin", "Y", "copy_twin", say("copy the shell command", "シェルのコマンドをコピー")),
@@ -102,8 +106,11 @@ class MusubiApp(App[None]):
         self.edit_first: str | None = None  # a preset that is opened at once: a path, a name; "": one is chosen
         self.replay_speed = 0.0  # times as fast as it was recorded; 0: at once
         self._opened: Path | None = None
-        self._chosen = ""
-        self._wake, self._stop = threading.Event(), threading.Event()
+        self.reader = Reader(home.path, self._view_read, lambda text: self._post(self.Told(text, True, None)))
+        self.compared: tuple[str, ...] = ()  # run directories that Compare shows
+        self.remembered, self._forgotten = recall()
+        if self.remembered.mode in self.MODES and self.remembered.mode != "run":  # a run is opened by its name
+            self.DEFAULT_MODE = self.remembered.mode  # type: ignore[misc]  # read once, from the instance
         self.animation_level = "none"
         self.register_theme(MUSUBI)
         self.register_theme(MONO)
@@ -124,8 +131,9 @@ class MusubiApp(App[None]):
 
     def on_mount(self) -> None:
         """Start reading; open what was asked for."""
-        reader = threading.Thread(target=self._read, name="runs-reader", daemon=True)
-        self.call_after_refresh(reader.start)  # the first screen does not wait for it
+        self.call_after_refresh(self.reader.start)  # the first screen does not wait for it
+        if self._forgotten:
+            self.tell(self._forgotten, wrong=True)
         if self._open_first is not None or self._replay is not None:
             self._show_run(self._open_first, self._replay)
         if self.edit_first is not None:
@@ -135,35 +143,15 @@ class MusubiApp(App[None]):
 
     def on_unmount(self) -> None:
         """Let the reader end."""
-        self._stop.set()
-        self._wake.set()
+        self.reader.stop()
 
-    def _read(self) -> None:
-        """On its own thread: read about once a second, say so only when something changed."""
-        from musubi_tui.tui.runs_reader import RunsReader
-        from musubi_tui.tui.steering import tidy
-
-        reader = RunsReader(self.home.path)
-        before, trouble = None, ""
-        while not self._stop.is_set():
-            try:
-                view = reader.view(self._chosen)
-                tidy()
-                if view != before:
-                    before = view
-                    self._post(self.ViewRead(view))
-                trouble = ""
-            except (OSError, UserError) as error:
-                if str(error) != trouble:
-                    trouble = str(error)
-                    self._post(self.Told(trouble, True, None))
-            self._wake.wait(READ_SECONDS)
-            self._wake.clear()
+    def _view_read(self, view: View) -> None:
+        self._post(self.ViewRead(view))
 
     def _post(self, message: Message) -> None:
         """From any thread. Nobody listens once the app is gone."""
         with contextlib.suppress(RuntimeError):
-            if not self._stop.is_set():
+            if not self.reader.stopped.is_set():
                 self.post_message(message)
 
     def on_musubi_app_view_read(self, message: ViewRead) -> None:
@@ -172,12 +160,6 @@ class MusubiApp(App[None]):
         for screen in self.screen_stack:
             if isinstance(screen, ModeScreen) and screen.is_mounted:
                 screen.show(self.view)
-
-    def look_at(self, run_dir: str) -> None:
-        """Read this run in detail from now on."""
-        if run_dir != self._chosen:
-            self._chosen = run_dir
-            self._wake.set()
 
     # What screens use
 
@@ -194,7 +176,7 @@ class MusubiApp(App[None]):
                 text, wrong = job(), False
             except (UserError, OSError) as error:
                 text, wrong = str(error), True
-            self._wake.set()
+            self.reader.look()
             if wrong and refused is not None:
                 self._post(self.Told("", True, lambda: refused(text)))
             else:
@@ -242,6 +224,12 @@ class MusubiApp(App[None]):
             if isinstance(screen, ModeScreen):
                 screen.show(self.view)
 
+    def remember(self, **facts: Any) -> None:
+        """Keep this for the next time; at once, since the app may be killed."""
+        before, self.remembered = self.remembered, replace(self.remembered, **facts)
+        if self.remembered != before:
+            keep(self.remembered)
+
     def open_run(self, path: Path) -> None:
         """Open the screen of a run."""
         self._show_run(path, None)
@@ -268,6 +256,7 @@ class MusubiApp(App[None]):
 
     async def action_mode(self, name: str) -> None:
         """Switch the mode. Run opens the run that was open, else the active one, else the newest."""
+        self.remember(mode=name)
         newest = self.view.active or (self.view.runs[0] if self.view.runs else None)
         if name == "run" and self._opened is None and newest is not None:
             self.open_run(Path(newest.run_dir))
@@ -279,6 +268,24 @@ class MusubiApp(App[None]):
         from musubi_tui.tui.screens.help import HelpScreen, help_lines
 
         self.push_screen(HelpScreen(list(help_lines(self.screen))))
+
+    def action_explain(self) -> None:
+        """What the thing under the cursor means."""
+        from musubi_tui.tui.screens.explain import explain
+
+        explain(self)
+
+    def action_jump(self) -> None:
+        """Keys on the panels."""
+        from musubi_tui.tui.screens.jump import jump
+
+        jump(self)
+
+    def action_go(self) -> None:
+        """The strip of places to go to."""
+        from musubi_tui.tui.screens.go import go
+
+        go(self)
 
     def action_zoom(self) -> None:
         """The focused panel on the whole screen, and back."""
@@ -293,10 +300,6 @@ class MusubiApp(App[None]):
 
     def on_resize(self, event: Resize) -> None:
         """Say when the terminal is too small, and go on when it is not."""
-        from musubi_tui.tui.screens.too_small import TooSmallScreen, too_small
+        from musubi_tui.tui.screens.too_small import tell_size
 
-        shown = isinstance(self.screen, TooSmallScreen)
-        if too_small(event.size) and not shown:
-            self.push_screen(TooSmallScreen())
-        elif shown and not too_small(event.size):
-            self.pop_screen()
+        tell_size(self, event.size)

@@ -26,6 +26,8 @@ _FORBIDDEN_PREFIXES = ("alt+", "ctrl+shift+")
 PLACES = {
     "app": "musubi_tui.tui.app",
     "jobs": "musubi_tui.tui.screens.jobs",
+    "start": "musubi_tui.tui.screens.start",
+    "compare": "musubi_tui.tui.screens.compare",
     "run": "musubi_tui.tui.screens.run.screen",
     "preset": "musubi_tui.tui.screens.preset.screen",
     "picker": "musubi_tui.tui.screens.preset.picker",

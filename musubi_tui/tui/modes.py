@@ -49,16 +49,7 @@ MODES: tuple[Mode, ...] = (
         ),
         ("musubi-tui train my.toml", "musubi-tui demo"),
     ),
-    Mode(
-        "compare",
-        say("Compare", "比較"),
-        say(
-            "Here two or more runs will be laid over each other: what differs in their presets, and their losses. It is not "
-            "built yet. At the shell:",
-            "ここでは複数の run（プリセットの違い、loss）を比較できるようになります。まだ未実装です。シェルでは次のコマンドが使えます:",
-        ),
-        ("musubi-tui presets diff a.toml b.toml", "musubi-tui runs show RUN --json"),
-    ),
+    Mode("compare", say("Compare", "比較"), twins=("musubi-tui runs compare RUN RUN",), screen="musubi_tui.tui.screens.compare:CompareScreen"),
     Mode(
         "tools",
         say("Tools", "ツール"),

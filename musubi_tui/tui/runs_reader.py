@@ -6,22 +6,31 @@ whoever compares two of them knows whether there is anything to draw.
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from dataclasses import replace
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+from engine.config.problems import UserError
 from engine.events.process import host_name
 from engine.events.rundir import RunDirectory
-from engine.events.status import ALIVE
+from engine.events.status import ALIVE, Lease
 from engine.events.steps_index import StepsIndex
 from musubi_tui.machine.load import MachineLoad, read_load
+from musubi_tui.runs.origin import read_origin
+from musubi_tui.runs.pricing import known_price
+from musubi_tui.runs.queue import QueueFile
 from musubi_tui.runs.registry import Registry
 from musubi_tui.runs.snapshot import Snapshot, snapshot
-from musubi_tui.tui.view import Detail, View
+from musubi_tui.tui.view import Detail, View, WaitingHook
 
 _CURVE_STEPS = 2000  # the card's curve shows the last so many steps
 _CURVE_CELLS = 24
+_HOOK_SECONDS = 24 * 3600.0  # nobody waits longer for a command after a run
+_COARSE_SECONDS = 10  # a countdown moves in such steps
 GONE = "gone"  # the directory was moved or deleted by hand
 
 
@@ -32,6 +41,7 @@ class RunsReader:
         self._home = home
         self._detail: tuple[object, Detail] | None = None
         self._machine: MachineLoad | None = None
+        self._queue: tuple[object, dict[str, int], str] | None = None
 
     def view(self, chosen: str = "") -> View:
         """The facts of now; ``chosen`` is the folder of the run to read in detail, "" for the newest active one."""
@@ -41,9 +51,34 @@ class RunsReader:
         if busy or self._machine is None or self._machine.busy:
             self._machine = read_load(self._home, busy=busy)
         wanted = next((now for now in runs if now.run_dir == chosen), runs[0] if runs else None)
-        runs = _without_heartbeats(runs)
+        price = known_price()
+        runs = _with_costs(_without_heartbeats(runs), price.per_hour if price else None)
         active = next((now for now in runs if now.state in ALIVE), None)
-        return View(runs, active, self._read_detail(wanted) if wanted else None, self._machine)
+        places, held = self._read_queue()
+        return View(
+            runs,
+            active,
+            self._read_detail(wanted) if wanted else None,
+            self._machine,
+            frozenset(entry.summary.run_dir for entry in entries if entry.archived),
+            places,
+            held,
+            _hooks(runs),
+            price.per_hour if price else None,
+        )
+
+    def _read_queue(self) -> tuple[dict[str, int], str]:
+        """Places of what waits on this machine, and why nothing of it is started."""
+        file = QueueFile(self._home)
+        mark = _mark(file.path)
+        if self._queue is None or self._queue[0] != mark:
+            try:
+                queue = file.read()
+                places = {entry.run_dir: place for place, entry in enumerate(queue.waiting(), 1)}
+                self._queue = mark, places, queue.held
+            except UserError as error:
+                self._queue = mark, {}, str(error)
+        return self._queue[1], self._queue[2]
 
     def _read_detail(self, now: Snapshot) -> Detail:
         run = RunDirectory(Path(now.run_dir))
@@ -53,13 +88,51 @@ class RunsReader:
             losses = [entry.loss for entry in steps if entry.loss == entry.loss]
             norm = steps[-1].grad_norm if steps else None
             whole = now if now.state == GONE else _without_heartbeats((snapshot(run),))[0]
-            self._detail = mark, Detail(whole, _means(losses), norm if norm == norm else None)
+            elsewhere = now.state in ALIVE and now.host != host_name()
+            origin = None if now.state == GONE else read_origin(run)
+            if whole.cost is None and now.cost is not None:
+                whole = replace(whole, cost=now.cost)
+            self._detail = mark, Detail(whole, _means(losses), norm if norm == norm else None, origin, elsewhere)
         return self._detail[1]
 
 
 def _without_heartbeats(runs: tuple[Snapshot, ...]) -> tuple[Snapshot, ...]:
     """A heartbeat that moves is nothing to draw."""
     return tuple(replace(now, heartbeat=None) if now.heartbeat else now for now in runs)
+
+
+def _with_costs(runs: tuple[Snapshot, ...], price: float | None) -> tuple[Snapshot, ...]:
+    """Where the engine knew no price, the hours of this machine's runs at the price that is known now."""
+    if price is None:
+        return runs
+    return tuple(
+        replace(now, cost=now.hours * price) if now.cost is None and now.hours and now.host == host_name() else now
+        for now in runs
+    )
+
+
+def _hooks(runs: tuple[Snapshot, ...]) -> tuple[WaitingHook, ...]:
+    """Commands that wait or work after a run's end: while they do, the run's lease is held."""
+    found = []
+    for now in runs:
+        if now.state in ALIVE or not now.ended or now.state == GONE or _age(now.ended) > _HOOK_SECONDS:
+            continue
+        run = RunDirectory(Path(now.run_dir))
+        lease = Lease.read(run)
+        hook = snapshot(run).hook if lease is not None and lease.alive() else None
+        if hook and hook["state"] in ("waiting", "started"):
+            left = max(0.0, -_age(hook["until"])) if hook["state"] == "waiting" and hook["until"] else None
+            coarse = None if left is None else math.ceil(left / _COARSE_SECONDS) * _COARSE_SECONDS
+            found.append(WaitingHook(now.run_dir, now.name, hook["name"], hook["state"], coarse))
+    return tuple(found)
+
+
+def _age(iso: str) -> float:
+    """Seconds since a moment; infinite for a text that is none."""
+    try:
+        return time.time() - datetime.fromisoformat(iso).timestamp()
+    except ValueError:
+        return math.inf
 
 
 def _means(values: list[float]) -> tuple[float, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
@@ -16,20 +16,37 @@ if TYPE_CHECKING:
     from musubi_tui.runs.snapshot import Snapshot
 
 _WIDE = 120
-SORTS = ("recent", "name", "state", "loss")
+SORTS = ("recent", "name", "state", "step", "loss", "s/it", "ETA", "cost")
+MARK = "*"
+_RUNNING = frozenset({"starting", "running", "paused", "stopping"})
 _STATE_ORDER = (
     "running", "starting", "paused", "stopping", "queued", "failed", "orphaned", "preempted", "stopped", "done",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Column:
-    """``width`` 0 takes what is left."""
+class Facts:
+    """What the list knows beside the runs themselves. Keys are run directories; ``queue`` is the place among those that wait."""
 
+    queue: Mapping[str, int] = field(default_factory=dict)
+    held: bool = False
+    marked: frozenset[str] = frozenset()
+    archived: frozenset[str] = frozenset()
+
+
+NO_FACTS = Facts()
+
+
+@dataclass(frozen=True)
+class Column:
+    """``width`` 0 takes what is left. ``id`` names its explanation, ``sort`` the order that a click on its title gives."""
+
+    id: str
     title: str
     width: int
     right: bool
     text: Callable[[Snapshot, Glyphs], str]
+    sort: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,29 +58,51 @@ class Cell:
     text: str
 
 
-def columns(width: int) -> tuple[Column, ...]:
+def columns(width: int, facts: Facts = NO_FACTS) -> tuple[Column, ...]:
     """The columns for a line of ``width`` cells."""
-    name = Column(say("name", "名前"), 0, False, lambda now, _: clean(now.name))
-    family = Column(say("family", "ファミリー"), 10, False, lambda now, _: clean(now.family))
-    state = Column(say("state", "状態"), 11, False, _state)
-    share = Column(say("step", "進捗"), 5, True, _share)
-    loss = Column("loss", 6, True, lambda now, _: small(now.loss))
-    pace = Column("s/it", 5, True, lambda now, _: per_step(now.step_seconds))
-    eta = Column("ETA", 5, True, lambda now, _: duration(now.eta_seconds))
-    cost = Column(say("cost", "費用"), 7, True, lambda now, _: "" if now.cost is None else f"{now.cost:.2f}")
+    mark = Column("mark", "", 1, False, lambda now, _: _mark(now, facts))
+    name = Column("name", say("name", "名前"), 0, False, lambda now, _: clean(now.name), "name")
+    family = Column("family", say("family", "ファミリー"), 10, False, lambda now, _: clean(now.family))
+    state = Column("state", say("state", "状態"), 11, False, lambda now, glyphs: _state(now, glyphs, facts), "state")
+    share = Column("step", say("step", "進捗"), 5, True, _share, "step")
+    loss = Column("loss", "loss", 6, True, lambda now, _: small(now.loss), "loss")
+    pace = Column("pace", "s/it", 5, True, lambda now, _: per_step(now.step_seconds), "s/it")
+    eta = Column("eta", "ETA", 5, True, lambda now, _: duration(now.eta_seconds), "ETA")
+    cost = Column("cost", say("cost", "費用"), 7, True, lambda now, _: money(now), "cost")
     if width < _WIDE:
-        return (name, family, state, share, loss, pace, eta, cost)
-    kind = Column(say("kind", "種類"), 8, False, lambda now, _: clean(now.kind))
-    phase = Column(say("phase", "フェーズ"), 14, False, lambda now, _: clean(now.phase))
+        return (mark, name, family, state, share, loss, pace, eta, cost)
+    kind = Column("kind", say("kind", "種類"), 8, False, lambda now, _: clean(now.kind))
+    phase = Column("phase", say("phase", "フェーズ"), 14, False, lambda now, _: clean(now.phase))
     steps = Column(
-        say("steps", "ステップ数"), 16, True, lambda now, _: f"{now.step}/{now.max_steps}" if now.max_steps else ""
+        "steps",
+        say("steps", "ステップ数"),
+        16,
+        True,
+        lambda now, _: f"{now.step}/{now.max_steps}" if now.max_steps else "",
     )
-    started = Column(say("started", "開始"), 12, True, lambda now, _: local_time(now.started))
-    return (name, family, kind, state, phase, steps, share, loss, pace, eta, cost, started)
+    started = Column("started", say("started", "開始"), 12, True, lambda now, _: local_time(now.started), "recent")
+    return (mark, name, family, kind, state, phase, steps, share, loss, pace, eta, cost, started)
 
 
-def _state(now: Snapshot, glyphs: Glyphs) -> str:
-    return f"{glyphs.state(now.state)} {state_word(now.state)}"
+def money(now: Snapshot) -> str:
+    """``4.81``; ``~4.81`` where the engine knew no price and today's is taken; empty without one."""
+    if now.cost is None:
+        return ""
+    return f"{'~' if now.price_per_hour is None else ''}{now.cost:.2f}"
+
+
+def _mark(now: Snapshot, facts: Facts) -> str:
+    if now.run_dir in facts.marked:
+        return MARK
+    return "a" if now.run_dir in facts.archived else " "
+
+
+def _state(now: Snapshot, glyphs: Glyphs, facts: Facts) -> str:
+    place = facts.queue.get(now.run_dir)
+    word = state_word(now.state)
+    if place is not None and now.state not in _RUNNING:
+        word = f"{say('held', '保留') if facts.held else state_word('queued')} {place}"
+    return f"{glyphs.state(now.state)} {word}"
 
 
 def _share(now: Snapshot, _: Glyphs) -> str:
@@ -81,6 +120,17 @@ def line(
         found.append(Cell(x, size, fit(text or empty, size, right=column.right, ellipsis=glyphs.ellipsis)))
         x += size + 1
     return tuple(found)
+
+
+def column_at(x: int, width: int) -> Column:
+    """The column in which a cell of the line stands."""
+    shape = columns(width)
+    flexible = width - sum(column.width + 1 for column in shape if column.width)
+    for column in shape:
+        x -= (column.width or max(4, flexible)) + 1
+        if x < 0:
+            return column
+    return shape[-1]
 
 
 def reason_line(now: Snapshot, width: int, glyphs: Glyphs) -> tuple[Cell, ...]:
@@ -103,23 +153,48 @@ def keeps(words: str, now: Snapshot) -> bool:
     return True
 
 
-def arranged(runs: Sequence[Snapshot], words: str, sort: str) -> tuple[Snapshot, ...]:
-    """The runs that a filter keeps, in order. ``runs`` stand newest first, and equal ones keep that order."""
+def arranged(
+    runs: Sequence[Snapshot], words: str, sort: str, *, reverse: bool = False, queue: Mapping[str, int] | None = None
+) -> tuple[Snapshot, ...]:
+    """The runs that a filter keeps, in order. ``runs`` stand newest first, and equal ones keep that order.
+
+    What waits in the queue stands in the order of the queue.
+    """
     kept = [now for now in runs if keeps(words, now)]
-    if sort == "name":
-        kept.sort(key=lambda now: now.name.casefold())
-    elif sort == "state":
-        kept.sort(key=lambda now: _STATE_ORDER.index(now.state) if now.state in _STATE_ORDER else len(_STATE_ORDER))
-    elif sort == "loss":
-        kept.sort(key=lambda now: (now.loss is None, now.loss or 0.0))
+    places = queue or {}
+    waiting = sorted((now for now in kept if now.run_dir in places), key=lambda now: places[now.run_dir])
+    in_turn = iter(waiting)
+    kept = [next(in_turn) if now.run_dir in places else now for now in kept]
+    order = _ORDERS.get(sort)
+    if order is not None:  # runs without the value come last, whichever way round
+        known = [now for now in kept if order(now) is not None]
+        known.sort(key=order, reverse=reverse)
+        kept = known + [now for now in kept if order(now) is None]
+    elif reverse:
+        kept.reverse()
     return tuple(kept)
+
+
+def _state_place(now: Snapshot) -> int:
+    return _STATE_ORDER.index(now.state) if now.state in _STATE_ORDER else len(_STATE_ORDER)
+
+
+_ORDERS: dict[str, Callable[[Snapshot], Any]] = {
+    "name": lambda now: now.name.casefold(),
+    "state": _state_place,
+    "step": lambda now: -now.step / now.max_steps if now.max_steps else None,
+    "loss": lambda now: now.loss,
+    "s/it": lambda now: now.step_seconds,
+    "ETA": lambda now: now.eta_seconds,
+    "cost": lambda now: None if now.cost is None else -now.cost,
+}
 
 
 def sort_word(sort: str) -> str:
     """The name of an order."""
-    return {"recent": say("recent", "新しい順"), "name": say("name", "名前"), "state": say("state", "状態")}.get(
-        sort, sort
-    )
+    words = {"recent": say("recent", "新しい順"), "name": say("name", "名前"), "state": say("state", "状態"),
+             "step": say("step", "進捗"), "cost": say("cost", "費用")}  # fmt: skip
+    return words.get(sort, sort)
 
 
 def local_time(iso: str | None) -> str:

@@ -42,12 +42,12 @@ def steer(run_dir: str, command: str, arguments: Mapping[str, Any] | None = None
     return f"{command}: {ack.result}" + (f" - {ack.message}" if ack.message else "")
 
 
-def resume(run_dir: str) -> str:
-    """Un-pause a paused run; continue one that stopped, was preempted, failed or vanished."""
+def resume(run_dir: str, changes: Mapping[str, Any] | None = None) -> str:
+    """Un-pause a paused run; continue one that stopped, was preempted, failed or vanished, or with more steps one that is done."""
     run = RunDirectory(Path(run_dir))
     if true_state(run) in ALIVE:
         return steer(run_dir, "resume")
-    prepare_resume(run, {})
+    prepare_resume(run, changes or {})
     return _launch(run, str(run_option(run, "run", "device") or "auto"), {})
 
 

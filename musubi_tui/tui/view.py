@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from musubi_tui.machine.load import MachineLoad
+    from musubi_tui.runs.origin import Origin
     from musubi_tui.runs.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
 class Detail:
-    """The chosen run: its whole snapshot and the end of its loss curve, one mean per cell."""
+    """The chosen run: its whole snapshot, the end of its loss curve, one mean per cell, and the preset it came from.
+
+    ``elsewhere``: it works on another machine, so it is only watched.
+    """
 
     now: Snapshot
     losses: tuple[float, ...]
     grad_norm: float | None
+    origin: Origin | None = None
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True)
+class WaitingHook:
+    """A command after a run's end that waits or works. ``left`` are seconds in coarse steps: a second that passes draws nothing."""
+
+    run_dir: str
+    run_name: str
+    name: str
+    state: str
+    left: int | None
 
 
 @dataclass(frozen=True)
 class View:
-    """Everything the Jobs screen and the status bar show. ``runs`` stand newest first; ``active`` is the newest that works now."""
+    """Everything the Jobs screen and the status bar show. ``runs`` stand newest first; ``active`` is the newest that works now.
+
+    ``queue``: run directory -> place among those that wait, from 1. ``held``: why the queue starts nothing. ``price``: per hour.
+    """
 
     runs: tuple[Snapshot, ...] = ()
     active: Snapshot | None = None
     detail: Detail | None = None
     machine: MachineLoad | None = None
+    archived: frozenset[str] = frozenset()  # run directories
+    queue: Mapping[str, int] = field(default_factory=dict)
+    held: str = ""
+    hooks: tuple[WaitingHook, ...] = ()
+    price: float | None = None

@@ -214,7 +214,7 @@ async def test_keys_and_theme_come_from_the_config_file(home: Home) -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ('[keys]\n"jobs.puase" = "x"', "unknown_key"),
+        ('[keys]\n"jobs.puase" = "f9"', "unknown_key"),
         ('[keys]\n"jobs.pause" = "ctrl+b"', "bad_value"),
         ('[keys]\n"jobs.pause" = "q"', "key_clash"),
         ('[keys]\n"jobs.pause" = 3', "wrong_type"),

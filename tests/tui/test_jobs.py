@@ -73,7 +73,7 @@ async def test_ascii_and_mono(home: Home, settings: Settings, monkeypatch: pytes
         assert app.no_color is bool(settings.theme)
         assert_snapshot(app, "jobs-ascii" if settings.glyphs else "jobs-mono")
         if settings.glyphs:
-            lines = screen_text(app).replace("浮世絵の猫と犬の長", "")
+            lines = screen_text(app).replace("浮世絵の猫と犬の", "")
             assert lines.replace("…", "").replace("°", "").isascii()
 
 
@@ -231,7 +231,7 @@ async def test_new_shows_what_is_wrong_with_a_preset(home: Home, tmp_path: Path)
 
 
 async def test_nothing_is_drawn_when_nothing_changes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musubi_tui.tui.app.READ_SECONDS", 0.02)
+    monkeypatch.setattr("musubi_tui.tui.reading.READ_SECONDS", 0.02)
     app = MusubiApp(home)
     async with app.run_test(size=(80, 24)) as pilot:
         await read(pilot)
@@ -258,7 +258,7 @@ async def test_a_thousand_runs_are_a_list_like_any_other(home: Home) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await read(pilot)
         found = app.screen.query_one(RunList)
-        app._stop.set()  # the reader would show the six of the home again
+        app.reader.stop()  # the reader would show the six of the home again
         runs = [replace(now, run_dir=f"{number}-{now.run_dir}") for number in range(200) for now in found.runs]
         found.show(tuple(runs), app.glyphs)
         await pilot.press("end")

@@ -1,4 +1,7 @@
-"""``n``: a run from a preset. The file is checked as ``presets check`` does; what is wrong stays on the screen, nothing starts."""
+"""``n``: a run from a preset, started now or put into the queue.
+
+The file is checked as ``presets check`` does; what is wrong stays on the screen, nothing starts.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.events import Click
 from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
 from engine.config.language import say
+from musubi_tui.presets.library import list_presets
 from musubi_tui.runs.home import Home, survives
+from musubi_tui.tui.acting import enqueue
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.steering import start
 
@@ -23,20 +29,34 @@ if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
 
 
+class When(Static):
+    """The line that says whether the run starts now or waits its turn; a click changes it."""
+
+    def on_click(self, event: Click) -> None:
+        """The other one."""
+        event.stop()
+        if isinstance(self.screen, StartScreen):
+            self.screen.action_when()
+
+
 class StartScreen(ModalScreen[None]):
-    """Asks for the path. Closes when the run has started."""
+    """Asks for the path. Closes when the run has started or stands in the queue."""
 
     CSS_PATH = "start.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [key("start.close", "escape", "dismiss", say("close", "閉じる"))]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("start.close", "escape", "dismiss", say("close", "閉じる")),
+        key("start.when", "tab,shift+tab", "when", say("start now or queue", "すぐ開始かキューか")),
+    ]
 
     def __init__(self, home: Home) -> None:
         super().__init__()
         self._home = home
         self._busy = False
+        self._queued = False
 
     def compose(self) -> ComposeResult:
         """The question, the answer, and what is wrong with it."""
-        found = sorted(path.name for path in Path.cwd().glob("*.toml"))
+        found = sorted(path.name for path in Path.cwd().glob("*.toml")) + [preset.name for preset in list_presets()]
         with Vertical(id="start"):
             yield Static(
                 say("Start a run of which preset?", "どのプリセットで run を始めますか？"),
@@ -49,6 +69,7 @@ class StartScreen(ModalScreen[None]):
                 compact=True,
                 id="path",
             )
+            yield When(self._when(), markup=False, id="when")
             yield Static(self._where(), markup=False, classes="text")
             yield VerticalScroll(Static(markup=False, id="told"), can_focus=False)
 
@@ -59,11 +80,22 @@ class StartScreen(ModalScreen[None]):
                 " It is on the container's own disk: gone when it stops.",
                 " コンテナのディスク上のため、停止すると消えます。",
             )
-        return text + say("\nenter starts, esc closes.", "\nenter で開始、esc で閉じます。")
+        return text + say("\nenter does it, esc closes.", "\nenter で実行、esc で閉じます。")
+
+    def _when(self) -> str:
+        mark = cast("MusubiApp", self.app).glyphs.cursor
+        now, queue = say("start now", "今すぐ開始"), say("put into the queue", "キューに入れる")
+        return f"{' ' if self._queued else mark} {now}    {mark if self._queued else ' '} {queue}    tab"
+
+    def action_when(self) -> None:
+        """Now, or in turn."""
+        self._queued = not self._queued
+        self.query_one("#when", Static).update(self._when())
 
     def cli_twin(self) -> str:
-        """``train`` of this preset."""
-        return f"musubi-tui train {shlex.quote(self.query_one(Input).value or 'PRESET')} --detach"
+        """``train`` of this preset, or ``queue add``."""
+        preset = shlex.quote(self.query_one(Input).value or "PRESET")
+        return f"musubi-tui queue add {preset}" if self._queued else f"musubi-tui train {preset} --detach"
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Check and start, off this thread."""
@@ -72,7 +104,8 @@ class StartScreen(ModalScreen[None]):
         self._busy = True
         self.query_one("#told", Static).update(say("Checking …", "検査中 …"))
         preset = os.path.expanduser(event.value.strip())
-        cast("MusubiApp", self.app).in_background(lambda: start(preset, self._home), self._started, self._refused)
+        job = enqueue if self._queued else start
+        cast("MusubiApp", self.app).in_background(lambda: job(preset, self._home), self._started, self._refused)
 
     def _started(self) -> None:
         if self.is_attached:

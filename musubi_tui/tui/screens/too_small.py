@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.events import Resize
 from textual.geometry import Size
@@ -20,6 +20,15 @@ LEAST = Size(80, 24)
 def too_small(size: Size) -> bool:
     """Whether the screens do not fit."""
     return size.width < LEAST.width or size.height < LEAST.height
+
+
+def tell_size(app: App[None], size: Size) -> None:
+    """Show the sentence where the screens do not fit, and take it away where they do again."""
+    shown = isinstance(app.screen, TooSmallScreen)
+    if too_small(size) and not shown:
+        app.push_screen(TooSmallScreen())
+    elif shown and not too_small(size):
+        app.pop_screen()
 
 
 class TooSmallScreen(ModalScreen[None]):

@@ -16,7 +16,7 @@ from textual.strip import Strip
 from engine.config.language import say
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.keymap import key
-from musubi_tui.tui.runs_table import Cell, columns, line, reason_line
+from musubi_tui.tui.runs_table import NO_FACTS, Cell, Facts, column_at, columns, line, reason_line
 from musubi_tui.tui.theme import STATE_COLOURS
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class RunList(ScrollView, can_focus=True):
         self.runs: tuple[Snapshot, ...] = ()
         self.cursor = 0
         self._glyphs = UNICODE
+        self._facts = NO_FACTS
         self._lines: list[tuple[int, tuple[Cell, ...]]] = []  # (which run, the cells)
 
     @property
@@ -77,10 +78,10 @@ class RunList(ScrollView, can_focus=True):
         """The run under the cursor."""
         return self.runs[self.cursor] if self.cursor < len(self.runs) else None
 
-    def show(self, runs: tuple[Snapshot, ...], glyphs: Glyphs) -> None:
+    def show(self, runs: tuple[Snapshot, ...], glyphs: Glyphs, facts: Facts = NO_FACTS) -> None:
         """Show these; the cursor stays on its run."""
         before = self.run
-        self.runs, self._glyphs = runs, glyphs
+        self.runs, self._glyphs, self._facts = runs, glyphs, facts
         places = [place for place, now in enumerate(runs) if before and now.run_dir == before.run_dir]
         self.cursor = places[0] if places else min(self.cursor, max(0, len(runs) - 1))
         self._lay_out()
@@ -93,7 +94,7 @@ class RunList(ScrollView, can_focus=True):
 
     def _lay_out(self) -> None:
         width = self.scrollable_content_region.width or self.size.width
-        shape = columns(width)
+        shape = columns(width, self._facts)
         lines: list[tuple[int, tuple[Cell, ...]]] = []
         for place, now in enumerate(self.runs):
             texts = [column.text(now, self._glyphs) for column in shape]
@@ -163,6 +164,14 @@ class RunList(ScrollView, can_focus=True):
     def action_move(self, by: int) -> None:
         """Up or down."""
         self.choose(self.cursor + by)
+
+    def action_top(self) -> None:
+        """The first run (``gg``)."""
+        self.choose(0)
+
+    def topic_at(self, x: int) -> str:
+        """Which explanation belongs to a cell of a line."""
+        return f"column.{column_at(x, self.size.width).id}"
 
     def action_page(self, by: int) -> None:
         """A page up or down."""

@@ -13,7 +13,7 @@ from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.glyphs import UNICODE, Glyphs, state_word
 from musubi_tui.tui.numbers import cells, duration, fit, percent
-from musubi_tui.tui.view import View
+from musubi_tui.tui.view import View, WaitingHook
 
 if TYPE_CHECKING:
     from musubi_tui.machine.load import MachineLoad
@@ -63,12 +63,24 @@ class StatusBar(Horizontal):
 
     def show(self, view: View, glyphs: Glyphs = UNICODE) -> None:
         """Show these facts."""
-        self.query_one("#status-run", Part).show(active_text(view.active, glyphs))
+        hook = view.hooks[0] if view.hooks else None
+        text = clean(f"! {hook.run_name}: {hook_text(hook)}") if hook else active_text(view.active, glyphs)
+        self.query_one("#status-run", Part).show(text)
         load = view.machine
         self.query_one("#status-gpu", Part).show(gpu_text(load) if load else "")
         self.query_one("#status-memory", Part).show(memory_text(load) if load else "")
         disk = load.disk_free if load else None
         self.query_one("#status-disk", Part).show("" if disk is None else say(f"disk {disk}G free", f"空き {disk}G"))
+
+
+def hook_text(hook: WaitingHook) -> str:
+    """``on_finish in 20 s, h cancels``; it changes every ten seconds."""
+    if hook.state != "waiting":
+        return say(f"{hook.name} is running", f"{hook.name} を実行中")
+    if not hook.left:
+        return say(f"{hook.name} starts", f"{hook.name} を開始します")
+    left = f"{hook.left} s" if hook.left < 120 else f"{hook.left // 60} min"
+    return say(f"{hook.name} in {left}, h cancels", f"{hook.name} まで {left}、h で取り消し")
 
 
 def active_text(active: Snapshot | None, glyphs: Glyphs) -> str:

@@ -1,0 +1,168 @@
+"""What the keys of Jobs do to files: the queue, the archive, versions, prices, deletion. For a thread; each returns one sentence.
+
+Every function is the same call that its twin at the shell makes, and raises ``UserError`` like it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from engine.events.rundir import RunDirectory
+from engine.events.status import true_state
+from musubi_tui.runs import archiving, queueing, removing
+from musubi_tui.runs.home import Home
+from musubi_tui.runs.queue import QueueFile, entry_of
+from musubi_tui.runs.registry import Registry
+from musubi_tui.tui.steering import resume
+
+
+def archive(run_dir: str, *, away: bool) -> str:
+    """Take a run off the list, or put it back."""
+    run = RunDirectory(Path(run_dir))
+    if away:
+        archiving.archive(run)
+        return say(
+            f"{run.id} is archived; A shows archived runs.", f"{run.id} をアーカイブしました。A で表示できます。"
+        )
+    archiving.unarchive(run)
+    return say(f"{run.id} is on the list again.", f"{run.id} を一覧に戻しました。")
+
+
+def shift(home: Path, run_dir: str, by: int) -> str:
+    """Move what waits by places; -1 is earlier."""
+    entry, place = queueing.shift(QueueFile(home), RunDirectory(Path(run_dir)).id, by)
+    return say(f"{entry.run.id} is number {place} of those that wait.", f"{entry.run.id} は待機 {place} 番目です。")
+
+
+def enqueue(preset: str, home: Home) -> str:
+    """Make the run of a preset and put it in this machine's queue."""
+    from engine.config import load_config
+    from musubi_tui.presets.library import find_preset
+
+    loaded = load_config(find_preset(preset), {}, check_files=True)
+    file = QueueFile(home.path)
+    entry = queueing.enqueue(loaded, file, home=home)
+    queue = file.read()
+    place = next((place for place, one in enumerate(queue.waiting(), 1) if one.id == entry.id), 0)
+    held = say(f" The queue is held: {queue.held}", f" キューは保留中です: {queue.held}") if queue.held else ""
+    where = (
+        say(f": number {place} in the queue.", f": キューの {place} 番目です。")
+        if place
+        else say(" starts now.", " を開始します。")
+    )
+    return entry.run.id + where + held
+
+
+def go_on(home: Path, run_dir: str) -> str:
+    """Resume a run; one that waits in the queue comes first in it, and a held queue goes on."""
+    from musubi_tui.runs.supervisor import ensure_supervisor
+
+    run = RunDirectory(Path(run_dir))
+    file = QueueFile(home)
+    entry = next((one for one in file.read().waiting() if one.run.path == run.path), None)
+    if entry is None:
+        return resume(run_dir)
+    queueing.release(file, [str(entry.id)])
+    ensure_supervisor(file)
+    return say(f"{run.id} is the next one of the queue.", f"{run.id} を次に実行します。")
+
+
+def train_further(run_dir: str, steps: str) -> str:
+    """Go on with a run that is done until ``steps``."""
+    try:
+        total = int(steps)
+    except ValueError:
+        raise UserError.of("wrong_value", say(f"{steps!r} is not a number of steps.", f"{steps!r} はステップ数ではありません。")) from None  # fmt: skip
+    return resume(run_dir, {"max_train_steps": total})
+
+
+def describe_deletion(home: Path, run_dir: str) -> str:
+    """What deleting the run means. Raises ``UserError`` when it cannot be deleted."""
+    run = RunDirectory(Path(run_dir))
+    if not run.exists():
+        return say("Its folder is gone already; it leaves the list.", "フォルダーは既にありません。一覧から外します。")
+    if _waits(home, run):
+        return say(
+            "It leaves the queue; what was never started is deleted.", "キューから外し、未開始の run は削除します。"
+        )
+    removal = removing.plan_removal(run)
+    text = say(f"{_size(removal.total)} go: ", f"{_size(removal.total)} を削除: ")
+    text += say(f"states {_size(removal.states)}, {len(removal.loras)} LoRA files, log and samples.",
+                f"状態 {_size(removal.states)}、LoRA {len(removal.loras)} 件、ログとサンプル。")  # fmt: skip
+    for path in removal.kept:
+        text += say(f"\n{path} stays.", f"\n{path} は残ります。")
+    return text
+
+
+def delete(home: Path, run_dir: str) -> str:
+    """Delete a run for good, or take what waits out of the queue."""
+    run = RunDirectory(Path(run_dir))
+    if not run.exists():
+        Registry(home).forget(run.path)
+        return say(f"{run.id} is off the list.", f"{run.id} を一覧から外しました。")
+    if _waits(home, run):
+        queueing.remove(QueueFile(home), run.id)
+        return say(f"{run.id} is out of the queue.", f"{run.id} をキューから外しました。")
+    removing.remove(run)
+    return say(f"Deleted {run.id}.", f"{run.id} を削除しました。")
+
+
+def next_version(run_dir: str, note: str) -> str:
+    """Make the next version of the preset of a run."""
+    from musubi_tui.presets.versions import make, plan_next
+    from musubi_tui.runs.origin import preset_of
+
+    made = make(plan_next(preset_of(RunDirectory(Path(run_dir)))), note)
+    return say(
+        f"Made {made.preset}. Change it, then start it with n.",
+        f"{made.preset} を作成しました。編集して n で開始できます。",
+    )
+
+
+def describe_next_version(run_dir: str) -> str:
+    """Which files the next version would be. Raises ``UserError``."""
+    from musubi_tui.presets.versions import plan_next
+    from musubi_tui.runs.origin import preset_of
+
+    plan = plan_next(preset_of(RunDirectory(Path(run_dir))))
+    return "\n".join(f"{source.name} -> {target}" for source, target in plan.copies)
+
+
+def set_price(text: str) -> str:
+    """Keep the price of an hour."""
+    from musubi_tui.runs.home import config_file
+    from musubi_tui.runs.pricing import parse_price
+    from musubi_tui.runs.pricing import set_price as write
+
+    price = parse_price(text)
+    write(price)
+    return say(f"{price:g} per hour, kept in {config_file()}. Runs that start from now on count money.",
+               f"1 時間あたり {price:g}（{config_file()} に保存）。以後に始める run で費用を計算します。")  # fmt: skip
+
+
+def cancel_hook(run_dir: str) -> str:
+    """Cancel the command that waits after a run's end."""
+    from engine.events.control import send, wait_for_ack
+    from musubi_tui.tui.steering import ANSWER_SECONDS
+
+    run = RunDirectory(Path(run_dir))
+    ack = wait_for_ack(run, send(run, "cancel_hooks"), ANSWER_SECONDS)
+    if ack is None:
+        return say("No answer: the command may be running already.", "応答がありません。既に実行中かもしれません。")
+    return f"cancel_hooks: {ack.result}" + (f" - {ack.message}" if ack.message else "")
+
+
+def _waits(home: Path, run: RunDirectory) -> bool:
+    entry = entry_of(home, run)
+    return entry is not None and entry.state == "waiting" and true_state(run) == "queued"
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

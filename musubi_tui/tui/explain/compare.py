@@ -1,0 +1,28 @@
+"""The panels of Compare."""
+
+from __future__ import annotations
+
+from engine.config.language import say
+from musubi_tui.tui.explain.topic import Topic
+
+TOPICS: dict[str, Topic] = {
+    "compare.settings": Topic(
+        say("what differs", "異なる設定"),
+        say("The resolved settings in each run.toml; only rows that differ, and below them what came of the runs.",
+            "各 run.toml の確定した設定のうち異なるものと、その結果。"),
+        say("One or two rows: then the losses tell which value is better.", "1〜2 行なら、どの値が良いか loss から判断できます。"),
+        say("= shows all settings, y copies the table, arrows scroll.", "= で全設定、y で表をコピー、矢印でスクロール。"),
+    ),
+    "compare.overlay": Topic(
+        say("loss overlay", "loss の重ね書き"),
+        say("The moving average (0.98) of each run's loss from steps.idx, at equal steps, hours of work, or money.",
+            "各 run の loss の移動平均（0.98）。ステップ、作業時間、費用のいずれかで揃えます。"),
+        say("Lower at the same step learns faster; lower at the same cost is the better bargain. Compare validation before you believe it.",
+            "同じステップで低ければ学習が速く、同じ費用で低ければ割安です。検証 loss も確認してください。"),
+        say("x changes the axis, L the scale, v shows validation, the cursor keys read values.", "x で軸、L で対数、v で検証、矢印で値を読みます。"),
+    ),
+}  # fmt: skip
+PANELS: dict[str, tuple[str, ...]] = {
+    "compare.settings": ("compare.settings", "column.loss", "status"),
+    "compare.overlay": ("compare.overlay", "column.loss", "status"),
+}

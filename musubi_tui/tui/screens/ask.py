@@ -1,0 +1,79 @@
+"""One question with one line for the answer: a price, a number of steps, a note. What is wrong with it stays on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from engine.config.language import say
+from musubi_tui.tui.keymap import key
+
+if TYPE_CHECKING:
+    from musubi_tui.tui.app import MusubiApp
+
+
+class AskScreen(ModalScreen[None]):
+    """``job`` gets the answer on a thread and returns a sentence, or raises ``UserError``: then the question stays.
+
+    ``twin`` makes the command of an answer. An empty answer is one where ``may_be_empty``.
+    """
+
+    CSS_PATH = "ask.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [key("ask.close", "escape", "dismiss", say("close", "閉じる"))]
+
+    def __init__(
+        self,
+        title: str,
+        text: str,
+        job: Callable[[str], str],
+        twin: Callable[[str], str],
+        *,
+        value: str = "",
+        hint: str = "",
+        may_be_empty: bool = False,
+    ) -> None:
+        super().__init__()
+        self._title, self._text, self._job, self._twin = title, text, job, twin
+        self._value, self._hint, self._may_be_empty = value, hint, may_be_empty
+        self._busy = False
+
+    def compose(self) -> ComposeResult:
+        """Question, line, what is wrong, the command."""
+        with Vertical(id="ask"):
+            yield Static(self._title, markup=False, classes="title")
+            yield Static(self._text, markup=False)
+            yield Input(self._value, placeholder=self._hint, compact=True, id="answer")
+            yield Static(say("enter does it, esc closes", "enter で実行、esc で閉じます"), markup=False, classes="text")
+            yield Static(self._twin(self._value), markup=False, id="twin", classes="text")
+            yield Static(markup=False, id="told")
+
+    def cli_twin(self) -> str:
+        """The command of the answer so far."""
+        return self._twin(self.query_one(Input).value.strip())
+
+    def on_input_changed(self) -> None:
+        """Show its command."""
+        self.query_one("#twin", Static).update(self.cli_twin())
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Do it, off this thread."""
+        answer = event.value.strip()
+        if self._busy or not (answer or self._may_be_empty):
+            return
+        self._busy = True
+        cast("MusubiApp", self.app).in_background(lambda: self._job(answer), self._done, self._refused)
+
+    def _done(self) -> None:
+        if self.is_attached:
+            self.dismiss(None)
+
+    def _refused(self, text: str) -> None:
+        self._busy = False
+        if self.is_attached:
+            self.query_one("#told", Static).update(text)

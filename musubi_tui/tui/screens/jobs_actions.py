@@ -1,0 +1,270 @@
+"""What the keys of Jobs do to the run under the cursor: questions first where something is lost or costs, then a job on a thread."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from musubi_tui.tui.screens.mode import ModeScreen
+from musubi_tui.tui.twins import twin_of
+from musubi_tui.tui.widgets.run_list import RunList
+
+if TYPE_CHECKING:
+    from musubi_tui.runs.snapshot import Snapshot
+
+GONE = "gone"
+
+
+class JobsActions(ModeScreen):
+    """One command at a time per run: the next one waits for the answer, or for ten seconds without one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: dict[str, str] = {}  # folder of a run -> the command without an answer
+
+    @property
+    def chosen(self) -> Snapshot | None:
+        """The run under the cursor."""
+        return self.query_one(RunList).run
+
+    # Starting and going on
+
+    def action_new(self) -> None:
+        """Ask for a preset and start it."""
+        from musubi_tui.tui.screens.start import StartScreen
+
+        self.app.push_screen(StartScreen(self.musubi.home))
+
+    def action_resume(self) -> None:
+        """Go on with the run, whatever ended it; one that is done gets more steps."""
+        from engine.events.status import ALIVE
+        from musubi_tui.tui.acting import go_on
+
+        chosen = self._existing()
+        if chosen is None:
+            return
+        if chosen.state in ALIVE and chosen.state != "paused":
+            self.musubi.tell(
+                say(f"{chosen.name} runs already on {chosen.host}.", f"{chosen.name} は {chosen.host} で実行中です。")
+            )
+        elif chosen.state == "done":
+            self._train_further(chosen)
+        else:
+            self._in_background(chosen, "resume", lambda: go_on(self.musubi.home.path, chosen.run_dir))
+
+    def _train_further(self, chosen: Snapshot) -> None:
+        from musubi_tui.tui.acting import train_further
+        from musubi_tui.tui.screens.ask import AskScreen
+
+        title = say(f"Train {chosen.name} further?", f"{chosen.name} の学習を続けますか？")
+        text = say(
+            f"It is done with {chosen.step} steps. Until which step in all? It goes on from its last state.",
+            f"{chosen.step} ステップで完了しています。合計何ステップまで続けますか？最後の状態から再開します。",
+        )
+        twin = twin_of("jobs.resume", shlex.quote(chosen.id))
+        self.app.push_screen(
+            AskScreen(
+                title,
+                text,
+                lambda steps: train_further(chosen.run_dir, steps),
+                lambda steps: f"{twin} --set max_train_steps={steps or 'N'}",
+                value=str(chosen.step + max(1, chosen.step // 2)),
+            )
+        )
+
+    def action_duplicate(self) -> None:
+        """Ask for a note and make the next version of the run's preset."""
+        from musubi_tui.tui.acting import describe_next_version, next_version
+        from musubi_tui.tui.screens.ask import AskScreen
+
+        chosen = self._existing()
+        if chosen is None:
+            return
+        try:
+            files = describe_next_version(chosen.run_dir)
+        except UserError as error:
+            self.musubi.tell(str(error), wrong=True)
+            return
+        twin = twin_of("jobs.duplicate", shlex.quote(chosen.id))
+        self.app.push_screen(
+            AskScreen(
+                say("Make the next version of the preset?", "プリセットの次のバージョンを作成しますか？"),
+                files,
+                lambda note: next_version(chosen.run_dir, note),
+                lambda note: f"{twin} --note {shlex.quote(note)}" if note else twin,
+                hint=say("a note: what you want to try", "メモ: 試したいこと"),
+                may_be_empty=True,
+            )
+        )
+
+    # Steering
+
+    def action_pause(self) -> None:
+        """Pause the run, or go on when it is paused."""
+        chosen = self._alive()
+        if chosen is not None:
+            self._steer(chosen, "resume" if chosen.state == "paused" else "pause")
+
+    def action_stop(self) -> None:
+        """Ask when to stop."""
+        from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
+
+        chosen = self._alive()
+        if chosen is None:
+            return
+        text = say(
+            "A complete state is saved before the engine leaves. r goes on later, step for step as if it had not stopped.",
+            "終了の前に完全な状態を保存します。後で r で再開すると、止めなかった場合と同じ結果になります。",
+        )
+        if chosen.stop_seconds is not None:
+            text += say(
+                f" It takes about {chosen.stop_seconds:.0f} s.", f" 約 {chosen.stop_seconds:.0f} 秒かかります。"
+            )
+        choices = (
+            Choice("now", "n", say("now: after the step it is in", "今すぐ（現在のステップの後）")),
+            Choice("save", "s", say("after the next save", "次の保存の後")),
+            Choice("epoch", "e", say("at the end of the epoch", "エポックの終わり")),
+        )
+
+        def stop(when: str | None) -> None:
+            if when:
+                self._steer(chosen, "stop", when=when)
+
+        title = say(f"Stop {chosen.name}?", f"{chosen.name} を停止しますか？")
+        twin = twin_of("jobs.stop", shlex.quote(chosen.id))
+        self.app.push_screen(ConfirmScreen(title, text, choices, f"{twin} --when "), stop)
+
+    def action_cancel_hook(self) -> None:
+        """Cancel the command that waits after the run under the cursor, else after the only run that has one."""
+        from musubi_tui.tui.acting import cancel_hook
+
+        waiting = [hook for hook in self.musubi.view.hooks if hook.state == "waiting"]
+        chosen = self.chosen
+        mine = [hook for hook in waiting if chosen is not None and hook.run_dir == chosen.run_dir] or waiting
+        run = next((now for now in self.musubi.view.runs if mine and now.run_dir == mine[0].run_dir), None)
+        if run is None or len(mine) != 1:
+            text = say("No command waits after this run.", "この run の終了後に待機中のコマンドはありません。")
+            self.musubi.tell(text)
+            return
+        self._in_background(run, "cancel_hooks", lambda: cancel_hook(run.run_dir))
+
+    # Order, archive, deletion, price
+
+    def action_shift(self, by: int) -> None:
+        """Earlier or later in the queue."""
+        from musubi_tui.tui.acting import shift
+
+        chosen = self.chosen
+        if chosen is None or chosen.run_dir not in self.musubi.view.queue:
+            text = say("Only what waits in this machine's queue can be moved.", "移動できるのはこのマシンのキューで待機中のものだけです。")  # fmt: skip
+            self.musubi.tell(text)
+            return
+        self._in_background(chosen, "queue move", lambda: shift(self.musubi.home.path, chosen.run_dir, by))
+
+    def action_archive(self) -> None:
+        """Take the run off the list, or put it back."""
+        from musubi_tui.tui.acting import archive
+
+        chosen = self.chosen
+        if chosen is None:
+            self._say_nothing_chosen()
+            return
+        away = chosen.run_dir not in self.musubi.view.archived
+        self._in_background(chosen, "archive", lambda: archive(chosen.run_dir, away=away))
+
+    def action_delete(self) -> None:
+        """Say what goes, ask, delete."""
+        from musubi_tui.tui.acting import delete, describe_deletion
+        from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
+
+        chosen = self.chosen
+        if chosen is None:
+            self._say_nothing_chosen()
+            return
+        home = self.musubi.home.path
+        try:
+            text = describe_deletion(home, chosen.run_dir)
+        except (UserError, OSError) as error:
+            self.musubi.tell(str(error), wrong=True)
+            return
+
+        def answered(choice: str | None) -> None:
+            if choice:
+                self._in_background(chosen, "delete", lambda: delete(home, chosen.run_dir))
+
+        title = say(f"Delete {chosen.name} for good?", f"{chosen.name} を完全に削除しますか？")
+        choices = (Choice("yes", "y", say("delete it", "削除する")),)
+        twin = twin_of("jobs.delete", shlex.quote(chosen.id))
+        self.app.push_screen(ConfirmScreen(title, text, choices, f"{twin} --"), answered)
+
+    def action_price(self) -> None:
+        """Ask what an hour of this machine costs."""
+        from musubi_tui.tui.acting import set_price
+        from musubi_tui.tui.screens.ask import AskScreen
+
+        known = self.musubi.view.price
+        self.app.push_screen(
+            AskScreen(
+                say("What does an hour of this machine cost?", "このマシンの 1 時間あたりの料金は？"),
+                say(
+                    "A number in your currency. Money spent and projected is counted from it.",
+                    "通貨は任意です。使った費用と見込みの計算に使います。",
+                ),
+                set_price,
+                lambda price: twin_of("jobs.price").replace("PRICE", shlex.quote(price) if price else "PRICE"),
+                value="" if known is None else f"{known:g}",
+                hint="2.49",
+            )
+        )
+
+    # What all of them share
+
+    def _existing(self) -> Snapshot | None:
+        """The run under the cursor where its folder is still there; else says why not."""
+        chosen = self.chosen
+        if chosen is None:
+            self._say_nothing_chosen()
+        elif chosen.state == GONE:
+            text = say(
+                f"The folder of {chosen.name} was moved or deleted.",
+                f"{chosen.name} のフォルダーは移動または削除されています。",
+            )
+            self.musubi.tell(text)
+        else:
+            return chosen
+        return None
+
+    def _alive(self) -> Snapshot | None:
+        """The run under the cursor when it can obey; else says why not."""
+        from engine.events.status import ALIVE
+
+        chosen = self._existing()
+        if chosen is not None and chosen.state not in ALIVE:
+            self.musubi.tell(say(f"{chosen.name} is {chosen.state}: nobody would obey.", f"{chosen.name} は {chosen.state} で、命令を受け付けません。"))  # fmt: skip
+            return None
+        return chosen
+
+    def _say_nothing_chosen(self) -> None:
+        self.musubi.tell(say("There is no run under the cursor.", "カーソル位置に run がありません。"))
+
+    def _steer(self, chosen: Snapshot, command: str, **arguments: str) -> None:
+        from musubi_tui.tui.steering import steer
+
+        self._in_background(chosen, command, lambda: steer(chosen.run_dir, command, arguments))
+
+    def _in_background(self, chosen: Snapshot, command: str, job: Callable[[], str]) -> None:
+        if chosen.run_dir in self._waiting:
+            self.musubi.tell(say(f"{self._waiting[chosen.run_dir]} has no answer yet.", f"{self._waiting[chosen.run_dir]} の応答待ちです。"))  # fmt: skip
+            return
+        self._waiting[chosen.run_dir] = command
+        self.show(self.musubi.view)
+
+        def answered() -> None:
+            self._waiting.pop(chosen.run_dir, None)
+            if self.is_mounted:
+                self.show(self.musubi.view)
+
+        self.musubi.in_background(job, answered)

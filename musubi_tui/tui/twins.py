@@ -1,0 +1,47 @@
+"""The command that does at the shell what an action does here, by the action's id. RUN stands for the run that is meant.
+
+An action that only looks around on the screen has none; those ids are listed too, so that a test can tell a forgotten one.
+"""
+
+from __future__ import annotations
+
+TWINS: dict[str, str] = {
+    "jobs.new": "musubi-tui train PRESET --detach",
+    "jobs.open": "musubi-tui runs open RUN",
+    "jobs.resume": "musubi-tui runs resume RUN",
+    "jobs.pause": "musubi-tui runs pause RUN",
+    "jobs.stop": "musubi-tui runs stop RUN",
+    "jobs.duplicate": "musubi-tui presets duplicate RUN",
+    "jobs.archive": "musubi-tui runs archive RUN",
+    "jobs.archived": "musubi-tui runs list --archived",
+    "jobs.compare": "musubi-tui runs compare RUN RUN",
+    "jobs.earlier": "musubi-tui queue move RUN N",
+    "jobs.later": "musubi-tui queue move RUN N",
+    "jobs.delete": "musubi-tui runs rm RUN",
+    "jobs.cancel_hook": "musubi-tui runs cancel-hooks RUN",
+    "jobs.price": "musubi-tui runs price PRICE",
+    "run.pause": "musubi-tui runs pause RUN",
+    "run.save": "musubi-tui runs save RUN",
+    "run.sample": "musubi-tui runs sample RUN",
+    "run.stop": "musubi-tui runs stop RUN",
+    "run.tune": "musubi-tui runs set RUN learning_rate_factor=0.5",
+    "compare.axis": "musubi-tui runs compare RUN RUN --by time",
+    "compare.all": "musubi-tui runs compare RUN RUN --all",
+    "app.jobs": "musubi-tui runs list",
+    "app.run": "musubi-tui runs watch RUN",
+    "app.compare": "musubi-tui runs compare RUN RUN",
+    "app.help": "musubi-tui --help",
+}
+LOOKING = frozenset({
+    "jobs.filter", "jobs.sort", "jobs.reverse", "jobs.clear", "jobs.mark", "jobs.up", "jobs.down", "jobs.page_up",
+    "jobs.page_down", "jobs.first", "jobs.last",
+    "compare.log", "compare.validation", "compare.copy", "compare.add", "compare.remove", "compare.left", "compare.right",
+    "compare.far_left", "compare.far_right", "compare.up", "compare.down",
+    "app.palette", "app.zoom", "app.copy_twin", "app.quit", "app.explain", "app.jump", "app.go",
+})  # fmt: skip
+
+
+def twin_of(action: str, run: str = "") -> str:
+    """The command with the run's id in it; empty for an action that only looks around."""
+    command = TWINS.get(action, "")
+    return command.replace("RUN", run, 1) if run else command

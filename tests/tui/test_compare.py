@@ -1,0 +1,149 @@
+"""Compare: what it shows at both sizes, without colour and in ASCII, and what its keys do."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from textual.pilot import Pilot
+
+from engine.events.rundir import RunDirectory
+from engine.events.sink import EventSink
+from engine.events.status import Status
+from engine.events.types import RunStart, Step, Validation
+from musubi_tui.runs.home import Home
+from musubi_tui.tui.app import MusubiApp
+from musubi_tui.tui.screens.compare import CompareScreen
+from musubi_tui.tui.screens.jobs import JobsScreen
+from musubi_tui.tui.settings import Settings
+from tests.tui.made_runs import still_machine
+from tests.tui.screen_text import assert_snapshot, screen_text
+from tests.tui.test_jobs import read
+
+RUNS = (
+    ("inkstyle", 32, 1e-4, 1.2, 1.0, 2.0),
+    ("ink-r16", 16, 1e-4, 1.0, 1.15, 2.0),
+    ("ink-prodigy", 32, 1.0, 2.4, 0.95, None),
+)
+
+
+def make(home: Path, number: int) -> RunDirectory:
+    name, rank, rate, seconds, level, price = RUNS[number]
+    run = RunDirectory(home / "runs" / f"{name}-2026112{number}-080000")
+    run.path.mkdir(parents=True)
+    run.run_toml.write_text(
+        f'kind = "train"\n[network]\nnetwork_dim = {rank}\n[training]\nlearning_rate = {rate}\nmixed_precision = "bf16"\n'
+    )
+    cost = None if price is None else 500 * seconds * price / 3600
+    Status(state="done", name=name, family="wan", step=500, max_steps=500, started="2026-11-21T08:00:00Z", ended="2026-11-21T09:00:00Z",
+           seconds=500 * seconds, price=price, cost=cost).write(run)  # fmt: skip
+    clock = iter(1_790_000_000 + seconds * step for step in range(5000))
+    with patch("engine.events.sink.time.time", lambda: next(clock)):
+        sink = EventSink(run.events, run.steps_idx, attempt=1)
+        sink.emit(RunStart(1, 0, {"max_train_steps": 500}))
+        for step in range(1, 501):
+            loss = level * (0.08 + 0.16 * math.exp(-step / 80))
+            sink.emit(Step(step=step, epoch=1, loss=loss, lr=(1e-4,), step_s=seconds))
+            if step % 100 == 0:
+                sink.emit(Validation(step=step, loss=loss * 1.05, base=1.0))
+        sink.close()
+    return run
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    still_machine(monkeypatch)
+    for variable in ("SSH_CONNECTION", "TMUX", "NO_COLOR"):
+        monkeypatch.delenv(variable, raising=False)
+    for number in range(3):
+        make(tmp_path / "home", number)
+    return Home(tmp_path / "home", "test", True)
+
+
+async def compared(pilot: Pilot[Any]) -> CompareScreen:
+    await read(pilot)
+    await pilot.press("space", "space", "space", "C")
+    for _ in range(100):
+        await pilot.pause(0.03)
+        if isinstance(pilot.app.screen, CompareScreen) and pilot.app.screen.runs:
+            break
+    await pilot.pause(0.1)
+    assert isinstance(pilot.app.screen, CompareScreen)
+    return pilot.app.screen
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
+async def test_three_runs_side_by_side(home: Home, size: tuple[int, int]) -> None:
+    app = MusubiApp(home)
+    async with app.run_test(size=size) as pilot:
+        await compared(pilot)
+        assert_snapshot(app, f"compare-{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("settings", [Settings(glyphs="ascii"), Settings(theme="mono")], ids=["ascii", "mono"])
+async def test_runs_can_be_told_apart_without_colour(
+    home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if settings.theme:
+        monkeypatch.setenv("NO_COLOR", "1")
+    app = MusubiApp(home, settings=settings)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await compared(pilot)
+        assert_snapshot(app, "compare-ascii" if settings.glyphs else "compare-mono")
+        text = screen_text(app)
+        if settings.glyphs:
+            assert text.replace("°", "").isascii()
+        plot = text[text.index("aligned by") :]
+        assert all(plot.count(letter) > 1 for letter in "ABC")  # in the legend and on the curve
+
+
+async def test_axes_cursor_validation_and_settings(home: Home) -> None:
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await compared(pilot)
+        assert [run.now.name for run in screen.runs] == ["ink-prodigy", "ink-r16", "inkstyle"]  # as they were marked
+        await pilot.press("x")
+        assert app.cli_twin().endswith("--by time")
+        await pilot.press("x")
+        assert screen.overlay.axis == "cost"
+        assert screen.overlay.runs[0].at("cost", 0.1) is None  # nobody knew a price for it
+        await pilot.press("x", "L", "left", "shift+left")
+        assert "@ 4" in screen_text(app)
+        assert "log" in screen_text(app)
+        await pilot.press("v")
+        assert "validation" in screen_text(app)
+        assert "mixed_precision" not in screen_text(app)
+        await pilot.press("equals_sign")
+        assert "mixed_precision" in screen_text(app)
+        assert app.cli_twin().endswith("--all")
+        await pilot.press("r", "a")
+        assert isinstance(app.screen, JobsScreen)
+        assert len(app.compared) == 2
+
+
+async def test_nothing_to_compare_says_how_to(home: Home) -> None:
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await read(pilot)
+        await pilot.press("5")
+        await pilot.pause(0.1)
+        assert "mark two runs or more with space" in screen_text(app)
+        await pilot.press("x", "L", "left", "y", "1", "C")
+        assert [notice.message for notice in app._notifications][-1] == "Mark two runs or more with space."
+        await pilot.press("space", "C")  # one mark and the run under the cursor are two
+        await pilot.pause(0.3)
+        assert isinstance(app.screen, CompareScreen)
+        assert len(app.compared) == 2
+
+
+async def test_a_run_that_cannot_be_read_is_told(home: Home) -> None:
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await read(pilot)
+        (home.path / "runs" / "inkstyle-20261120-080000" / "run.toml").write_text("a = = b")
+        await pilot.press("space", "space", "space", "C")
+        await pilot.pause(0.5)
+        assert "cannot be read" in [notice.message for notice in app._notifications][-1]
