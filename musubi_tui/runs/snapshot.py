@@ -123,7 +123,7 @@ def _fold(run: RunDirectory, records: list[Record]) -> Snapshot:
         run_dir=str(run.path),
         started=(status.started or None) if status else None,
         ended=_ended(status, state, last),
-        reason=_reason(status, state),
+        reason=_reason(run, status, state),
         exit_code=status.exit_code if status else None,
         host=process.host if process else "",
         pid=process.pid if process else None,
@@ -224,13 +224,13 @@ def _ended(status: Status | None, state: str, last: StepRecord | None) -> str | 
     return status.ended or None
 
 
-def _reason(status: Status | None, state: str) -> str:
+def _reason(run: RunDirectory, status: Status | None, state: str) -> str:
     if status is None:
         return ""
     if state == "orphaned":
         return say(
-            "the engine vanished (killed, or the machine went down); `musubi-tui train --resume` goes on from the newest state",
-            "エンジンが消えました（強制終了またはマシン停止）。`musubi-tui train --resume` で最新の状態から再開できます",
+            f"the engine vanished (killed, or the machine went down); `musubi-tui runs resume {run.id}` goes on from the newest state",
+            f"エンジンが消えました（強制終了またはマシン停止）。`musubi-tui runs resume {run.id}` で最新の状態から再開できます",
         )
     return status.reason
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
@@ -32,6 +33,7 @@ from musubi_tui.tui.modes import Mode
 from musubi_tui.tui.reading import Reader
 from musubi_tui.tui.remembered import keep, recall
 from musubi_tui.tui.screens.mode import ModeScreen
+from musubi_tui.tui.screens.too_small import tell_size
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.theme import MONO, MUSUBI
 from musubi_tui.tui.view import View
@@ -95,6 +97,9 @@ class MusubiApp(App[None]):
     def __init__(
         self, home: Home, *, open_run: Path | None = None, replay: Path | None = None, settings: Settings | None = None
     ) -> None:
+        self.remembered, self._forgotten = recall()
+        if self.remembered.mode in self.MODES and self.remembered.mode != "run":  # a run is opened by its name
+            self.DEFAULT_MODE = self.remembered.mode  # type: ignore[misc]  # Textual reads it once, from here
         super().__init__()
         settings = settings or Settings()
         self.home = home
@@ -106,11 +111,12 @@ class MusubiApp(App[None]):
         self.edit_first: str | None = None  # a preset that is opened at once: a path, a name; "": one is chosen
         self.replay_speed = 0.0  # times as fast as it was recorded; 0: at once
         self._opened: Path | None = None
-        self.reader = Reader(home.path, self._view_read, lambda text: self._post(self.Told(text, True, None)))
+        self.reader = Reader(
+            home.path,
+            lambda view: self._post(self.ViewRead(view)),
+            lambda text: self._post(self.Told(text, True, None)),
+        )
         self.compared: tuple[str, ...] = ()  # run directories that Compare shows
-        self.remembered, self._forgotten = recall()
-        if self.remembered.mode in self.MODES and self.remembered.mode != "run":  # a run is opened by its name
-            self.DEFAULT_MODE = self.remembered.mode  # type: ignore[misc]  # read once, from the instance
         self.animation_level = "none"
         self.register_theme(MUSUBI)
         self.register_theme(MONO)
@@ -145,9 +151,6 @@ class MusubiApp(App[None]):
         """Let the reader end."""
         self.reader.stop()
 
-    def _view_read(self, view: View) -> None:
-        self._post(self.ViewRead(view))
-
     def _post(self, message: Message) -> None:
         """From any thread. Nobody listens once the app is gone."""
         with contextlib.suppress(RuntimeError):
@@ -159,7 +162,8 @@ class MusubiApp(App[None]):
         self.view, self.has_read = message.view, True
         for screen in self.screen_stack:
             if isinstance(screen, ModeScreen) and screen.is_mounted:
-                screen.show(self.view)
+                with contextlib.suppress(NoMatches):  # the app is being left: the screen's parts are gone already
+                    screen.show(self.view)
 
     # What screens use
 
@@ -300,6 +304,4 @@ class MusubiApp(App[None]):
 
     def on_resize(self, event: Resize) -> None:
         """Say when the terminal is too small, and go on when it is not."""
-        from musubi_tui.tui.screens.too_small import tell_size
-
         tell_size(self, event.size)

@@ -1,7 +1,10 @@
-"""The command palette: every action that works right now, with its key, and the choices that have no key."""
+"""The command palette: every action that works right now, with its key and the command that does the same at the shell, and the
+choices that have no key.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -10,9 +13,16 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.types import IgnoreReturnCallbackType
 
 from engine.config.language import say
+from musubi_tui.tui.twins import twin_of
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
+
+
+def run_in_view(screen: Any) -> str:
+    """The id of the run that a screen is about, quoted for a shell; empty for none."""
+    run = getattr(screen, "chosen", None) or getattr(getattr(screen, "source", None), "run", None)
+    return shlex.quote(str(run.id)) if run is not None else ""
 
 
 class MusubiCommands(Provider):
@@ -27,19 +37,19 @@ class MusubiCommands(Provider):
         """What fits."""
         matcher = self.matcher(query)
         for text, hint, run in self._commands():
-            score = matcher.match(text)
+            score = max(matcher.match(text), matcher.match(hint) / 2)
             if score > 0:
                 yield Hit(score, matcher.highlight(text), run, help=hint)
 
     def _commands(self) -> Iterator[tuple[str, str, IgnoreReturnCallbackType]]:
         app, screen = cast("MusubiApp", self.app), cast("Any", self.screen)
-        seen = set()
+        seen, run = set(), run_in_view(screen)
         for active in screen.active_bindings.values():
             binding = active.binding
             if binding.id is None or binding.id in seen or not binding.description or not active.enabled:
                 continue
             seen.add(binding.id)
-            hint = f"{app.get_key_display(binding)}   {binding.id}"
+            hint = "   ".join(filter(None, [app.get_key_display(binding), binding.id, twin_of(binding.id, run)]))
             yield binding.description, hint, partial(app.run_action, binding.action, active.node)
         other = "ascii" if app.glyphs.name == "unicode" else "unicode"
         yield (

@@ -34,6 +34,8 @@ def recall() -> tuple[Remembered, str]:
     """What was kept, and a sentence when that could not be read (then the defaults)."""
     try:
         values: Any = json.loads(state_file().read_text("utf-8"))
+        if not isinstance(values, dict):
+            raise TypeError("not an object")
         kept = {item.name: values[item.name] for item in fields(Remembered) if item.name in values}
         if any(type(value) is not type(getattr(Remembered(), name)) for name, value in kept.items()):
             raise TypeError("a value of another kind")

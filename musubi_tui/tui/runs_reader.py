@@ -50,9 +50,9 @@ class RunsReader:
         busy = any(now.state in ALIVE and now.host == host_name() for now in runs)
         if busy or self._machine is None or self._machine.busy:
             self._machine = read_load(self._home, busy=busy)
-        wanted = next((now for now in runs if now.run_dir == chosen), runs[0] if runs else None)
         price = known_price()
         runs = _with_costs(_without_heartbeats(runs), price.per_hour if price else None)
+        wanted = next((now for now in runs if now.run_dir == chosen), runs[0] if runs else None)
         active = next((now for now in runs if now.state in ALIVE), None)
         places, held = self._read_queue()
         return View(
@@ -123,7 +123,7 @@ def _hooks(runs: tuple[Snapshot, ...]) -> tuple[WaitingHook, ...]:
         if hook and hook["state"] in ("waiting", "started"):
             left = max(0.0, -_age(hook["until"])) if hook["state"] == "waiting" and hook["until"] else None
             coarse = None if left is None else math.ceil(left / _COARSE_SECONDS) * _COARSE_SECONDS
-            found.append(WaitingHook(now.run_dir, now.name, hook["name"], hook["state"], coarse))
+            found.append(WaitingHook(now.run_dir, hook["name"], hook["state"], coarse))
     return tuple(found)
 
 

@@ -31,7 +31,6 @@ class WaitingHook:
     """A command after a run's end that waits or works. ``left`` are seconds in coarse steps: a second that passes draws nothing."""
 
     run_dir: str
-    run_name: str
     name: str
     state: str
     left: int | None

@@ -17,7 +17,7 @@ TOPICS: dict[str, Topic] = {
     ),
     "column.mark": Topic(
         say("mark (* or a)", "印（* または a）"),
-        say("* you marked it for a comparison; a it is archived and shown because A is on.",
+        say("*: marked for a comparison. a: archived, and shown because A is on.",
             "* は比較用の印、a はアーカイブ済み（A で表示中）です。"),
         say("Two or more marks make a comparison.", "2 件以上に印を付けると比較できます。"),
         say("space marks, C compares, A shows or hides what is archived.", "space で印、C で比較、A でアーカイブの表示切り替え。"),
@@ -117,7 +117,7 @@ TOPICS: dict[str, Topic] = {
         say("bar, steps, ep", "進捗バー、ステップ、ep"),
         say("Steps done of those asked for; ep is the pass over the dataset.", "完了したステップと指定数。ep はデータセットの周回数。"),
         say("Every picture is seen 10 to 100 times in all.", "各画像を合計 10〜100 回学習する程度が目安です。"),
-        say("max_train_steps, num_repeats.", "max_train_steps、num_repeats。"),
+        say("max_train_steps and num_repeats.", "max_train_steps と num_repeats で変更。"),
     ),
     "card.learning": Topic(
         say("loss, lr, gn, val", "loss、lr、gn、val"),
@@ -125,7 +125,7 @@ TOPICS: dict[str, Topic] = {
             "直近 2,000 ステップの loss の推移、学習率、勾配ノルム、最新の検証 loss。"),
         say("gn stays in one order of magnitude; val falls or stays. val that rises while loss falls: it learns by heart.",
             "gn は桁が変わらないこと。val は下降か横ばい。loss が下がり val が上がるなら過学習です。"),
-        say("learning_rate, max_grad_norm, fewer steps.", "learning_rate、max_grad_norm、ステップ数を減らす。"),
+        say("learning_rate, max_grad_norm, fewer steps.", "learning_rate や max_grad_norm を下げる、ステップ数を減らす。"),
     ),
     "card.made": Topic(
         say("last sample, LoRA, state", "最新のサンプル、LoRA、状態"),

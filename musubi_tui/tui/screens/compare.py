@@ -114,9 +114,11 @@ class CompareScreen(ModeScreen):
         steps = {now.run_dir: (now.step, now.state) for now in view.runs}
         moment = (wanted, tuple(steps.get(run) for run in wanted), view.price)
         if moment != self._read_of and not self._reading:
-            later = _READ_AGAIN_SECONDS if self._read_of and self._read_of[0] == wanted else 0.0
             self._reading = True
-            self.set_timer(later, lambda: self._read(moment)) if later else self._read(moment)
+            if self._read_of and self._read_of[0] == wanted:  # they go on: not at every step
+                self.set_timer(_READ_AGAIN_SECONDS, lambda: self._read(moment))
+            else:
+                self._read(moment)
 
     def _read(self, moment: tuple[object, ...]) -> None:
         wanted, price = self.musubi.compared[:MOST], self.musubi.view.price

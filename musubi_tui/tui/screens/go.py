@@ -51,7 +51,7 @@ class GoScreen(ModalScreen[str | None]):
         titles = {mode.id: mode.title for mode in MODES}
         self._places = dict(LETTERS) | ({"g": TOP} if top else {"g": "generate"})
         words = [f"{letter} {titles[mode]}" for letter, mode in LETTERS.items()]
-        words += [say("g top of the list", "g 先頭へ")] if top else []
+        words += [say("g top", "g 先頭")] if top else []
         self._text = say("go to:  ", "移動:  ") + "  ".join(words)
 
     def compose(self) -> ComposeResult:

@@ -143,7 +143,7 @@ def _learning(detail: Detail, glyphs: Glyphs) -> str:
     now = detail.now
     if now.loss is None:
         return say("no loss yet", "loss はまだありません")
-    parts = [f"loss {glyphs.sparkline(list(detail.losses))} {small(now.loss)}"]
+    parts = [" ".join(filter(None, ["loss", glyphs.sparkline(list(detail.losses)), small(now.loss)]))]
     if now.lr is not None:
         parts.append(f"lr {now.lr:.3g}")
     if detail.grad_norm is not None:

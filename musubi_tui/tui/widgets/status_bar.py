@@ -64,7 +64,7 @@ class StatusBar(Horizontal):
     def show(self, view: View, glyphs: Glyphs = UNICODE) -> None:
         """Show these facts."""
         hook = view.hooks[0] if view.hooks else None
-        text = clean(f"! {hook.run_name}: {hook_text(hook)}") if hook else active_text(view.active, glyphs)
+        text = f"! {hook_text(hook)}" if hook else active_text(view.active, glyphs)
         self.query_one("#status-run", Part).show(text)
         load = view.machine
         self.query_one("#status-gpu", Part).show(gpu_text(load) if load else "")
@@ -74,13 +74,13 @@ class StatusBar(Horizontal):
 
 
 def hook_text(hook: WaitingHook) -> str:
-    """``on_finish in 20 s, h cancels``; it changes every ten seconds."""
+    """``on_finish 20 s: h cancels``; it changes every ten seconds."""
     if hook.state != "waiting":
         return say(f"{hook.name} is running", f"{hook.name} を実行中")
     if not hook.left:
         return say(f"{hook.name} starts", f"{hook.name} を開始します")
     left = f"{hook.left} s" if hook.left < 120 else f"{hook.left // 60} min"
-    return say(f"{hook.name} in {left}, h cancels", f"{hook.name} まで {left}、h で取り消し")
+    return say(f"{hook.name} {left}: h cancels", f"{hook.name} {left}: h で取り消し")
 
 
 def active_text(active: Snapshot | None, glyphs: Glyphs) -> str:
