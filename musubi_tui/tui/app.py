@@ -28,6 +28,7 @@ from musubi_tui.runs.home import Home, config_file
 from musubi_tui.tui.clipboard import copy_locally, osc52
 from musubi_tui.tui.glyphs import SETS, choose_glyphs
 from musubi_tui.tui.keymap import check_keys, key
+from musubi_tui.tui.messages import Told, ViewRead
 from musubi_tui.tui.modes import MODES as ALL_MODES
 from musubi_tui.tui.modes import Mode
 from musubi_tui.tui.reading import Reader
@@ -80,20 +81,6 @@ class MusubiApp(App[None]):
         key("app.quit", "q", "quit", say("leave", "終了"), show=True),
     ]
 
-    class ViewRead(Message):
-        """The reader has something new."""
-
-        def __init__(self, view: View) -> None:
-            super().__init__()
-            self.view = view
-
-    class Told(Message):
-        """A background job ended: a sentence, or what went wrong."""
-
-        def __init__(self, text: str, wrong: bool, then: Callable[[], None] | None) -> None:
-            super().__init__()
-            self.text, self.wrong, self.then = text, wrong, then
-
     def __init__(
         self, home: Home, *, open_run: Path | None = None, replay: Path | None = None, settings: Settings | None = None
     ) -> None:
@@ -106,15 +93,14 @@ class MusubiApp(App[None]):
         self.glyphs = choose_glyphs(settings.glyphs)
         self.view = View()
         self.has_read = False
-        self.say = say
         self._open_first, self._replay = open_run, replay
         self.edit_first: str | None = None  # a preset that is opened at once: a path, a name; "": one is chosen
         self.replay_speed = 0.0  # times as fast as it was recorded; 0: at once
         self._opened: Path | None = None
         self.reader = Reader(
             home.path,
-            lambda view: self._post(self.ViewRead(view)),
-            lambda text: self._post(self.Told(text, True, None)),
+            lambda view: self._post(ViewRead(view)),
+            lambda text: self._post(Told(text, True)),
         )
         self.compared: tuple[str, ...] = ()  # run directories that Compare shows
         self.animation_level = "none"
@@ -157,7 +143,7 @@ class MusubiApp(App[None]):
             if not self.reader.stopped.is_set():
                 self.post_message(message)
 
-    def on_musubi_app_view_read(self, message: ViewRead) -> None:
+    def on_view_read(self, message: ViewRead) -> None:
         """Hand the facts to the mode's screen, also when a dialog stands above it."""
         self.view, self.has_read = message.view, True
         for screen in self.screen_stack:
@@ -182,13 +168,13 @@ class MusubiApp(App[None]):
                 text, wrong = str(error), True
             self.reader.look()
             if wrong and refused is not None:
-                self._post(self.Told("", True, lambda: refused(text)))
+                self._post(Told("", True, lambda: refused(text)))
             else:
-                self._post(self.Told(text, wrong, then))
+                self._post(Told(text, wrong, then))
 
         threading.Thread(target=work, name="background", daemon=True).start()
 
-    def on_musubi_app_told(self, message: Told) -> None:
+    def on_told(self, message: Told) -> None:
         """Show the sentence."""
         if message.text:
             self.tell(message.text, wrong=message.wrong)

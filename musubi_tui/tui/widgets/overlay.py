@@ -12,7 +12,7 @@ from musubi_tui.runs.comparing import AXES, Compared, extent
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.glyphs import UNICODE
 from musubi_tui.tui.numbers import duration, small
-from musubi_tui.tui.run_series import Column, reduce
+from musubi_tui.tui.pyramid import Column, reduce
 from musubi_tui.tui.widgets.lines import Line, Lines, Span, fit, justify
 from musubi_tui.tui.widgets.plot import Canvas, Scale, number
 
