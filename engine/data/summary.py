@@ -6,12 +6,13 @@ The document of ``data buckets --json`` and of the app's Data screen: both read 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.data.dataset_spec import DatasetConfig, DatasetSpec
+from engine.data.extras import extras_of
 from engine.data.items import Bucket, Item, Scan
 from engine.data.resize import scaled_size
 
@@ -52,10 +53,11 @@ def _dataset(dataset: DatasetSpec, items: Sequence[Item], scan: Scan) -> dict[st
         "files": len({item.path for item in items}),
         "batch_size": dataset.batch_size,
         "batches": sum(entry["batches"] for entry in buckets),
-        "short_batches": sum(entry["short"] > 0 for entry in buckets),
+        "short_batches": sum(rest > 0 for members in groups.values() for _, rest in _batches(members)),
         "upscaled": len({item.path for item in items if enlargement(item) > 1}),
         "cropped_percent": _mean_percent(items),
         "buckets": buckets,
+        "extras": extras_of(dataset, items, [item for item in scan.held_out if item.dataset == dataset.index]),
         "skipped": [skipped_entry(skipped.path, skipped.code, skipped.reason) for skipped in scan.skipped
                     if skipped.dataset == dataset.index],
     }  # fmt: skip
@@ -75,15 +77,27 @@ def _mean_percent(items: Sequence[Item]) -> float:
     return round(100 * math.fsum(map(cropped_share, items)) / len(items), 1) if items else 0.0
 
 
+def _batches(members: Sequence[Item]) -> list[tuple[int, int]]:
+    """(batches, items in a last one that is not full) of each group of a bucket that is batched by itself.
+
+    There is one, unless the items have control pictures of several sizes.
+    """
+    counts: Counter[tuple[tuple[int, int], ...]] = Counter()
+    for item in members:
+        counts[tuple(control.bucket for control in item.controls)] += item.repeats
+    size = members[0].batch_size
+    return [(math.ceil(count / size), count % size) for count in counts.values()]
+
+
 def _bucket(bucket: Bucket, members: list[Item]) -> dict[str, Any]:
-    items, batch_size = sum(item.repeats for item in members), members[0].batch_size
+    batches = _batches(members)
     return {
         "width": bucket.width,
         "height": bucket.height,
         "frames": bucket.frames,
-        "items": items,
-        "batches": math.ceil(items / batch_size),
-        "short": items % batch_size,  # items in the last batch when it is not full
+        "items": sum(item.repeats for item in members),
+        "batches": sum(count for count, _ in batches),
+        "short": sum(rest for _, rest in batches),  # items in batches that are not full
         "upscaled": len({item.path for item in members if enlargement(item) > 1}),
         "cropped_percent": _mean_percent(members),
     }

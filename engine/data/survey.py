@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from engine.data.dataset_spec import DatasetConfig, DatasetSpec
+from engine.data.extras import extras_of
 from engine.data.items import Item, Scan, Skipped
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info
 from engine.data.summary import printable, skipped_entry
@@ -25,7 +26,13 @@ def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -
     skipped: dict[int, list[Skipped]] = defaultdict(list)
     for entry in scan.skipped:
         skipped[entry.dataset].append(entry)
-    rooms = [_dataset(dataset, items[dataset.index], skipped[dataset.index], measure) for dataset in config.datasets]
+    held_out: dict[int, list[Item]] = defaultdict(list)
+    for item in scan.held_out:
+        held_out[item.dataset].append(item)
+    rooms = [
+        _dataset(dataset, items[dataset.index], held_out[dataset.index], skipped[dataset.index], measure)
+        for dataset in config.datasets
+    ]
     total = {name: sum(room[name] for room in rooms) for name in ("files", "items", "bytes")}
     return {
         "datasets": rooms,
@@ -39,7 +46,11 @@ def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -
 
 
 def _dataset(
-    dataset: DatasetSpec, items: Sequence[Item], skipped: Sequence[Skipped], measure: Measure
+    dataset: DatasetSpec,
+    items: Sequence[Item],
+    held_out: Sequence[Item],
+    skipped: Sequence[Skipped],
+    measure: Measure,
 ) -> dict[str, Any]:
     first = {item.path: item for item in items}  # a file of several clips stands once
     source = dataset.directory or dataset.jsonl
@@ -57,11 +68,20 @@ def _dataset(
         "captions": _captions(dataset, list(first.values())),
         "skipped": [skipped_entry(entry.path, entry.code, entry.reason) for entry in skipped],
         "skipped_by_code": _counted(entry.code for entry in skipped),
-        "others": _others(dataset, {*first, *(entry.path for entry in skipped)}),
+        "extras": extras_of(dataset, items, held_out),
+        "others": _others(dataset, {*first, *(entry.path for entry in skipped), *_companions((*items, *held_out))}),
     }
     if dataset.kind == "clip":
         told["videos"] = _videos([path for path, item in first.items() if not item.cached_only], measure)
     return told
+
+
+def _companions(items: Sequence[Item]) -> set[Path]:
+    """What belongs to items beside their own files, and the files that are held out."""
+    found = {item.path for item in items}
+    for item in items:
+        found |= {*item.targets, *(control.path for control in item.controls)}
+    return found
 
 
 def _size(path: Path) -> int:

@@ -102,6 +102,10 @@ class BucketTable:
             f"{dataset['files']} ファイルから {dataset['items']} 件、{dataset['batches']} バッチ (各 {dataset['batch_size']} 件)",
         )
         print_line(f"{dataset['name']} ({kind_word(dataset['kind'])}): {counts}")
+        from engine.data.extras import extra_facts
+
+        for label, fact in extra_facts(dataset["extras"]):
+            print_line(f"  {label}: {fact}")
         most = max((bucket["items"] for bucket in dataset["buckets"]), default=1)
         rows = [self._row(bucket, most) for bucket in dataset["buckets"]]
         if rows:
@@ -201,7 +205,9 @@ def _facts(room: Mapping[str, Any]) -> list[tuple[str, str]]:
     videos = room.get("videos")
     if videos:
         facts += _video_facts(videos)
-    return facts
+    from engine.data.extras import extra_facts
+
+    return facts + extra_facts(room["extras"])
 
 
 def _caption_fact(captions: Mapping[str, Any]) -> str:

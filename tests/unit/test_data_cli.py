@@ -43,7 +43,7 @@ def test_json_has_exactly_the_promised_shape(dataset: Path, capsys: pytest.Captu
     first, second = document["datasets"]
     assert set(first) == {
         "name", "kind", "items", "files", "batch_size", "batches", "short_batches", "upscaled", "cropped_percent", "buckets",
-        "skipped",
+        "extras", "skipped",
     }  # fmt: skip
     assert (first["name"], first["kind"], first["items"], first["files"]) == ("pics", "image", 8, 4)
     wide = next(bucket for bucket in first["buckets"] if bucket["width"] == 80)
@@ -240,3 +240,32 @@ def test_the_room_is_free_of_torch() -> None:
         "engine.data.cache_check, engine.data.survey, engine.data.timeline, musubi_tui.datasets.opening, musubi_tui.cli.data; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("family", [[], ["--family", "qwen_image"]])
+def test_controls_captions_and_held_out_files_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], family: list[str]
+) -> None:
+    """Also for a family whose task takes no controls: looking is allowed, training is refused."""
+    (tmp_path / "control").mkdir()
+    for number in range(4):
+        picture(tmp_path / f"p{number}.png", 64, 64, caption="a, b, c")
+        picture(tmp_path / "control" / f"p{number}.png", 64, 32 + 32 * (number % 2), caption=None)
+    file = tmp_path / "d.toml"
+    file.write_text(
+        '[general]\nresolution = 64\nenable_bucket = true\ncaption_extension = ".txt"\nbatch_size = 2\n'
+        '[[datasets]]\nimage_directory = "."\ncontrol_directory = "control"\nno_resize_control = true\n'
+        "validation_split = 1\ntag_shuffle = 2\nflip = true\nloss_weight = 0.5\n"
+    )
+    assert run(["data", "buckets", str(file), "--json", *family]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (room,) = document["datasets"]
+    assert room["extras"] == {
+        "controls": 3, "controlled": 3, "captions": 9, "cuts": 6, "loss_weight": 0.5, "held_out": 1,
+    }  # fmt: skip
+    assert (room["items"], room["batches"], room["short_batches"]) == (3, 2, 1)  # two sizes of controls do not mix
+    assert run(["data", "scan", str(file), *family]) == 0
+    out = capsys.readouterr().out
+    for words in ("3 for 3 files", "9 captions to draw from, 6 cuts", "0.5", "1 files"):
+        assert words in out
+    assert "also there   .toml 1, 1 subfolders" in out  # neither what is held out nor the controls
