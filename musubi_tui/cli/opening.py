@@ -30,12 +30,16 @@ def open_app(
     # Textual reads these when it is imported; nothing here moves by itself.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
-    from musubi_tui.runs.home import find_home
-    from musubi_tui.tui.app import MusubiApp
+    from musubi_tui.runs.home import config_file, find_home
+    from musubi_tui.tui.images import choose_images
     from musubi_tui.tui.settings import read_settings
 
-    app = MusubiApp(find_home(), open_run=open_run, replay=replay, settings=read_settings())
-    app.replay_speed, app.edit_first = speed, edit
+    settings = read_settings()
+    images = choose_images(settings.images, str(config_file()))  # asks the terminal, which only answers before the app
+    from musubi_tui.tui.app import MusubiApp
+
+    app = MusubiApp(find_home(), open_run=open_run, replay=replay, settings=settings)
+    app.images, app.replay_speed, app.edit_first = images, speed, edit
     if served():
         end_with_parent()
     app.run()

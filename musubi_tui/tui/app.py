@@ -27,6 +27,7 @@ from engine.config.problems import ConfigError, UserError
 from musubi_tui.runs.home import Home, config_file
 from musubi_tui.tui.clipboard import copy_locally, osc52
 from musubi_tui.tui.glyphs import SETS, choose_glyphs
+from musubi_tui.tui.images import Images
 from musubi_tui.tui.keymap import check_keys, key
 from musubi_tui.tui.messages import Told, ViewRead
 from musubi_tui.tui.modes import MODES as ALL_MODES
@@ -91,6 +92,7 @@ class MusubiApp(App[None]):
         settings = settings or Settings()
         self.home = home
         self.glyphs = choose_glyphs(settings.glyphs)
+        self.images = Images()
         self.view = View()
         self.has_read = False
         self._open_first, self._replay = open_run, replay

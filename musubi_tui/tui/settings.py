@@ -1,4 +1,4 @@
-"""What a person set for the app in ``config.toml`` of the XDG config folder: ``[app]`` theme and glyphs, ``[keys]`` id = keys."""
+"""What a person set for the app in ``config.toml`` of the XDG config folder: ``[app]`` theme, glyphs and images, ``[keys]`` id = keys."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
 from musubi_tui.runs.home import config_file
 from musubi_tui.tui.glyphs import SETS
+from musubi_tui.tui.images import KINDS
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Settings:
 
     theme: str = ""
     glyphs: str = ""
+    images: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -40,9 +42,13 @@ def read_settings() -> Settings:
         message = say(f"glyphs is {app['glyphs']!r}.", f"glyphs が {app['glyphs']!r} です。")
         fix = say("Write unicode or ascii.", "unicode か ascii を書いてください。")
         problems.append(Problem("bad_value", message, fix, str(path), key="app.glyphs"))
+    if app.get("images", "auto") not in KINDS:
+        message = say(f"images is {app['images']!r}.", f"images が {app['images']!r} です。")
+        fix = say("Write one of: ", "次のいずれかを書いてください: ") + ", ".join(KINDS)
+        problems.append(Problem("bad_value", message, fix, str(path), key="app.images"))
     if problems:
         raise ConfigError(problems)
-    return Settings(app.get("theme", ""), app.get("glyphs", ""), keys)
+    return Settings(app.get("theme", ""), app.get("glyphs", ""), app.get("images", ""), keys)
 
 
 def _texts(values: Mapping[str, Any], name: str, file: str, problems: list[Problem]) -> dict[str, str]:

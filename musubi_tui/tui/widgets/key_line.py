@@ -40,9 +40,11 @@ class KeyLine(Lines):
             return
         spans: list[Span] = []
         self._places = []
+        actions: set[str] = set()  # several keys of one action are shown once
         for _, binding, enabled, _ in screen.active_bindings.values():
-            if not binding.show or any(binding.key == key for _, key in self._places):
+            if not binding.show or binding.action in actions:
                 continue
+            actions.add(binding.action)
             words = f" {binding.description} "
             spans += [(f" {self.app.get_key_display(binding)}", "key" if enabled else "muted"), (words, "" if enabled else "muted")]  # fmt: skip
             self._places.append((width_of(spans), binding.key))

@@ -39,6 +39,7 @@ KEYS: list[BindingType] = [
     key("run.up", "up", "scroll(1)", say("scroll up, prompt before", "上へ、前のプロンプト")),
     key("run.down", "down", "scroll(-1)", say("scroll down, next prompt", "下へ、次のプロンプト")),
     key("run.alerts", "exclamation_mark", "show_tab('alerts')", say("alerts", "警告"), display="!"),
+    key("run.picture", "d,enter", "picture", say("sample A/B, full screen", "サンプル A/B、全画面"), display="d"),
     key("run.blocks", "B", "show_tab('blocks')", say("table of blocks", "ブロックの表")),
     key("run.heat", "h", "heat", say("timesteps: course, height", "タイムステップ: 推移、高さ")),
     key("run.follow", "f", "follow", say("follow the log", "ログの末尾へ")),

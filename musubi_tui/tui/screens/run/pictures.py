@@ -20,7 +20,7 @@ class Strip:
     def __init__(self) -> None:
         self.prompt = 0
         self.drawn: dict[str, Thumbnail] = {}
-        self._gallery = Gallery()
+        self.gallery = Gallery()
         self._wanted: tuple[tuple[str, ...], tuple[int, int], bool] = ((), (0, 0), True)
         self._done: object = None
 
@@ -34,10 +34,15 @@ class Strip:
         prompts = self.prompts(view)
         self.prompt = min(self.prompt, max(0, len(prompts) - 1))
         rows = max(1, height - 2)
-        mine = [picture for picture in view.pictures if prompts and picture.prompt == prompts[self.prompt]]
+        mine = self.of_prompt(view)
         past = [picture for picture in mine if picture.step <= step]
         chosen = (past or mine[:1])[-max(1, width // _CELLS) :]
         return chosen, (max(_CELLS, min(width // max(1, len(chosen)), rows * 4 + 1)), rows)
+
+    def of_prompt(self, view: RunView) -> list[Picture]:
+        """All pictures of the chosen prompt, by step."""
+        prompts = self.prompts(view)
+        return [picture for picture in view.pictures if prompts and picture.prompt == prompts[self.prompt]]
 
     def missing(self, chosen: list[Picture], cell: tuple[int, int], colour: bool) -> bool:
         """Whether something is to be drawn for these; remembers it."""
@@ -48,7 +53,7 @@ class Strip:
         """Draw what is wanted; True when anything changed. For a thread."""
         wanted = self._wanted
         paths, (width, height), colour = wanted
-        made = {path: self._gallery.draw(path, width, height, colour=colour) for path in paths}
+        made = {path: self.gallery.draw(path, width, height, colour=colour) for path in paths}
         changed = made != {path: self.drawn.get(path) for path in paths}
         self.drawn = {**self.drawn, **made}
         self._done = wanted
@@ -88,5 +93,6 @@ def _problem(text: str) -> str:
     words = {
         "not on this machine": say("not here", "ここにはありません"),
         "not a picture": say("no picture", "画像ではありません"),
+        "off": say("off; d shows", "オフ（d で表示）"),
     }
     return words.get(text, text)

@@ -23,8 +23,10 @@ from engine.config.language import say
 from engine.events.viewers import LOOK_SECONDS, look
 from musubi_tui.tui.alerts import Alert, alerts
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
+from musubi_tui.tui.images import kind_now
 from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.run_view import RunView
+from musubi_tui.tui.screens.picture import PictureScreen
 from musubi_tui.tui.screens.run import health, memory, noise, panels
 from musubi_tui.tui.screens.run.keys import KEYS
 from musubi_tui.tui.screens.run.pictures import Strip, samples
@@ -34,6 +36,7 @@ from musubi_tui.tui.widgets.chart import LossChart
 from musubi_tui.tui.widgets.key_line import KeyLine
 from musubi_tui.tui.widgets.lines import Line, Lines
 from musubi_tui.tui.widgets.mode_bar import ModeBar
+from musubi_tui.tui.widgets.picture import Thumbnail
 
 TICK_SECONDS = 1.0
 _WIDE = (140, 40)
@@ -106,7 +109,7 @@ class RunScreen(SteeringScreen):
             ("health", say("health", "健康")),
         ):  # fmt: skip
             self._entitle(name, title)
-        for name, keys in (("bins", say("h course/height", "h 推移/高さ")), ("swap", say("B per-block table", "B ブロック表")), ("health", say("! all alerts", "! 全ての警告"))):  # fmt: skip
+        for name, keys in (("samples", say("↑↓ prompt  d A/B, full", "↑↓ プロンプト  d A/B・全画面")), ("bins", say("h course/height", "h 推移/高さ")), ("swap", say("B per-block table", "B ブロック表")), ("health", say("! all alerts", "! 全ての警告"))):  # fmt: skip
             self.query_one(f"#{name}").border_subtitle = keys
         chart = self.query_one(LossChart)
         chart.border_subtitle = say("s/S smooth  L log  x axis  ←→ cursor", "s/S 平滑  L 対数  x 横軸  ←→ カーソル")
@@ -257,11 +260,12 @@ class RunScreen(SteeringScreen):
     def _samples(self, view: RunView, size: tuple[int, int]) -> list[Line]:
         chart = self.query_one(LossChart)
         chosen, cell = self.strip.choose(view, chart.cursor_step, size)
-        colour = not self.app.no_color and self.glyphs.name == "unicode"
-        if self.strip.missing(chosen, cell, colour):
+        kind = kind_now(self.app)
+        if kind != "off" and self.strip.missing(chosen, cell, kind != "ascii"):
             self._draw_pictures()
+        drawn = self.strip.drawn if kind != "off" else dict.fromkeys((picture.path for picture in chosen), Thumbnail(problem="off"))  # fmt: skip
         prompts = len(self.strip.prompts(view))
-        return samples(chosen, self.strip.drawn, self.strip.prompt, prompts, cell, size[1])
+        return samples(chosen, drawn, self.strip.prompt, prompts, cell, size[1])
 
     @work(thread=True, group="pictures", exclusive=True)
     def _draw_pictures(self) -> None:
@@ -301,6 +305,17 @@ class RunScreen(SteeringScreen):
             self._fill("samples", lambda size: self._samples(view, size))
             if self.tab == "samples":
                 self._fill("bottom", lambda size: self._samples(view, size))
+
+    def action_picture(self) -> None:
+        """The sample under the cursor on the whole screen, with the one before it to flick to."""
+        view = self.view
+        pictures = self.strip.of_prompt(view) if view is not None else []
+        if not pictures:
+            self.tell(say("no samples yet", "サンプルはまだありません"))
+            return
+        step = self.query_one(LossChart).cursor_step
+        place = max((place for place, picture in enumerate(pictures) if picture.step <= step), default=0)
+        self.app.push_screen(PictureScreen(pictures, place, self.strip.gallery))
 
     def action_tab(self, by: int) -> None:
         """Another tab of the lowest panel."""
