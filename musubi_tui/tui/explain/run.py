@@ -44,7 +44,7 @@ TOPICS: dict[str, Topic] = {
     ),
     "run.bins": Topic(
         say("loss by timestep", "タイムステップ別の損失"),
-        say("The average loss of each tenth of the timesteps, and how often each was drawn.", "タイムステップを 10 区間に分けた平均 loss と、選ばれた回数。"),
+        say("The average loss of each sixth of the timesteps, how often levels were drawn, and how often they should be.", "タイムステップを 6 区間に分けた平均 loss と、選ばれた回数、目標の分布。"),
         say("High noise learns composition, low noise detail; all of them fall a little.", "高ノイズ側は構図、低ノイズ側は細部を学びます。どれも少し下がります。"),
         say("timestep_sampling and discrete_flow_shift say where training looks.", "timestep_sampling と discrete_flow_shift で学習範囲を変えます。"),
     ),
