@@ -16,7 +16,7 @@ import time
 import tomllib
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.attempt import Attempt
 from engine.config.language import say
@@ -27,7 +27,11 @@ from engine.events.types import Failed
 from engine.hooks import HookPlan, run_afterwards
 from engine.job import Interrupted, Job, StopRequest
 from engine.notices import Notice, watch_for_notices
+from engine.ranks import help_run, share_of_environment
 from engine.signals import SignalWatch
+
+if TYPE_CHECKING:
+    from engine.config import Config
 
 PREEMPTED = 75
 
@@ -44,6 +48,8 @@ def main(arguments: list[str]) -> int:
     signals = SignalWatch()
     _collect_output(run.engine_log)
     plan = HookPlan.take(os.environ)
+    if share_of_environment().rank:
+        return _help(run, signals)
     try:
         attempt = Attempt(run)
     except UserError as error:
@@ -67,13 +73,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _work(attempt: Attempt, signals: SignalWatch) -> int:
-    from engine.config import OPTIONS, read_run_toml
+    from engine.config import read_run_toml
 
     document = read_run_toml(attempt.run.run_toml)
-    changes = _changes(attempt)
-    merged = {key: value for values in changes.values() for key, value in values.items()}
-    of_config = {key: value for key, value in merged.items() if key in OPTIONS and key != "sample_prompts"}
-    config = document.config.with_values(of_config) if of_config else document.config
+    changes = _changes(attempt.run, attempt.number)
+    config = _changed(document.config, changes)
     job = Job(attempt, config, kind=document.kind, changes=changes)
     signals.tell(
         first=lambda name: job.request_stop(StopRequest("preempted", "now", name)),
@@ -109,14 +113,42 @@ def _obey_notice(job: Job, notice: Notice) -> None:
     job.request_stop(StopRequest("preempted", "now", f"{notice.provider}: {notice.what}", deadline=notice.deadline))
 
 
-def _changes(attempt: Attempt) -> dict[int, dict[str, Any]]:
+def _help(run: RunDirectory, signals: SignalWatch) -> int:
+    """One of several processes: encode with the run's owner, and end with it. What goes wrong stands in engine.log."""
+    from engine.config import read_run_toml
+
+    try:
+        document = read_run_toml(run.run_toml)
+        numbers = [int(path.stem) for path in run.attempts.glob("*.toml") if path.stem.isdigit()]
+        config = _changed(document.config, _changes(run, max(numbers, default=1)))
+        return help_run(run, config, document.stages, signals)
+    except Interrupted:
+        return 0
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except (Exception, SystemExit):  # noqa: BLE001 - the outermost frame of a helper: the owner does its work
+        traceback.print_exc()
+        return 1
+
+
+def _changes(run: RunDirectory, attempt: int) -> dict[int, dict[str, Any]]:
     """What the files of this attempt and of earlier ones change, by the attempt's number."""
-    files = {number: attempt.run.attempts / f"{number}.toml" for number in range(2, attempt.number + 1)}
+    files = {number: run.attempts / f"{number}.toml" for number in range(2, attempt + 1)}
     return {
         number: tomllib.loads(path.read_text("utf-8")).get("set", {})
         for number, path in files.items()
         if path.is_file()
     }
+
+
+def _changed(config: Config, changes: dict[int, dict[str, Any]]) -> Config:
+    """The configuration of run.toml with what resuming changed."""
+    from engine.config import OPTIONS
+
+    merged = {key: value for values in changes.values() for key, value in values.items()}
+    of_config = {key: value for key, value in merged.items() if key in OPTIONS and key != "sample_prompts"}
+    return config.with_values(of_config) if of_config else config
 
 
 def _interrupted(attempt: Attempt, request: StopRequest) -> int:
@@ -144,6 +176,7 @@ def _explain(error: BaseException, run: RunDirectory) -> Problem:
     """One line and a way out for an exception nobody foresaw; the traceback is in engine.log."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else ""
     text = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    text = " · ".join([*getattr(error, "__notes__", ())[:1], text])  # the file it happened with, where that is known
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Problem(
             "disk_full", text, say("Free some space and resume the run.", "空き容量を作って run を再開してください。")

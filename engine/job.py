@@ -66,9 +66,9 @@ class PhaseProgress:
         self._last: Progress | None = None
         self._sent: Progress | None = None
 
-    def update(self, done: int, total: int) -> None:
+    def update(self, done: int, total: int, bytes_written: int = 0) -> None:
         """``done`` of ``total`` units (0: unknown). At most ten events a second reach the log, the last one always."""
-        self._last = Progress(self._name, done, total)
+        self._last = Progress(self._name, done, total, bytes_written)
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PROGRESS_SECONDS
@@ -82,7 +82,9 @@ class PhaseProgress:
 
 
 class Job:
-    """One job of the engine. ``run``: its directory; ``spec``, ``task``: the family's facts; ``events``: where to tell things."""
+    """One job of the engine. ``helps``: it is another process's (``engine.ranks``). ``run``: its directory; ``spec``, ``task``: the family's facts; ``events``: where to tell things."""
+
+    helps = False
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ from engine.planner.disk import (
     state_bytes,
     text_cache_bytes,
 )  # fmt: skip
+from engine.ranks import CACHE_STAGES
 from engine.sample.preview import Previewer
 from engine.train.loop import steps_of, train
 from engine.train.state import newest_state
@@ -44,8 +45,13 @@ def run_stages(job: Job, names: tuple[str, ...]) -> None:
     place = Workplace(job)
     if "train" in names:
         look_ahead(place)
-    for name in names:
-        STAGES[name](place)
+    try:
+        for name in names:
+            if name not in CACHE_STAGES:
+                place.helpers.close()  # the model needs the memory they hold
+            STAGES[name](place)
+    finally:
+        place.helpers.close()
 
 
 def look_ahead(place: Workplace) -> None:
@@ -69,18 +75,34 @@ def tiny(place: Workplace) -> None:
 def cache_latents(place: Workplace) -> None:
     """Encode pictures and clips that have no current latents."""
     spec = place.job.spec
-    folders = {f"cache_directory ({item.latent_cache.parent.name})": item.latent_cache.parent for item in place.encoded}
-    check_writable(folders)
     missing = {item.latent_cache: item for item in place.encoded if not item.latent_cache.exists()}
+    check_writable({f"cache_directory ({path.parent.name})": path.parent for path in missing})
     check_space((path.parent, latent_cache_bytes(spec, *item.bucket)) for path, item in missing.items())
-    encode_latents(place.job, place.family_model, place.encoded, device=place.device)
+    broken = encode_latents(
+        place.job,
+        place.family_model,
+        place.encoded,
+        device=place.device,
+        datasets=place.dataset.datasets,
+        share=place.share,
+        call_helpers=place.helpers.call,
+    )
+    if broken:
+        place.leave_out(broken)
 
 
 def cache_text(place: Workplace) -> None:
     """Encode captions that have no current embeddings."""
     missing = {item.text_cache for item in place.encoded if not item.text_cache.exists()}
     check_space((path.parent, text_cache_bytes()) for path in missing)
-    encode_text(place.job, place.family_model, place.encoded, device=place.device)
+    encode_text(
+        place.job,
+        place.family_model,
+        place.encoded,
+        device=place.device,
+        share=place.share,
+        call_helpers=place.helpers.call,
+    )
 
 
 def train_lora(place: Workplace) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from engine.dtypes import DTYPES
 from engine.events.atomic import write_text_atomically
 from engine.families.family import FamilyModel
 from engine.job import Job
+from engine.ranks import Helpers, Share, local_rank, share_of_environment
 
 
 class Workplace:
@@ -37,11 +40,24 @@ class Workplace:
     def device(self) -> torch.device:
         """Where the work is done. Raises ``MissingRequirement`` when the chosen device is not there."""
         device = torch.device(_present(self.config.run.device))
+        if device.type == "cuda" and device.index is None and local_rank():
+            device = torch.device("cuda", local_rank() % torch.cuda.device_count())
         if device.type == "cpu":
             torch.set_num_threads(
                 1
             )  # more threads on a shared machine spin against each other: measured 60 times slower
         return device
+
+    @cached_property
+    def share(self) -> Share:
+        """Which of the processes that fill the caches this is."""
+        started = share_of_environment()
+        return started if started.world > 1 else Share(0, self.config.dataset.cache_processes)
+
+    @cached_property
+    def helpers(self) -> Helpers:
+        """The processes that help this one; none where torchrun has started them."""
+        return Helpers(self.job, 0 if share_of_environment().world > 1 else self.share.world - 1)
 
     @cached_property
     def family_model(self) -> FamilyModel:
@@ -90,13 +106,29 @@ class Workplace:
                     f"{len(found.skipped)} 個のファイルは学習されません: {shown}{more}"),
                 say("`musubi-tui data buckets` lists them all.", "`musubi-tui data buckets` で一覧できます。"),
             )  # fmt: skip
-        self._write_items(found)
+        if not self.job.helps:
+            self._write_items(found)
         return found
 
     @property
     def items(self) -> tuple[Item, ...]:
         """The items that are trained."""
         return self.scan.items
+
+    def leave_out(self, broken: Iterable[Item]) -> None:
+        """Do not train these: their files turned out to be broken. Raises ``ConfigError`` when nothing is left."""
+        ids = {item.id for item in broken}
+        items, held_out = (
+            tuple(item for item in items if item.id not in ids) for items in (self.scan.items, self.scan.held_out)
+        )
+        if not items:
+            message = say(
+                "none of the files can be encoded: there is nothing to train.",
+                "エンコードできるファイルがなく、学習できるものがありません。",
+            )
+            raise ConfigError.of("nothing_to_train", message)
+        self.scan = replace(self.scan, items=items, held_out=held_out)
+        self.encoded = tuple(with_variants(self.scan.cached))
 
     @cached_property
     def encoded(self) -> tuple[Item, ...]:

@@ -21,13 +21,14 @@ def read_pixels(item: Item) -> Pixels:
             return fit(read_image(item.path), item)[None]
         return next(read_clips([item]))[1]
     except UnreadableMedia as error:
-        code = "unreadable_image" if item.kind == "image" else "unreadable_clip"
-        raise UserError.of(
-            code,
-            str(error),
-            say(
-                'Repair or remove the file, or set on_bad_item = "skip".',
-                '直すか取り除くか、on_bad_item = "skip" にしてください。',
-            ),
-            file=item.path,
-        ) from error
+        raise unreadable(item, str(error)) from error
+
+
+def unreadable(item: Item, reason: str) -> UserError:
+    """What to tell a person when an item's file cannot be decoded."""
+    code = "unreadable_image" if item.kind == "image" else "unreadable_clip"
+    fix = say(
+        'Repair or remove the file, or set on_bad_item = "skip".',
+        '直すか取り除くか、on_bad_item = "skip" にしてください。',
+    )
+    return UserError.of(code, reason, fix, file=item.path)

@@ -20,13 +20,15 @@ from typing import Any, Literal
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.data.cache_files import FORMAT_VERSION, CacheHeader, DamagedCache, latents_shape, read_header, stored_shapes
-from engine.data.items import CENTRE, Item
+from engine.data.dataset_spec import DatasetSpec
+from engine.data.items import Item
 from engine.data.media import frame_files
 from engine.families.family import FamilySpec, TaskSpec
 
 PROVENANCE_VERSION = "1"
 _BLOCK = 64 * 1024
 _SAMPLED_BLOCKS = 64
+_NOTED = frozenset({"resolution", "extraction"})  # in the header for people, see ``noted_of``
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class CacheContext:
     task: TaskSpec
     encoder: Mapping[str, Any] | None = None  # from ``encoder_fingerprint``
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the encoding: dtype, token limit, template …
+    unknown: frozenset[str] = frozenset()  # settings that cannot be told now, and are not compared
+    noted: Mapping[int, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # dataset -> what its latents' headers say for people
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,8 @@ def compact_json(value: Mapping[str, Any]) -> str:
 # -- what is written
 
 
-def latent_metadata(item: Item, context: CacheContext) -> dict[str, str]:
-    """Header of the latent cache of ``item``: Musubi Tuner's keys and ours. Reads the source to hash it."""
+def latent_metadata(item: Item, context: CacheContext, stamp: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Header of the latent cache of ``item``: Musubi Tuner's keys and ours. Without a ``stamp`` the source is read to hash it."""
     clip = item.kind == "clip"
     metadata = {
         "architecture": context.task.architecture,
@@ -70,8 +76,10 @@ def latent_metadata(item: Item, context: CacheContext) -> dict[str, str]:
         "height": str(item.bucket.height if clip else item.height),
         "format_version": FORMAT_VERSION,
         "mtui_version": PROVENANCE_VERSION,
-        "mtui_source": compact_json(source_stamp(item.path)),
-        "mtui_settings": compact_json(latent_settings(item, context.settings)),
+        "mtui_source": compact_json(stamp or source_stamp(item.path)),
+        "mtui_settings": compact_json(
+            {**latent_settings(item, context.settings), **context.noted.get(item.dataset, {})}
+        ),
     }
     if clip:
         metadata["frame_count"] = str(item.bucket.frames)
@@ -97,14 +105,26 @@ def text_metadata(item: Item, context: CacheContext) -> dict[str, str]:
 
 def latent_settings(item: Item, encoding: Mapping[str, Any]) -> dict[str, Any]:
     """Everything beside source and encoder that decides the latents of ``item``."""
-    settings: dict[str, Any] = {**encoding, "bucket": list(item.bucket), "resize": "lanczos-up area-down centre"}
+    settings: dict[str, Any] = {
+        **encoding,
+        "bucket": list(item.bucket),
+        "resize": "lanczos-up area-down",
+        "crop": list(item.crop),
+        "flip": item.flip,
+    }
     if item.kind == "clip":
         settings |= {"start": item.start, "source_fps": item.source_fps, "fps": item.target_fps}
-    if item.crop != CENTRE:
-        settings["crop"] = list(item.crop)
-    if item.flip:
-        settings["flip"] = True
     return settings
+
+
+def noted_of(dataset: DatasetSpec) -> dict[str, Any]:
+    """What a latent cache says of the dataset it was made for. It decides nothing by itself: what comes of it, bucket, start and
+    frame rate, is in the settings that are compared, so that a change re-encodes what it touches and nothing else.
+    """
+    noted: dict[str, Any] = {"resolution": list(dataset.resolution)}
+    if dataset.kind == "clip":
+        noted["extraction"] = dataset.frame_extraction
+    return noted
 
 
 def source_stamp(path: Path) -> dict[str, Any]:
@@ -227,7 +247,7 @@ def text_state(item: Item, context: CacheContext) -> CacheState:
     if header.metadata.get("mtui_caption_sha256") != caption_hash(item.caption):
         return _stale(say("the caption changed", "キャプションが変わった"), ours)
     if not item.cached_only:
-        changed = _changed_settings(header, context.settings)
+        changed = _changed_settings(header, context.settings, context.unknown)
         if changed:
             return _stale(changed, ours)
     return _judge_encoder(header, context)
@@ -265,10 +285,11 @@ def _changed_source(header: CacheHeader, path: Path) -> str:
     return say("the source changed", "元ファイルが変わった")
 
 
-def _changed_settings(header: CacheHeader, expected: Mapping[str, Any]) -> str:
+def _changed_settings(header: CacheHeader, expected: Mapping[str, Any], unknown: frozenset[str] = frozenset()) -> str:
     stored = _parsed(header.metadata.get("mtui_settings", "{}"))
     wanted = json.loads(compact_json(expected))
-    names = sorted(name for name in {*stored, *wanted} if stored.get(name) != wanted.get(name))
+    compared = {*stored, *wanted} - _NOTED - unknown
+    names = sorted(name for name in compared if stored.get(name) != wanted.get(name))
     if not names:
         return ""
     return say(f"settings changed: {', '.join(names)}", f"設定が変わった: {', '.join(names)}")

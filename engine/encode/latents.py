@@ -2,60 +2,187 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from engine.config import Config
 from engine.config.language import say
 from engine.config.problems import ConfigError
+from engine.data.claims import Claims
+from engine.data.clip_reading import read_clips
+from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Item
-from engine.data.pixels import read_pixels
-from engine.data.provenance import CacheContext, encoder_fingerprint, latent_metadata, latents_state
+from engine.data.media import UnreadableMedia
+from engine.data.pixels import read_pixels, unreadable
+from engine.data.provenance import (
+    CacheContext,
+    CacheState,
+    encoder_fingerprint,
+    latent_metadata,
+    latents_state,
+    noted_of,
+    source_stamp,
+)
 from engine.dtypes import DTYPES
-from engine.encode.stage import announce, foreign_and_stale, judge, one_ahead, pause_or_stop
+from engine.encode.pipeline import Pipeline, Room, readers_here
+from engine.encode.stage import Waiting, announce, give_up, pause_or_stop
 from engine.encode.store import latents_key, set_aside, write_cache
+from engine.encode.work import Unit, Work, Worklist, in_order_of, judge, units_by
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec
 from engine.job import Job
+from engine.ranks import ALONE, Share
 
 
-def encode_latents(job: Job, family_model: FamilyModel, items: Sequence[Item], *, device: torch.device) -> None:
-    """Encode every item whose latent cache is not current.
+class Decoded(NamedTuple):
+    """An item's pixels (F, H, W, 3) uint8, what its source file was when they were read, and the state of its old cache."""
 
-    Raises ``UserError`` (bad item, unwritable folder, wrong VAE), and ``Interrupted`` between items when asked to stop.
+    pixels: npt.NDArray[np.uint8]
+    stamp: dict[str, Any]
+    old: CacheState
+
+
+def encode_latents(
+    job: Job,
+    family_model: FamilyModel,
+    items: Sequence[Item],
+    *,
+    device: torch.device,
+    datasets: Sequence[DatasetSpec] = (),
+    share: Share = ALONE,
+    call_helpers: Callable[[int], None] = lambda files: None,
+) -> tuple[Item, ...]:
+    """Encode every item whose latent cache is not current. The items that cannot be decoded and are to be skipped.
+
+    ``datasets``: what the items are of; says which may be skipped, and what is noted in the headers. Raises ``UserError`` (bad items, all of them;
+    unwritable folder, wrong VAE), and ``Interrupted`` between items when asked to stop.
     """
     with job.phase("latents") as progress:
-        context = latent_context(job.config, job.spec, job.task)
+        context = latent_context(job.config, job.spec, job.task, datasets)
         work = judge(items, lambda item: item.latent_cache, latents_state, context)
-        announce(job, work, say("latent", "潜在"), replaced=foreign_and_stale(work))
-        done = work.total - len(work.todo)
-        progress.update(done, work.total)
+        announce(job, work, say("latent", "潜在"))
+        progress.update(work.total - len(work.todo), work.total)
         if not work.todo:
-            return
+            return ()
+        call_helpers(len(work.todo))
         vae = _load_vae(job, family_model, device)
         stored = DTYPES[job.spec.latents_dtype]
-        states = {item.latent_cache: state for item, state in work.todo}
-        for item, pixels in one_ahead((item for item, _ in work.todo), _read):
-            pause_or_stop(job)
-            with torch.inference_mode():
-                latents = family_model.encode_latents(vae, pixels.to(device))[0].to("cpu", stored)
-            set_aside(item.latent_cache, states[item.latent_cache])
-            metadata = latent_metadata(item, context)
-            write_cache(item.latent_cache, {latents_key(latents): latents}, metadata, source=item.path)
-            done += 1
-            progress.update(done, work.total)
+        with Claims() as claims:
+            worklist = _worklist(work, context, claims, share)
+            waiting = Waiting(job, say("latent", "潜在"))
+
+            def check() -> None:
+                waiting.tell(worklist.holders)
+                pause_or_stop(job)
+
+            with Pipeline(worklist, _read, size_of=_size, check=check, readers=readers_here(share.world)) as flow:
+
+                def tell() -> None:
+                    done = work.total - len(work.todo) + flow.files + worklist.made_elsewhere
+                    progress.update(done, work.total, flow.bytes)
+
+                for item, decoded in flow:
+                    tell()
+                    pause_or_stop(job)
+                    try:
+                        latents = _encode(family_model, vae, decoded.pixels, device).to("cpu", stored)
+                    except Exception as error:
+                        error.add_note(str(item.path))
+                        raise
+                    write = partial(_write, item, latents, decoded, context, claims)
+                    flow.write(write, latents.nbytes)
+            tell()
+        skipped = {dataset.index for dataset in datasets if dataset.on_bad_item == "skip"}
+        return give_up(job, flow.failures, skipped)
 
 
-def latent_context(config: Config, spec: FamilySpec, task: TaskSpec) -> CacheContext:
-    """What latent caches are compared with: the VAE file, if it is named, and the dtypes."""
+def latent_context(
+    config: Config, spec: FamilySpec, task: TaskSpec, datasets: Sequence[DatasetSpec] = ()
+) -> CacheContext:
+    """What latent caches are compared with: the VAE file, if it is named, and the dtypes; and what their headers note."""
     path = config.get("vae")
     return CacheContext(
         spec,
         task,
         encoder=encoder_fingerprint([Path(path)]) if path else None,
         settings={"vae_dtype": _vae_dtype_name(config, spec), "stored_dtype": spec.latents_dtype},
+        noted={dataset.index: noted_of(dataset) for dataset in datasets},
+    )
+
+
+def _worklist(work: Work, context: CacheContext, claims: Claims, share: Share) -> Worklist:
+    """One unit per source and cache folder: the clips of a video are read in one pass."""
+    cache_id = context.task.cache_id
+    units = units_by(lambda item: (item.latent_cache.parent, item.path), work.todo)
+    folders = {item.latent_cache.parent for item, _ in work.todo}
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    claims.sweep(folders)
+    return Worklist(
+        in_order_of(share, units),
+        claims,
+        claim_of=lambda item: (item.latent_cache.parent, f"{item.name}_{cache_id}"),
+        state_of=lambda item: latents_state(item, context),
+    )
+
+
+def _read(unit: Unit, room: Room) -> Iterator[tuple[Item, Decoded]]:
+    """The pixels of one source's items. The stamp is taken first: a file that changes meanwhile is encoded again next time."""
+    states = {item.latent_cache: state for item, state in unit.members}
+    items = [item for item, _ in unit.members]
+    try:
+        stamp = source_stamp(items[0].path)
+        if items[0].kind == "image":
+            for item in items:
+                room.reserve(2 * 3 * item.width * item.height + _bucket_bytes(item))
+                yield item, Decoded(read_pixels(item), stamp, states[item.latent_cache])
+            return
+        # A clip lies there twice for a moment: as the frames it is made of, and as a whole.
+        for item, pixels in read_clips(items, room.wanted, lambda item: room.reserve(2 * _bucket_bytes(item))):
+            yield item, Decoded(pixels, stamp, states[item.latent_cache])
+    except UnreadableMedia as error:
+        raise unreadable(items[0], str(error)) from error
+    except OSError as error:
+        raise unreadable(
+            items[0],
+            say(
+                f"the file cannot be read: {error.strerror or error}.",
+                f"ファイルを読めません: {error.strerror or error}",
+            ),
+        ) from error
+
+
+def _bucket_bytes(item: Item) -> int:
+    return 3 * item.bucket.width * item.bucket.height * item.bucket.frames
+
+
+def _size(decoded: Decoded) -> int:
+    return decoded.pixels.nbytes
+
+
+def _encode(
+    family_model: FamilyModel, vae: nn.Module, pixels: npt.NDArray[np.uint8], device: torch.device
+) -> torch.Tensor:
+    """(F, H, W, 3) uint8 -> (C, f, h, w). The bytes travel to the device, not the floats."""
+    whole = torch.from_numpy(pixels).to(device).permute(3, 0, 1, 2)[None]
+    with torch.inference_mode():
+        return family_model.encode_latents(vae, whole.to(torch.float32) / 127.5 - 1)[0]
+
+
+def _write(item: Item, latents: torch.Tensor, decoded: Decoded, context: CacheContext, claims: Claims) -> int:
+    set_aside(item.latent_cache, decoded.old)
+    return write_cache(
+        item.latent_cache,
+        {latents_key(latents): latents},
+        latent_metadata(item, context, decoded.stamp),
+        source=item.path,
+        temporary=claims.temporary(item.latent_cache.parent),
     )
 
 
@@ -76,9 +203,3 @@ def _load_vae(job: Job, family_model: FamilyModel, device: torch.device) -> nn.M
         )  # fmt: skip
     dtype = DTYPES[_vae_dtype_name(job.config, job.spec)]
     return family_model.load_vae(Path(path), device=device, dtype=dtype)
-
-
-def _read(item: Item) -> torch.Tensor:
-    """Pixels (1, 3, F, H, W) in [-1, 1]."""
-    pixels = torch.from_numpy(read_pixels(item))
-    return pixels.permute(3, 0, 1, 2)[None].to(torch.float32) / 127.5 - 1

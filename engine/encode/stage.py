@@ -1,61 +1,23 @@
-"""What both cache stages do around the encoder: judge the files that are there, say so, and stop when asked."""
+"""What both cache stages do around the encoder: say what was found, stop when asked, wait for others, give up on what is broken."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 from engine.config.language import say
-from engine.config.problems import ConfigError, Problem
+from engine.config.problems import Problem, UserError
+from engine.data.claims import Holder
 from engine.data.items import Item
-from engine.data.provenance import CacheContext, CacheState
+from engine.encode.work import Work
 from engine.job import Interrupted, Job
 
-Done = TypeVar("Done")
-AHEAD = 2  # items decoded before they are needed
 PAUSED_SECONDS = 0.2
+_MOST_SHOWN = 20
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is to be encoded, by cache file: one item stands for all that share the file."""
-
-    todo: tuple[tuple[Item, CacheState], ...]
-    current: int
-    foreign: int
-
-    @property
-    def total(self) -> int:
-        """All cache files of the dataset."""
-        return len(self.todo) + self.current + self.foreign
-
-
-def judge(
-    items: Sequence[Item],
-    file_of: Callable[[Item], Path],
-    state_of: Callable[[Item, CacheContext], CacheState],
-    context: CacheContext,
-) -> Work:
-    """Look at each cache file once, headers only. Raises ``ConfigError`` for items that cannot be encoded again."""
-    one_per_file = {file_of(item): item for item in reversed(items)}
-    ordered = [item for item in items if one_per_file[file_of(item)] is item]
-    states = [(item, state_of(item, context)) for item in ordered]
-    lost = [_lost(file_of(item), state) for item, state in states if item.cached_only and not state.usable]
-    if lost:
-        raise ConfigError(lost)
-    return Work(
-        todo=tuple((item, state) for item, state in states if not state.usable),
-        current=sum(state.state == "current" for _, state in states),
-        foreign=sum(state.state == "foreign" for _, state in states),
-    )
-
-
-def announce(job: Job, work: Work, what: str, *, replaced: int) -> None:
+def announce(job: Job, work: Work, what: str) -> None:
     """Say what is used as it is, what was adopted, and what was set aside."""
     if work.current:
         job.warn("cache_current", say(f"{work.current} of {work.total} {what} files are up to date and are not encoded again.",
@@ -68,6 +30,12 @@ def announce(job: Job, work: Work, what: str, *, replaced: int) -> None:
                 f"{what} {work.total} 件中 {work.foreign} 件は Musubi Tuner 製です。そのまま使いますが、どのエンコーダーで作られたかは確認できません。"),
             say("Delete them to encode again.", "再エンコードするには削除してください。"),
         )  # fmt: skip
+    reasons = Counter(state.reason for _, state in work.todo if state.state == "stale")
+    if reasons:
+        told = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
+        job.warn("cache_stale", say(f"{reasons.total()} of {work.total} {what} files are encoded again: {told}.",
+                                    f"{what} {work.total} 件中 {reasons.total()} 件を再エンコードします: {told}。"))  # fmt: skip
+    replaced = sum(state.state == "stale" and not state.ours for _, state in work.todo)
     if replaced:
         job.warn(
             "cache_set_aside",
@@ -76,13 +44,8 @@ def announce(job: Job, work: Work, what: str, *, replaced: int) -> None:
         )  # fmt: skip
 
 
-def foreign_and_stale(work: Work) -> int:
-    """How many files to be encoded stand in place of another tool's."""
-    return sum(state.state == "stale" and not state.ours for _, state in work.todo)
-
-
 def pause_or_stop(job: Job) -> None:
-    """Between two items: everything so far is written. Waits while the job is paused; raises ``Interrupted``."""
+    """Between two items. Waits while the job is paused; raises ``Interrupted``."""
     while job.paused:
         time.sleep(PAUSED_SECONDS)
     request = job.stop_requested
@@ -90,31 +53,45 @@ def pause_or_stop(job: Job) -> None:
         raise Interrupted(request)
 
 
-def one_ahead(items: Iterable[Item], read: Callable[[Item], Done]) -> Iterator[tuple[Item, Done]]:
-    """(item, read(item)) in order, read on a thread while the caller works on the ones before."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="pixels") as pool:
-        pending: deque[tuple[Item, Future[Done]]] = deque()
-        try:
-            for item in items:
-                pending.append((item, pool.submit(read, item)))
-                if len(pending) > AHEAD:
-                    ready, future = pending.popleft()
-                    yield ready, future.result()
-            while pending:
-                ready, future = pending.popleft()
-                yield ready, future.result()
-        finally:
-            for _, future in pending:
-                future.cancel()
+class Waiting:
+    """Tells once that other processes still work on what is left."""
+
+    def __init__(self, job: Job, what: str) -> None:
+        self._job, self._what = job, what
+        self._told: set[str] = set()
+
+    def tell(self, holders: Sequence[Holder]) -> None:
+        """Who holds what we wait for; each is named once."""
+        new = Counter(str(holder) for holder in holders if str(holder) not in self._told)
+        self._told |= set(new)
+        for holder, count in new.items():
+            self._job.warn(
+                "cache_shared",
+                say(f"{holder} is encoding {count} of the {self._what} files; they are waited for.",
+                    f"{holder} が {self._what} {count} 件をエンコード中です。完了を待ちます。"),
+            )  # fmt: skip
 
 
-def _lost(file: Path, state: CacheState) -> Problem:
-    reason = state.reason or say("it is missing", "ファイルがない")
-    return Problem(
-        "source_gone",
-        say(f"this cache file cannot be used ({reason}), and its source is gone, so it cannot be made again.",
-            f"このキャッシュは使えず（{reason}）、元ファイルもないため作り直せません。"),
-        say("Put the pictures or clips back, or remove the cache file from the dataset.",
-            "元の画像・動画を戻すか、キャッシュファイルをデータセットから外してください。"),
-        str(file),
-    )  # fmt: skip
+def give_up(job: Job, failures: Sequence[tuple[Item, Problem]], skipped_datasets: Collection[int]) -> tuple[Item, ...]:
+    """The items that cannot be encoded, told, where their dataset says ``on_bad_item = "skip"``.
+
+    Raises ``UserError`` with the whole list when there are others.
+    """
+    ordered = sorted(failures, key=lambda failure: failure[0].id)
+    stopping = {problem.file: problem for item, problem in ordered if item.dataset not in skipped_datasets}
+    if stopping:
+        problems = list(stopping.values())
+        if len(problems) > _MOST_SHOWN:
+            rest = say(f"{len(problems) - _MOST_SHOWN} more files cannot be encoded.", f"他に {len(problems) - _MOST_SHOWN} 件もエンコードできません。")  # fmt: skip
+            problems = [*problems[:_MOST_SHOWN], Problem("more_problems", rest)]
+        raise UserError(problems)
+    left_out = tuple(item for item, _ in ordered)
+    if left_out:
+        shown = "; ".join(f"{item.path.name}: {problem.message}" for item, problem in ordered[:3])
+        more = f" … ({len(left_out)})" if len(left_out) > 3 else ""
+        job.warn(
+            "items_skipped",
+            say(f"{len(left_out)} items cannot be encoded and will not be trained: {shown}{more}",
+                f"{len(left_out)} 件はエンコードできないため学習されません: {shown}{more}"),
+        )  # fmt: skip
+    return left_out

@@ -13,7 +13,6 @@ from safetensors.torch import save
 from engine.config.language import say
 from engine.config.problems import MissingRequirement, UserError
 from engine.data.provenance import CacheState
-from engine.events.atomic import write_bytes_atomically
 
 _PUBLIC = 0o644  # cache folders are shared between machines and users
 
@@ -35,8 +34,10 @@ def text_key(name: str, tensor: torch.Tensor, *, ragged: bool) -> str:
     return f"varlen_{key}" if ragged else key
 
 
-def write_cache(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str], *, source: Path) -> None:
-    """Write one cache file in place of the old one.
+def write_cache(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str], *, source: Path, temporary: Path
+) -> int:
+    """Write one cache file in place of the old one, by way of ``temporary`` beside it; its size in bytes.
 
     Raises ``UserError`` naming ``source`` when a value is NaN or infinite (Musubi Tuner stores zeros instead) and when the
     folder cannot be written, ``MissingRequirement`` when the disk is full.
@@ -46,11 +47,28 @@ def write_cache(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[
             raise _not_finite(name, source)
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata=metadata)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Not synced to the disk one by one: a file that a power cut tore is found by its header and made again.
-        write_bytes_atomically(path, data, mode=_PUBLIC, durable=False)
+        _write_whole(temporary, data)
+        os.replace(temporary, path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
+    return len(data)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """A new file with all of ``data``, or none. Raises ``OSError``."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PUBLIC)
+    try:
+        try:
+            os.fchmod(handle, _PUBLIC)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+        finally:
+            os.close(handle)  # some file systems tell only now that the disk is full
+    except BaseException:
+        os.unlink(path)
+        raise
 
 
 def set_aside(path: Path, state: CacheState) -> bool:
@@ -72,7 +90,8 @@ def _not_finite(name: str, source: Path) -> UserError:
     )  # fmt: skip
 
 
-def _cannot_write(path: Path, error: OSError) -> UserError:
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """What to tell a person when a cache file could not be written."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return MissingRequirement.of(
             "no_space",

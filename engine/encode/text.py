@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,72 +13,122 @@ import torch
 from engine.config import Config
 from engine.config.language import say
 from engine.config.problems import ConfigError
+from engine.data.claims import Claims
 from engine.data.items import Item
 from engine.data.provenance import (
     CacheContext,
-    CacheState,
+    caption_hash,
     encoder_fingerprint,
     file_hash,
     text_metadata,
     text_state,
 )
-from engine.encode.stage import announce, foreign_and_stale, judge, pause_or_stop
+from engine.encode.pipeline import LOOK_AGAIN_SECONDS
+from engine.encode.stage import Waiting, announce, pause_or_stop
 from engine.encode.store import set_aside, text_key, write_cache
+from engine.encode.work import Unit, Work, Worklist, in_order_of, judge, units_by
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec, TextEncoder
 from engine.job import Job
+from engine.ranks import ALONE, Share
 
-_TOKENIZER_FILES = {"tokenizer.json", "spiece.model", "vocab.json", "merges.txt", "tokenizer_config.json"}
 ENCODER_DTYPE = torch.bfloat16  # of the released encoders, and of the reference's caches
 
 
-def encode_text(job: Job, family_model: FamilyModel, items: Sequence[Item], *, device: torch.device) -> None:
+def encode_text(
+    job: Job,
+    family_model: FamilyModel,
+    items: Sequence[Item],
+    *,
+    device: torch.device,
+    share: Share = ALONE,
+    call_helpers: Callable[[int], None] = lambda files: None,
+) -> None:
     """Encode every caption whose text cache is not current.
 
     Raises ``UserError`` (wrong encoder, missing tokenizer, unwritable folder), and ``Interrupted`` between captions.
     """
     with job.phase("text") as progress:
-        context = text_context(job.config, job.spec, job.task)
+        context = text_context(job.config, job.spec, job.task, family_model)
         work = judge(items, lambda item: item.text_cache, text_state, context)
-        announce(job, work, say("text", "テキスト"), replaced=foreign_and_stale(work))
-        done = work.total - len(work.todo)
-        progress.update(done, work.total)
+        announce(job, work, say("text", "テキスト"))
+        before = work.total - len(work.todo)
+        progress.update(before, work.total)
         if not work.todo:
             return
+        call_helpers(len(work.todo))
         encoder = _load_encoder(job, family_model, device)
-        groups: dict[str, list[tuple[Item, CacheState]]] = {}
-        for item, state in work.todo:
-            groups.setdefault(item.caption, []).append((item, state))
-        _warn_of_cut_captions(job, encoder, list(groups))
-        for caption, members in groups.items():
-            pause_or_stop(job)
-            encoded = encoder.encode([caption])[0]
-            tensors = {text_key(key, value, ragged=key in encoder.ragged): value for key, value in encoded.items()}
-            for item, state in members:
-                set_aside(item.text_cache, state)
-                write_cache(item.text_cache, tensors, text_metadata(item, context), source=item.path)
-            done += len(members)
-            progress.update(done, work.total)
+        if context.unknown:  # the tokenizer may have come from the hub just now
+            context = text_context(job.config, job.spec, job.task, family_model)
+        with Claims() as claims:
+            worklist = _worklist(work, context, claims, share)
+            if share.rank == 0:
+                _warn_of_cut_captions(job, encoder, list(dict.fromkeys(item.caption for item, _ in work.todo)))
+            written = size = 0
+            for unit in _free_units(job, worklist):
+                pause_or_stop(job)
+                encoded = encoder.encode([unit.members[0][0].caption])[0]
+                tensors = {text_key(key, value, ragged=key in encoder.ragged): value for key, value in encoded.items()}
+                for item, old in unit.members:
+                    set_aside(item.text_cache, old)
+                    temporary = claims.temporary(item.text_cache.parent)
+                    metadata = text_metadata(item, context)
+                    size += write_cache(item.text_cache, tensors, metadata, source=item.path, temporary=temporary)
+                worklist.done(unit)
+                written += len(unit.members)
+                progress.update(before + written + worklist.made_elsewhere, work.total, size)
+            progress.update(before + written + worklist.made_elsewhere, work.total, size)
 
 
-def text_context(config: Config, spec: FamilySpec, task: TaskSpec) -> CacheContext:
-    """What text caches are compared with: the encoder files and the tokenizer, if they are named, the token limit, the dtype."""
+def _worklist(work: Work, context: CacheContext, claims: Claims, share: Share) -> Worklist:
+    """One unit per caption: equal ones are encoded once."""
+    folders = {item.text_cache.parent for item, _ in work.todo}
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    claims.sweep(folders)
+    return Worklist(
+        in_order_of(share, units_by(lambda item: item.caption, work.todo)),
+        claims,
+        claim_of=lambda item: (item.text_cache.parent, item.text_cache.name),
+        state_of=lambda item: text_state(item, context),
+    )
+
+
+def _free_units(job: Job, worklist: Worklist) -> Iterator[Unit]:
+    """Units to be encoded here, until nothing is left anywhere."""
+    waiting = Waiting(job, say("text", "テキスト"))
+    while True:
+        unit = worklist.take()
+        if unit is not None:
+            yield unit
+            continue
+        holders = worklist.holders
+        if not holders:
+            return
+        waiting.tell(holders)
+        pause_or_stop(job)
+        time.sleep(LOOK_AGAIN_SECONDS)
+        worklist.look_again()
+
+
+def text_context(config: Config, spec: FamilySpec, task: TaskSpec, family_model: FamilyModel) -> CacheContext:
+    """What text caches are compared with: encoder and tokenizer files, as far as they are known, token limit, template, dtype."""
     paths = _encoder_paths(config, spec)
-    settings: dict[str, Any] = {"token_limit": spec.token_limit, "dtype": str(ENCODER_DTYPE).removeprefix("torch.")}
-    tokenizer = config.get("tokenizer")
-    if tokenizer:
-        settings["tokenizer"] = tokenizer_hash(Path(tokenizer))
+    settings: dict[str, Any] = {
+        "token_limit": spec.token_limit,
+        "template": caption_hash(spec.caption_template)[:16],
+        "dtype": str(ENCODER_DTYPE).removeprefix("torch."),
+    }
+    option = config.get("tokenizer")
+    files = family_model.tokenizer_files(paths, tokenizer=Path(option) if option else None) if paths else []
+    if files:
+        settings["tokenizer"] = hashlib.sha256("".join(map(file_hash, files)).encode()).hexdigest()
     return CacheContext(
         spec,
         task,
         encoder=encoder_fingerprint(list(paths.values())) if paths else None,
         settings=settings,
+        unknown=frozenset() if files else frozenset({"tokenizer"}),
     )
-
-
-def tokenizer_hash(path: Path) -> str:
-    """SHA-256 of a tokenizer's file, or of those in its folder that decide how a text is cut into tokens."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.name in _TOKENIZER_FILES)
-    return hashlib.sha256("".join(file_hash(file) for file in files).encode()).hexdigest()
 
 
 def _encoder_paths(config: Config, spec: FamilySpec) -> dict[str, Path]:

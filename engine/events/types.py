@@ -49,12 +49,13 @@ class Phase(Event):
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
-    """How far a phase is. ``total`` is 0 when unknown."""
+    """How far a phase is. ``total`` is 0 when unknown. ``bytes``: written so far, where the phase writes files."""
 
     type: ClassVar[str] = "progress"
     phase: str = ""
     done: int = 0
     total: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

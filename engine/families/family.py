@@ -96,6 +96,7 @@ class FamilySpec:
     defaults: Mapping[str, Any] = field(default_factory=dict)  # option name -> recommended value for our own presets
     musubi_keys: frozenset[str] = frozenset()  # option names that only this family's scripts have
     solver: str = "euler"  # name in engine.sample.solvers that its pictures are usually made with
+    caption_template: str = "{}"  # what the text encoder is given for a caption
     shift_terminal: float | None = None  # the last sigma before 0 that its schedules are stretched to, if they are
     transformer: TransformerFacts | None = None  # what plans are made from; without it there are none
 
@@ -191,6 +192,10 @@ class FamilyModel(Protocol):
         self, paths: Mapping[str, Path], *, tokenizer: Path | None, device: torch.device, dtype: torch.dtype
     ) -> TextEncoder:
         """The text encoder(s), by option name, with tokenizer. Raises ``CheckpointError`` (says which files are missing)."""
+        ...
+
+    def tokenizer_files(self, paths: Mapping[str, Path], *, tokenizer: Path | None) -> list[Path]:
+        """The tokenizer files that ``load_text_encoder`` would read with these arguments, as far as they are on this machine."""
         ...
 
     def encode_latents(self, vae: nn.Module, pixels: torch.Tensor) -> torch.Tensor:

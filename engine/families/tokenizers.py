@@ -63,6 +63,18 @@ def load_tokenizer(source: TokenizerSource, *, option: Path | None, weights: Pat
     return _open(found, source)
 
 
+def find_tokenizer(source: TokenizerSource, *, option: Path | None, weights: Path) -> list[Path]:
+    """The files that ``load_tokenizer`` would read, without reading or downloading any; empty when none is here yet."""
+    places = [option] if option is not None else list(_beside(source, weights))
+    found = next((file for place in places if (file := _usable(place, source)) is not None), None)
+    if found is None and option is None:
+        found = _from_hub(source, download=False)
+    if found is None:
+        return []
+    others = ("merges.txt", "tokenizer_config.json") if found.name == "vocab.json" else ()
+    return [found, *(file for name in others if (file := found.with_name(name)).is_file())]
+
+
 def _beside(source: TokenizerSource, weights: Path) -> Iterator[Path]:
     folder = weights if weights.is_dir() else weights.parent
     for name in source.beside:
@@ -121,13 +133,13 @@ def _open_json(file: Path, source: TokenizerSource) -> Tokenizer:
     return Tokenizer(lambda text: list(words.encode(text, add_special_tokens=False).ids), end)
 
 
-def _from_hub(source: TokenizerSource) -> Path | None:
-    """The first of the source's files in the hub's cache, else downloaded; None when the hub cannot be reached."""
+def _from_hub(source: TokenizerSource, *, download: bool = True) -> Path | None:
+    """The first of the source's files in the hub's cache, else downloaded; None when it is not there and cannot be had."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
-    for local_only in (True,) if offline else (True, False):
+    for local_only in (True, False) if download and not offline else (True,):
         try:
             files = [
                 hf_hub_download(source.hub, name, subfolder=source.subfolder or None, local_files_only=local_only)

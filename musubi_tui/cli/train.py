@@ -108,6 +108,8 @@ def train(
     musubi-tui cache preset.toml
 
     musubi-tui cache preset.toml --only text
+
+    musubi-tui cache preset.toml --processes 4
     """
 )
 def cache(
@@ -120,6 +122,19 @@ def cache(
             help=say("Only pictures, or only captions.", "画像のみ、またはキャプションのみ。"),
         ),
     ] = "",
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            min=1,
+            help=say(
+                "Encode with so many processes, one per GPU; default: cache_processes of the preset.",
+                "このプロセス数でエンコードします（GPU ごとに 1 つ）。既定はプリセットの cache_processes。",
+            ),
+            show_default=False,
+        ),
+    ] = 0,
     overrides: SetOption = None,
     detach: DetachOption = False,
     strict: StrictOption = False,
@@ -132,6 +147,8 @@ def cache(
       musubi-tui cache preset.toml
 
       musubi-tui cache preset.toml --only text
+
+      musubi-tui cache preset.toml --processes 4
     """  # fmt: skip
     stages = {"": ("cache_latents", "cache_text"), "latents": ("cache_latents",), "text": ("cache_text",)}
     if only not in stages:
@@ -140,6 +157,8 @@ def cache(
             say(f"--only takes latents or text, not {only!r}.", f"--only は latents か text です（{only!r} は不可）。"),
             key="only",
         )
+    if processes:
+        overrides = [*(overrides or ()), f"cache_processes={processes}"]
     return _start(preset, overrides, "cache", stages[only], detach, strict, dry_run, plain, as_json)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,21 +29,23 @@ class RecordingJob:
         self.task = spec.task(None)
         self.warnings: list[tuple[str, str]] = []
         self.progress: list[tuple[int, int]] = []
-        self.stop_after: int | None = None  # stop once so many items are done
+        self.stop_when: Callable[[], bool] = lambda: False  # asked between items
         self.paused = False
+        self.bytes_written = 0
 
     @contextmanager
     def phase(self, name: str) -> Iterator[RecordingJob]:
         yield self
 
-    def update(self, done: int, total: int) -> None:
+    def update(self, done: int, total: int, bytes_written: int = 0) -> None:
         self.progress.append((done, total))
+        self.bytes_written = bytes_written
 
     def warn(self, code: str, message: str, fix: str = "") -> None:
         self.warnings.append((code, message))
 
     @property
     def stop_requested(self) -> StopRequest | None:
-        if self.stop_after is not None and self.progress and self.progress[-1][0] >= self.stop_after:
+        if self.stop_when():
             return StopRequest("stopped")
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.config.problems import ConfigError, MissingRequirement, UserError
 from engine.data import Item, read_dataset_config, scan
-from engine.encode import encode_latents, encode_text, store
+from engine.encode import encode_latents, encode_text
 from engine.families import get_family
 from engine.job import Interrupted
 from engine.testing import TinySet, make_tiny
@@ -61,6 +63,10 @@ class CountingModel:
         self.loaded: list[str] = []
         self.broken = broken
 
+    def tokenizer_files(self, paths: dict[str, Path], **how: Any) -> list[Path]:
+        files: list[Path] = self.model.tokenizer_files(paths, **how)
+        return files
+
     def load_vae(self, path: Path, **how: Any) -> Any:
         self.loaded.append(path.name)
         return self.model.load_vae(path, **how)
@@ -106,7 +112,7 @@ def test_each_item_is_encoded_once_and_only_once(tiny: Path, made: TinySet) -> N
         assert latents.dtype == torch.bfloat16
         assert name == "latents_{}x{}x{}_bfloat16".format(*latents.shape[1:])
         assert list(load_file(item.text_cache)) == ["varlen_t5_bfloat16"]
-    assert not list(tiny.rglob("*.tmp"))
+    assert not left_behind(tiny)
 
     again, job = run(tiny, made)
     assert again.loaded == []  # not even the encoders were read
@@ -159,14 +165,20 @@ def test_equal_captions_are_encoded_once(tiny: Path, made: TinySet) -> None:
 
 
 def test_a_request_to_stop_is_heard_between_items(tiny: Path, made: TinySet) -> None:
-    items, job = items_of(tiny), RecordingJob(SPEC, options(made))
-    job.stop_after = 2
+    items, job, model = items_of(tiny), RecordingJob(SPEC, options(made)), CountingModel()
+    job.stop_when = lambda: len(model.latents) >= 2
     with pytest.raises(Interrupted):
-        encode_latents(job, CountingModel(), items, device=CPU)
-    written = [item for item in items if item.latent_cache.exists()]
-    assert len(written) == 2
+        encode_latents(job, model, items, device=CPU)
+    assert len(model.latents) == 2
+    assert len([item for item in items if item.latent_cache.exists()]) == 2  # what was encoded is on disk
+    assert not left_behind(tiny)
     model, _ = run(tiny, made)
     assert len(model.latents) == 3  # the next run goes on where this one stopped
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Claims and half files that should be gone."""
+    return [path.name for path in folder.rglob(".mtui-*")]
 
 
 def test_nan_names_the_item_and_leaves_nothing(tiny: Path, made: TinySet) -> None:
@@ -225,11 +237,31 @@ def test_a_missing_option_is_named_when_it_is_needed(stage: Any, option: str, ti
     assert raised.value.problems[0].key == option
 
 
-def test_a_full_disk_says_so(tiny: Path, made: TinySet, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, data: bytes, **how: Any) -> None:
-        raise OSError(28, "No space left on device")
+def test_a_disk_that_fills_in_the_middle_says_so_and_leaves_no_half_file(
+    tiny: Path, made: TinySet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = [6000]
+    write = os.write
 
-    monkeypatch.setattr(store, "write_bytes_atomically", full)
+    def filling(handle: int, data: bytes | memoryview) -> int:
+        if "/cache" not in os.readlink(f"/proc/self/fd/{handle}"):
+            return write(handle, data)
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(handle, data[: room[0]])  # a disk takes what fits
+        room[0] -= written
+        return written
+
+    monkeypatch.setattr(os, "write", filling)
     with pytest.raises(MissingRequirement) as raised:
         run(tiny, made)
     assert raised.value.problems[0].code == "no_space"
+    assert raised.value.exit_code == 3
+    monkeypatch.undo()
+    files = list(tiny.rglob("*.safetensors"))
+    for file in files:
+        load_file(file)
+    assert not left_behind(tiny)
+    model, _ = run(tiny, made)
+    assert len(model.latents) == 5 - len(files)  # the interrupted job continues
+    assert len(files) > 0

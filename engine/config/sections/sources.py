@@ -503,6 +503,16 @@ class DatasetSection(Section):
         en="Folders or lists of pictures and clips, one table each.",
         ja="画像や動画のフォルダーまたはリスト。1 つにつき 1 テーブル。",
     )
+    cache_processes: int = option(
+        1,
+        minimum=1,
+        maximum=64,
+        expert=True,
+        en="Processes that encode pictures and captions, one per GPU where there are several; each holds the encoders once.",
+        ja="画像とキャプションをエンコードするプロセス数。複数 GPU なら 1 つずつ使います。エンコーダーはプロセスごとに読み込まれます。",
+        lower=("less memory", "メモリが少なくて済む"),
+        higher=("faster caching on several GPUs or many cores", "複数 GPU・多コアでキャッシュが速い"),
+    )
     max_data_loader_n_workers: int = option(
         1,
         musubi=8,

@@ -29,12 +29,7 @@ TOKENIZER = TokenizerSource(
     beside=("tokenizer", "Qwen-Image/tokenizer", "Qwen2.5-VL-7B-Instruct", "tokenizer.json", "vocab.json"),
 )
 
-# The prompt of the released text-to-image pipeline, https://github.com/QwenLM/Qwen-Image (Apache-2.0). Not to be edited.
-BEFORE_CAPTION = (
-    "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, "
-    "spatial relationships of the objects and background:<|im_end|>\n<|im_start|>user\n"
-)
-AFTER_CAPTION = "<|im_end|>\n<|im_start|>assistant\n"
+BEFORE_CAPTION, AFTER_CAPTION = SPEC.caption_template.split("{}")
 
 _NAMES = NameTable(identity=True, prefixes=("model.", "language_model."))
 HEAD_SIZES = (128, 64, 32, 16)  # the released one first; the file does not store it

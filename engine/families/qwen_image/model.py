@@ -20,6 +20,7 @@ from engine.config.problems import CheckpointError
 from engine.families.family import FamilySpec, LoraTargets, TextEncoder
 from engine.families.qwen_image.spec import SPEC, TRANSFORMER
 from engine.families.recognise import describe
+from engine.families.tokenizers import find_tokenizer
 
 
 class QwenImageModel:
@@ -88,6 +89,12 @@ class QwenImageModel:
         from engine.families.qwen_image import encoders
 
         return encoders.load_text_encoder(paths, tokenizer=tokenizer, device=device, dtype=dtype)
+
+    def tokenizer_files(self, paths: Mapping[str, Path], *, tokenizer: Path | None) -> list[Path]:
+        """The tokenizer of the option, beside the file of option ``text_encoder``, or in the hub's cache."""
+        from engine.families.qwen_image import encoders
+
+        return find_tokenizer(encoders.TOKENIZER, option=tokenizer, weights=paths["text_encoder"])
 
     def encode_latents(self, vae: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels (B, 3, 1, H, W) in [-1, 1] -> per-channel normalised latents (B, 16, 1, h, w)."""

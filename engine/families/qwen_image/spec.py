@@ -31,6 +31,11 @@ def _task(
     )
 
 
+# The prompt of the released text-to-image pipeline, https://github.com/QwenLM/Qwen-Image (Apache-2.0). Not to be edited.
+_CAPTION_TEMPLATE = (
+    "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, "
+    "spatial relationships of the objects and background:<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+)
 _CONTROL = frozenset({"control_images", "many_controls"})
 # Edit caches say "qwen_image" in their header although their file id is "qie": Musubi Tuner writes it so.
 _TASKS = (
@@ -172,6 +177,7 @@ SPEC = FamilySpec(
             "text_encoder",
         }
     ),
+    caption_template=_CAPTION_TEMPLATE,
     shift_terminal=0.02,
     transformer=TRANSFORMER,
 )

@@ -19,6 +19,7 @@ from engine.config.language import say
 from engine.config.problems import CheckpointError
 from engine.families.family import FamilySpec, LoraTargets, TextEncoder
 from engine.families.recognise import describe
+from engine.families.tokenizers import find_tokenizer
 from engine.families.wan.spec import SPEC, TRANSFORMER
 
 HEAD_SIZE = 128  # of every released Wan; the checkpoint does not store it
@@ -142,6 +143,12 @@ class WanModel:
         from engine.families.wan import encoders
 
         return encoders.load_text_encoder(paths, tokenizer=tokenizer, device=device, dtype=dtype)
+
+    def tokenizer_files(self, paths: Mapping[str, Path], *, tokenizer: Path | None) -> list[Path]:
+        """The tokenizer of the option, beside the file of option ``t5``, or in the hub's cache."""
+        from engine.families.wan import encoders
+
+        return find_tokenizer(encoders.TOKENIZER, option=tokenizer, weights=paths["t5"])
 
     def encode_latents(self, vae: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels (B, 3, F, H, W) in [-1, 1] -> per-channel normalised latents (B, 16, f, h, w)."""

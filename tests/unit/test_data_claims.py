@@ -1,0 +1,194 @@
+"""Claims on cache files: exclusive, kept alive by a pulse, taken over from the dead, and nothing of them left behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.data import claims as module
+from engine.data.claims import Claims, lock_name
+from engine.events.process import ProcessIdentity
+
+
+def dead_process(folder: Path, name: str) -> str:
+    """Claim a name, and begin to write a file, in a process that is then killed; its token."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        claims = Claims()
+        claims.take(folder, name)
+        claims.temporary(folder).write_bytes(b"half")
+        os.write(writing, claims.token.encode())
+        os._exit(0)
+    token = os.read(reading, 16).decode()
+    os.waitpid(pid, 0)
+    os.close(reading)
+    os.close(writing)
+    return token
+
+
+def elsewhere(folder: Path, name: str, **changes: str) -> Path:
+    """A claim of a process on another machine."""
+    values = {"token": "f" * 16, "host": "other", "boot_id": "b", "pid": 7, "started": "1", "namespace": "n", **changes}
+    path = folder / lock_name(name)
+    path.write_text(json.dumps(values))
+    return path
+
+
+def remains(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob(".mtui-*"))
+
+
+def test_only_one_has_it_and_says_who(tmp_path: Path) -> None:
+    with Claims() as first, Claims() as second:
+        assert first.take(tmp_path, "a") is None
+        holder = second.take(tmp_path, "a")
+        assert holder is not None
+        assert str(os.getpid()) in str(holder)
+        assert second.take(tmp_path, "b") is None
+        first.give_back(tmp_path, "a")
+        assert second.take(tmp_path, "a") is None
+        first.give_back(tmp_path, "a")  # not ours any more
+        assert first.take(tmp_path, "a") is not None
+    assert remains(tmp_path) == []
+
+
+def test_of_many_at_once_exactly_one_gets_it(tmp_path: Path) -> None:
+    names = [str(number) for number in range(40)]
+    taken: list[str] = []
+    with Claims() as a, Claims() as b, Claims() as c:
+        threads = [
+            threading.Thread(target=lambda one=one: taken.extend(n for n in names if one.take(tmp_path, n) is None))  # type: ignore[misc]
+            for one in (a, b, c)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(taken) == sorted(names)
+
+
+def test_a_killed_process_is_taken_over_at_once_and_swept(tmp_path: Path) -> None:
+    token = dead_process(tmp_path, "a")
+    assert len(remains(tmp_path)) == 3
+    with Claims() as claims:
+        assert claims.take(tmp_path, "a") is None
+        claims.sweep([tmp_path])
+        assert not [name for name in remains(tmp_path) if token in name]
+    assert remains(tmp_path) == []
+
+
+def test_sweeping_leaves_the_living_and_what_is_not_ours(tmp_path: Path) -> None:
+    for name in ("cat_wan.safetensors", ".mtui-notes.txt", ".hidden", ".mtui-zz.tmp", "x.tmp"):
+        (tmp_path / name).write_text("kept")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with Claims() as living, Claims() as sweeper:
+        living.take(tmp_path, "a")
+        half = living.temporary(tmp_path)
+        half.write_bytes(b"being written")
+        held = elsewhere(tmp_path, "b")
+        sweeper.sweep([tmp_path, tmp_path / "not there"])
+        assert half.exists()
+        assert held.exists()
+        assert sweeper.take(tmp_path, "a") is not None
+        half.unlink()
+    held.unlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_another_machine_is_judged_by_its_pulse_and_our_clock(tmp_path: Path) -> None:
+    now = [0.0]
+    path = elsewhere(tmp_path, "a")
+    os.utime(path, (1e9, 1e9))  # its clock may say anything
+    with Claims(silent_seconds=60, clock=lambda: now[0]) as claims:
+        assert claims.take(tmp_path, "a") is not None
+        now[0] = 59
+        os.utime(path, (1e9 + 5, 1e9 + 5))  # a pulse
+        assert claims.take(tmp_path, "a") is not None
+        now[0] = 118
+        assert claims.take(tmp_path, "a") is not None
+        now[0] = 120
+        assert claims.take(tmp_path, "a") is None
+
+
+def test_a_machine_that_was_restarted_holds_nothing(tmp_path: Path) -> None:
+    me = ProcessIdentity.of_this_process()
+    elsewhere(tmp_path, "a", host=me.host, boot_id="before", namespace=me.namespace)
+    with Claims() as claims:
+        assert claims.take(tmp_path, "a") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"token": 1}'])
+def test_a_torn_claim_is_waited_for_and_then_taken(tmp_path: Path, content: bytes) -> None:
+    now = [0.0]
+    (tmp_path / lock_name("a")).write_bytes(content)
+    with Claims(silent_seconds=60, clock=lambda: now[0]) as claims:
+        assert claims.take(tmp_path, "a") is not None
+        now[0] = 61
+        assert claims.take(tmp_path, "a") is None
+
+
+def test_where_links_are_impossible_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    with Claims() as first, Claims() as second:
+        assert first.take(tmp_path, "a") is None
+        holder = second.take(tmp_path, "a")
+        assert holder is not None
+        assert holder.process == ProcessIdentity.of_this_process()
+    assert remains(tmp_path) == []
+
+
+def test_the_pulse_keeps_claims_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PULSE_SECONDS", 0.02)
+    with Claims() as claims:
+        claims.take(tmp_path, "a")
+        path = tmp_path / lock_name("a")
+        os.utime(path, (1, 1))
+        deadline = time.monotonic() + 5
+        while path.stat().st_mtime < 1e9 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert path.stat().st_mtime > 1e9
+
+
+def test_a_claim_made_while_a_dead_one_was_judged_survives(tmp_path: Path) -> None:
+    with Claims() as living, Claims() as late:
+        dead = module.Holder("e" * 16, None, 0)
+        assert living.take(tmp_path, "a") is None
+        late._clear(tmp_path / lock_name("a"), dead)  # it was judged dead before the living one came
+        assert late.take(tmp_path, "a") is not None
+
+
+def test_a_torn_owner_is_swept_once_it_is_old(tmp_path: Path) -> None:
+    torn = tmp_path / ".mtui-0123456789abcdef.owner"
+    torn.touch()
+    with Claims() as claims:
+        claims.sweep([tmp_path])
+        assert torn.exists()  # perhaps just being made
+        os.utime(torn, (time.time() - 100,) * 2)
+        claims.sweep([tmp_path])
+        assert not torn.exists()
+
+
+def test_a_person_may_tidy_up(tmp_path: Path) -> None:
+    with Claims() as claims:
+        assert claims.take(tmp_path, "a") is None
+        for path in tmp_path.glob(".mtui-*"):
+            path.unlink()
+        assert claims.take(tmp_path, "b") is None
+        claims.give_back(tmp_path, "a")
+
+
+def test_names_may_be_anything(tmp_path: Path) -> None:
+    with Claims() as claims:
+        for name in ("x" * 250, "-rf", "two\nlines", os.fsdecode(b"caf\xe9"), "../up"):
+            assert claims.take(tmp_path, name) is None
+        assert all(path.parent == tmp_path for path in tmp_path.rglob(".mtui-*"))
