@@ -220,7 +220,7 @@ def test_the_header_says_what_a_file_was_made_for(filled: Bench) -> None:
     for item in filled.items():
         settings[_short(item)] = json.loads(read_header(item.latent_cache).metadata["mtui_settings"])
     assert settings["b"] == {
-        "bucket": [80, 32, 1], "crop": [0.5, 0.5], "flip": False, "resize": "lanczos-up area-down", "resolution": [64, 64],
+        "bucket": [80, 48, 1], "crop": [0.5, 0.5], "flip": False, "resize": "lanczos-up area-down", "resolution": [64, 64],
         "stored_dtype": "bfloat16", "vae_dtype": "bfloat16",
     }  # fmt: skip
     assert settings["film@0-5"].items() >= {"extraction": "head", "fps": 16.0, "source_fps": None, "start": 0}.items()
