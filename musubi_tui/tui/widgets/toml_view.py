@@ -96,10 +96,10 @@ class TomlView(ScrollView, can_focus=True):
         """Put the cursor on a line, from 1, and show it with what is around."""
         line = max(1, min(line, len(self._lines)))
         old, self.cursor = self.cursor, line
-        top = self.scroll_offset.y
-        around = min(3, max(0, self.size.height // 2 - 1))
-        start = max(0, line - 1 - around)
-        self.scroll_to_region(Region(0, start, 1, 2 * around + 1), animate=False, force=True)
+        top, height = self.scroll_offset.y, self.size.height
+        around = min(3, max(0, height // 2 - 1))
+        if height and not top <= line - 1 - min(around, line - 1) <= line - 1 + around < top + height:
+            self.scroll_to(y=max(0, line - 1 - height // 2), animate=False, force=True)
         if self.scroll_offset.y == top:
             self.refresh(*[Region(0, n - 1 - top, self.size.width, 1) for n in {old, line}])
 

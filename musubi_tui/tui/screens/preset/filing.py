@@ -13,6 +13,7 @@ from textual.app import SuspendNotSupported
 from engine.config.language import say
 from engine.config.preset_folders import own_presets_folder, presets_root
 from engine.config.problems import ConfigError, UserError
+from engine.config.toml_text import toml_value
 from musubi_tui.presets import journal, versus
 from musubi_tui.presets.draft import Draft
 from musubi_tui.presets.journal import KeptDraft
@@ -41,7 +42,10 @@ class Filing(Checking):
     async def _open(self, word: str) -> None:
         def read() -> Draft:
             draft = Draft.open(find_preset(os.path.expanduser(word)))
-            _ = draft.facts.lines_of_pairs  # a long text is read here, not while it is drawn
+            _ = (
+                draft.facts.lines_of_pairs,
+                toml_value(""),
+            )  # reading a long text, and imports, belong here, not into the first paint
             return draft
 
         try:
@@ -63,7 +67,6 @@ class Filing(Checking):
         journal.note_recent(draft.path)
         self.query_one(TomlText).load_text("")
         self.set_class(False, "-picking")
-        self.draw()
         if draft.facts.syntax is not None:
             self.show_broken()
         else:

@@ -11,7 +11,7 @@ from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.events import Click
 from textual.widget import Widget
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from engine.config.language import say
 from engine.config.option import Option
@@ -26,6 +26,7 @@ from musubi_tui.tui.screens.preset import panels
 from musubi_tui.tui.screens.preset.picker import Picker
 from musubi_tui.tui.view import View
 from musubi_tui.tui.widgets.grid import PropertyGrid
+from musubi_tui.tui.widgets.key_line import KeyLine
 from musubi_tui.tui.widgets.lines import Line, Lines, fit
 from musubi_tui.tui.widgets.mode_bar import ModeBar
 from musubi_tui.tui.widgets.toml_view import TomlText, TomlView
@@ -80,7 +81,7 @@ class EditorFrame(ModeScreen):
             with Container(id="toml", classes="panel"):
                 yield TomlView(id="text")
                 yield TomlText(id="editing", soft_wrap=False, show_line_numbers=True)
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def panels(self) -> Iterable[Widget]:
         """Everything stands in ``compose``."""

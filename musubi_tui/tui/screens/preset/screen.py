@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -11,6 +13,7 @@ from textual.timer import Timer
 from textual.widgets import Input, OptionList, TextArea
 
 from engine.config.language import say
+from musubi_tui.presets.facts import facts_of
 from musubi_tui.presets.form import Look
 from musubi_tui.tui.screens.preset import panels
 from musubi_tui.tui.screens.preset.filing import Filing
@@ -37,6 +40,8 @@ class PresetScreen(Filing):
         self.add_class("-picking")
         if self._first:
             self.call_after_refresh(self.open_word, self._first)
+        else:  # while the person chooses: the models of the schema are built when they are first used
+            self.run_worker(partial(facts_of, "", Path()), thread=True)
         self.query_one(Picker).load()
 
     def cli_twin(self) -> str:
