@@ -280,7 +280,11 @@ def _attention(case: Case) -> Iterator[Problem]:
 
 
 def _samples(case: Case) -> Iterator[Problem]:
-    wanted = [name for name in ("sample_every_n_steps", "sample_every_n_epochs", "sample_at_first") if case.on(name)]
+    wanted = [
+        name
+        for name in ("sample_every_n_steps", "sample_every_n_epochs", "sample_at_first", "sample_after_steps")
+        if case.on(name)
+    ]
     if wanted and case.values["sample_prompts"] is None:
         fix = say(
             "Name a file of prompts: sample_prompts = …",
@@ -298,7 +302,10 @@ def _samples(case: Case) -> Iterator[Problem]:
 
 
 def _makes_samples(case: Case) -> bool:
-    return any(case.values[name] for name in ("sample_every_n_steps", "sample_every_n_epochs", "sample_at_first"))
+    return any(
+        case.values[name]
+        for name in ("sample_every_n_steps", "sample_every_n_epochs", "sample_at_first", "sample_after_steps")
+    )
 
 
 def _with_fix(problem: Problem, fix: str) -> Problem:

@@ -140,6 +140,7 @@ def preview_rounds(ask: PlanRequest) -> int:
     if not ask.prompts:
         return 0
     rounds = 1 if ask.values.get("sample_at_first") else 0
+    rounds += bool(ask.values.get("sample_after_steps"))
     every = int(ask.values.get("sample_every_n_steps") or 0)
     if every:
         rounds += ask.steps // every

@@ -289,9 +289,10 @@ class _Training:
             epoch=epoch if epoch_ended else None,
             every_n_steps=live.sample_every_n_steps,
             every_n_epochs=live.sample_every_n_epochs,
+            early=self.config.sampling.sample_after_steps,
             last=self._sampled_at,
         ):
-            self._sample(None if _due(step, live.sample_every_n_steps) else epoch)
+            self._sample(epoch if epoch_ended and not _due(step, live.sample_every_n_steps) else None)
         stop = self.job.stop_requested
         if stop is None or step >= live.max_train_steps:
             return  # after the last step the run is done, not stopped

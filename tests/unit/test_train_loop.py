@@ -312,6 +312,13 @@ def test_previews_by_epoch_carry_its_number_and_the_last_step_has_one(tmp_path: 
     assert seen == [(9, 3), (12, None)]
 
 
+def test_one_early_preview_beside_the_others(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path, max_train_steps=6, sample_after_steps=2, sample_every_n_steps=4)
+    seen: list[tuple[int, int | None]] = []
+    attempt.go(sampler=lambda step, epoch, prompts: seen.append((step, epoch)))
+    assert [step for step, _ in seen] == [2, 4, 6]
+
+
 def test_epoch_files(tmp_path: Path) -> None:
     attempt = Attempt(tmp_path, max_train_epochs=4, save_every_n_epochs=1, save_last_n_epochs=2)
     result = attempt.go()

@@ -166,6 +166,13 @@ class SamplingSection(Section):
         en="Make samples after every so many epochs.",
         ja="この数のエポックごとにサンプルを作ります。",
     )
+    sample_after_steps: int | None = option(
+        None,
+        minimum=1,
+        unit="steps",
+        en="Make one early round of samples after so many steps, to see soon that all is well.",
+        ja="このステップ数の後に一度だけ早めにサンプルを作り、問題がないかを早く確認できます。",
+    )
     sample_at_first: bool = option(
         False,
         musubi=False,
