@@ -32,6 +32,7 @@ class ModelSlot:
     files: tuple[str, ...] = ()  # known file names, best first
     size_gb: float = 0.0  # of the best-known file, for plans and downloads
     needed_for: frozenset[str] = frozenset({"train"})  # of "train", "latents", "text", "sample"
+    signs: tuple[tuple[str, ...], ...] = ()  # such a file is told by tensor names that hold all parts of one of these
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.config.language import say
+from engine.families.family import ModelSlot
 
 # The first line whose names all occur (as parts of tensor names) is the answer.
 _SIGNS: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -31,6 +32,17 @@ _SIGNS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("vision_model.encoder.layers.0.",), "a vision encoder", "画像エンコーダー"),
     (("layers.0.self_attn.q_proj",), "a language model", "言語モデル"),
 )  # fmt: skip
+
+
+_ADAPTERS = ("lora_", ".lora_A.", ".lora_down.")
+
+
+def fits(slot: ModelSlot, names: Iterable[str]) -> bool:
+    """Whether a file with these tensor names can stand in a slot, as far as names tell."""
+    text = "\n".join(names)
+    if any(mark in text for mark in _ADAPTERS):
+        return False
+    return any(all(sign in text for sign in signs) for signs in slot.signs)
 
 
 def describe(names: Iterable[str]) -> str:

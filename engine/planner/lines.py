@@ -116,3 +116,11 @@ SURE_WORDS = {
 def gib(size: float) -> str:
     """``12.3 GB``: memory, counted as cards are sold (2^30 bytes); MB below a tenth of it."""
     return f"{size / GIB:.1f} GB" if size >= 0.1 * GIB else f"{size / (1 << 20):.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """``1.23 s``, ``41 min``, ``6h10``."""
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60}h{minutes % 60:02d}"

@@ -35,6 +35,12 @@ COMMANDS: dict[str, Entry] = {
             "小さなモデルを本物の写真で最初から最後まで学習します（CPU で 1〜2 分）。",
         ),
     ),
+    "wizard": Entry(
+        "musubi_tui.cli.wizard",
+        "wizard",
+        "command",
+        say("Questions that end in a preset you can train.", "質問に答えて、学習できるプリセットを作ります。"),
+    ),
     "presets": Entry(
         "musubi_tui.cli.presets",
         "app",

@@ -195,6 +195,7 @@ def _row(line: Line) -> tuple[str, ...]:
 def figure(line: Line) -> str:
     """The figure in its unit; a range where it is not sure."""
     from engine.planner.disk import megabytes
+    from engine.planner.lines import duration
 
     if line.amount is None:
         return "–"
@@ -206,20 +207,12 @@ def figure(line: Line) -> str:
     return f"{shown(line.low)} – {shown(line.high)}"
 
 
-def duration(seconds: float) -> str:
-    """``1.23 s``, ``41 min``, ``6h10``."""
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60}h{minutes % 60:02d}"
-
-
 def _money(amount: float) -> str:
     return f"{amount:.2f}"
 
 
 def _suggestion(one: Suggestion) -> tuple[str, ...]:
-    from engine.planner.lines import gib
+    from engine.planner.lines import duration, gib
 
     fits = "–" if one.fits is None else say("yes", "はい") if one.fits else say("no", "いいえ")
     step = "–" if one.step_seconds is None else duration(one.step_seconds)

@@ -113,6 +113,7 @@ SPEC = FamilySpec(
             files=("qwen_image_bf16.safetensors",),
             size_gb=40.9,
             needed_for=frozenset({"train", "sample"}),
+            signs=(("transformer_blocks.0.attn.add_q_proj", "txt_norm.weight"),),
         ),
         ModelSlot(
             option="vae",
@@ -122,6 +123,10 @@ SPEC = FamilySpec(
             files=("qwen_image_vae.safetensors",),
             size_gb=0.25,
             needed_for=frozenset({"latents", "sample"}),
+            signs=(
+                ("decoder.middle.0.residual", "encoder.downsamples."),
+                ("decoder.mid_block.", "encoder.down_blocks."),
+            ),
         ),
         ModelSlot(
             option="text_encoder",
@@ -131,6 +136,7 @@ SPEC = FamilySpec(
             files=("qwen_2.5_vl_7b.safetensors",),
             size_gb=16.6,
             needed_for=frozenset({"text", "sample"}),
+            signs=(("layers.0.self_attn.q_proj", "layers.0.mlp.gate_proj"),),
         ),
         ModelSlot(
             option="tokenizer",

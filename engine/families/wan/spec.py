@@ -114,6 +114,7 @@ SPEC = FamilySpec(
             files=("wan2.1_t2v_14B_bf16.safetensors", "wan2.1_t2v_1.3B_bf16.safetensors"),
             size_gb=28.6,
             needed_for=frozenset({"train", "sample"}),
+            signs=(("blocks.0.self_attn.q.weight", "patch_embedding."),),
         ),
         ModelSlot(
             option="vae",
@@ -123,6 +124,7 @@ SPEC = FamilySpec(
             files=("Wan2.1_VAE.pth", "wan_2.1_vae.safetensors"),
             size_gb=0.5,
             needed_for=frozenset({"latents", "sample"}),
+            signs=(("decoder.middle.0.residual", "encoder.downsamples."),),
         ),
         ModelSlot(
             option="t5",
@@ -132,6 +134,10 @@ SPEC = FamilySpec(
             files=("models_t5_umt5-xxl-enc-bf16.pth", "umt5_xxl_fp16.safetensors"),
             size_gb=11.4,
             needed_for=frozenset({"text", "sample"}),
+            signs=(
+                ("blocks.0.ffn.gate.0.weight", "token_embedding.weight"),
+                ("encoder.block.0.layer.0.SelfAttention.q.weight",),
+            ),
         ),
         ModelSlot(
             option="tokenizer",

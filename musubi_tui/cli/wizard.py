@@ -1,0 +1,197 @@
+"""``musubi-tui wizard``: questions at a plain prompt, or answers from a file; a commented preset at the end."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from musubi_tui.cli.output import INTERRUPTED, OK, harmless, in_japanese, narrate, print_json, print_problems
+
+if TYPE_CHECKING:
+    from musubi_tui.presets.wizard.downloading import Tell
+    from musubi_tui.presets.wizard.flow import Question
+    from musubi_tui.presets.wizard.session import Session
+    from musubi_tui.presets.wizard.writing import Written
+
+
+@in_japanese(
+    """質問に答えてプリセットを作ります。目的、モデルとファイル、画像、GPU、長さ、サンプルを順に尋ね、v1 フォルダーに
+    説明付きの preset.toml・dataset.toml・prompts.txt を書きます。
+
+    Enter で既定値、w で用語の説明、b で戻り、q で終了します。--answers を付けると質問せずに作成します。
+
+      musubi-tui wizard
+
+      musubi-tui wizard --answers answers.toml
+    """
+)
+def wizard(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help=say("Folder in which v1/ is made.", "v1/ を作るフォルダー。"),
+            show_default=False,
+        ),
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            "--answers",
+            metavar="FILE",
+            help=say(
+                "Answers as TOML or JSON; what is left out takes its default.",
+                "TOML / JSON の回答。省略した項目は既定値。",
+            ),
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
+    ] = False,
+) -> int:
+    """Ask for goal, model, pictures, GPU, length and samples, and write a commented preset that can be trained.
+
+    Enter takes the default, w explains the term, b goes back, q leaves. With --answers nothing is asked.
+
+      musubi-tui wizard
+
+      musubi-tui wizard --answers answers.toml
+
+    The answers file holds any of: goal, model, files, models_folder, data, trigger, captions, card, price, fit, steps, prompts,
+    name, folder, then.
+    """  # fmt: skip
+    from musubi_tui.presets.wizard.session import Session, answer_all, read_answers
+
+    session = Session(out=out.absolute() if out is not None else None)
+    if answers is not None:
+        given = read_answers(answers)
+        given.setdefault("then", "write")
+        answer_all(session, given, _progress(), answers)
+    elif not sys.stdin.isatty():
+        raise UserError.of(
+            "usage",
+            say("The wizard asks questions, and nobody is there to answer.", "ウィザードは質問しますが、端末がありません。"),
+            say("Give --answers FILE; `musubi-tui wizard --help` lists them.", "--answers FILE を指定してください（一覧は `musubi-tui wizard --help`）。"),
+        )  # fmt: skip
+    elif not _ask_all(session):
+        narrate(say("Nothing was written.", "何も書きませんでした。"))
+        return INTERRUPTED
+    written = session.write()
+    return _afterwards(session, written, as_json)
+
+
+def _afterwards(session: Session, written: Written, as_json: bool) -> int:
+    """Tell what was written, and start what was asked for."""
+    then = session.flow.answers["then"]
+    if as_json:
+        paths = {"preset": written.preset, "dataset": written.dataset, "prompts": written.prompts, "then": then}
+        print_json({**paths, "missing": session.missing()})
+    else:
+        for path in (written.preset, written.dataset, written.prompts):
+            if path is not None:
+                sys.stdout.write(f"{path}\n")
+    quoted = shlex.quote(str(written.preset))
+    if then == "write":
+        narrate(say(f"Train it: musubi-tui train {quoted}", f"学習: musubi-tui train {quoted}"))
+        return OK
+    from musubi_tui.cli.train import train
+    from musubi_tui.presets.wizard.writing import smoke_values
+
+    overrides = [f"{key}={value}" for key, value in smoke_values().items()] if then == "smoke" else None
+    code = train(preset=str(written.preset), overrides=overrides)
+    if then == "smoke" and code == OK:
+        narrate(
+            say(f"It works. The whole run: musubi-tui train {quoted}", f"動作しました。本番: musubi-tui train {quoted}")
+        )
+    return code
+
+
+def _ask_all(session: Session) -> bool:
+    """Ask until everything is answered; False when the person leaves."""
+    page = ""
+    while (question := session.flow.question) is not None:
+        if question.page != page:
+            page = question.page
+            _print_progress(session)
+        if not _ask(session, question):
+            return False
+    return True
+
+
+def _ask(session: Session, question: Question) -> bool:
+    """One question and its answer; False when the person leaves."""
+    narrate()
+    narrate(harmless(question.title))
+    for line in question.lines:
+        narrate(f"  {harmless(line)}")
+    for number, choice in enumerate(question.choices, 1):
+        note = choice.unavailable or choice.note
+        narrate(f"  {number:>2} {choice.value:<12} {choice.title}" + (f"  ({note})" if note else ""))
+    while True:
+        try:
+            text = input(f"[{harmless(_shown(question.default))}] > ").strip()
+        except (EOFError, KeyboardInterrupt):
+            narrate()
+            return False
+        if text in ("q", "quit"):
+            return False
+        if text == "w":
+            narrate(f"  {question.why}")
+            continue
+        if text == "b":
+            if not session.flow.back():
+                narrate(say("This is the first question.", "最初の質問です。"))
+                continue
+            return True
+        try:
+            session.answer(text)
+            if question.id == "models_folder" and session.wants_download():
+                session.download(_progress())
+        except UserError as error:
+            print_problems(error.problems)
+            if question.id == "models_folder":
+                return True
+            continue
+        return True
+
+
+def _print_progress(session: Session) -> None:
+    from musubi_tui.presets.wizard.flow import PAGES
+
+    titles = dict(PAGES)
+    marks = {"done": "✓", "here": "▸", "open": "○"}
+    narrate()
+    narrate("  ".join(f"{marks[state]}{titles[page]}" for page, state in session.flow.progress()))
+    if session.flow.answers:
+        return
+    narrate(
+        say(
+            "Enter takes what stands in brackets. w explains, b goes back, q leaves.",
+            "Enter で [ ] の値を使います。w 説明、b 戻る、q 終了。",
+        )
+    )
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _progress() -> Tell:
+    """Bytes of a download as one line per tenth."""
+    told: dict[str, int] = {}
+
+    def tell(name: str, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 0
+        if told.get(name) != tenth:
+            told[name] = tenth
+            narrate(f"{name}: {10 * tenth} %")
+
+    return tell

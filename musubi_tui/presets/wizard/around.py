@@ -1,0 +1,183 @@
+"""What the wizard sees of this machine: model files, pictures, cards, earlier runs. Every look is remembered."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.families import FamilySpec, TaskSpec, family_names, get_family
+from engine.planner.cards import CARDS, Card
+from engine.planner.facts import Machine, PastRun
+from engine.planner.lines import GIB
+from musubi_tui.presets.wizard.model_files import FoundFile, find_files, usual_places
+
+if TYPE_CHECKING:
+    from engine.data.items import Scan
+
+TINY_PARAMETERS = 50_000_000  # a smaller transformer is a toy to try things with: small pictures, a CPU will do
+CLIPS = (".mp4", ".mov", ".webm", ".mkv", ".avi")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_MANY = 20_000  # files of a folder that are counted
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A folder as the wizard found it. ``captions`` counts files that have a text file beside them."""
+
+    folder: Path
+    pictures: int = 0
+    clips: int = 0
+    captions: int = 0
+
+    @property
+    def clip(self) -> bool:
+        """Whether it is trained as clips."""
+        return self.clips > self.pictures
+
+    @property
+    def count(self) -> int:
+        """Files of the kind that is trained."""
+        return self.clips if self.clip else self.pictures
+
+
+@dataclass
+class Around:
+    """The looks. ``extra``: folders the person named; ``machine``: the card that is here."""
+
+    cwd: Path
+    home: Path
+    environment: Mapping[str, str]
+    machine: Machine
+    extra: list[Path] = field(default_factory=list)
+    _found: dict[tuple[str, tuple[Path, ...]], dict[str, list[FoundFile]]] = field(default_factory=dict)
+    _scans: dict[tuple[Any, ...], Scan] = field(default_factory=dict)
+    _past: dict[str, tuple[PastRun, ...]] = field(default_factory=dict)
+    _places: list[Path] | None = None
+    _likely: list[Path] | None = None
+
+    @classmethod
+    def here(cls) -> Around:
+        """This machine, from the working directory."""
+        from musubi_tui.presets.planning import this_machine
+
+        return cls(Path.cwd(), Path.home(), os.environ, this_machine())
+
+    def forget_files(self) -> None:
+        """Look for model files again: some were downloaded."""
+        self._found.clear()
+        self._places = None
+
+    def offers(self) -> Iterator[tuple[FamilySpec, TaskSpec]]:
+        """Everything that can be trained and planned in this release."""
+        for name in family_names():
+            spec = get_family(name)
+            for task in spec.tasks.values():
+                if task.built and spec.transformer is not None:
+                    yield spec, task
+
+    def files(self, spec: FamilySpec) -> dict[str, list[FoundFile]]:
+        """Option -> model files that fit, in the folders the person named first."""
+        if self._places is None:
+            self._places = usual_places(self.cwd, self.home, self.environment)
+        places = (*self.extra, *self._places)
+        key = (spec.name, places)
+        if key not in self._found:
+            self._found[key] = find_files(spec, places)
+        return self._found[key]
+
+    def best(self, spec: FamilySpec, task: TaskSpec) -> dict[str, FoundFile]:
+        """Option -> the file that serves this task best."""
+        from engine.planner.transformer import find_transformer
+
+        chosen: dict[str, FoundFile] = {}
+        wanted = find_transformer(spec, task.name, None).parameters
+        for option, found in self.files(spec).items():
+            if not found:
+                continue
+            if spec.slots and any(slot.option == option and slot.role == "transformer" for slot in spec.slots):
+                fitting = [one for one in found if abs(one.parameters - wanted) < 0.05 * wanted]
+                toys = [one for one in found if 0 < one.parameters < TINY_PARAMETERS]
+                if fitting or toys:
+                    chosen[option] = (fitting or toys)[0]
+            else:
+                chosen[option] = found[0]
+        transformer = chosen.get(spec.slot("transformer").option)
+        if transformer is not None:  # a toy goes with the toys beside it, a real model with real ones
+            for option, found in self.files(spec).items():
+                near = [one for one in found if _near(one.path, transformer.path)]
+                if near and option in chosen and option != spec.slot("transformer").option:
+                    chosen[option] = near[0]
+        return chosen
+
+    def pictures(self, folder: Path) -> Pictures:
+        """Count what lies in a folder."""
+        names = Counter[str]()
+        stems, texts = set(), set()
+        try:
+            with os.scandir(folder) as entries:
+                for number, entry in enumerate(entries):
+                    if number > _MANY:
+                        break
+                    stem, suffix = os.path.splitext(entry.name)
+                    suffix = suffix.lower()
+                    kind = "clip" if suffix in CLIPS else "picture" if suffix in PICTURES else ""
+                    names[kind] += 1
+                    if kind:
+                        stems.add(stem)
+                    elif suffix == ".txt":
+                        texts.add(stem)
+        except OSError:
+            return Pictures(folder)
+        return Pictures(folder, names["picture"], names["clip"], len(stems & texts))
+
+    def likely_folders(self) -> list[Path]:
+        """Folders near by that hold pictures or clips, fullest first."""
+        if self._likely is not None:
+            return self._likely
+        near = [self.cwd, *(folder for depth in range(1, 5) for folder in sorted(self.cwd.glob("*/" * depth)))]
+        near += [self.home / "Pictures", self.home / "datasets", Path("/workspace/datasets")]
+        counted = [self.pictures(folder) for folder in near[:400] if _quiet_folder(folder)]
+        self._likely = [one.folder for one in sorted(counted, key=lambda one: -one.count) if one.count]
+        return self._likely
+
+    def scan(self, spec: FamilySpec, task: TaskSpec, tables: Mapping[str, Any]) -> Scan:
+        """Sizes and buckets of a dataset that is not written yet. Raises ``ConfigError`` for tables that are wrong."""
+        from engine.data.dataset_config import read_dataset_config
+        from engine.data.inventory import scan
+
+        key = (spec.name, task.name, repr(tables))
+        if key not in self._scans:
+            config = read_dataset_config(dict(tables), base_dir=self.cwd, spec=spec, file="")
+            self._scans[key] = scan(config, spec, task, strict=False)
+        return self._scans[key]
+
+    def past(self, family: str) -> tuple[PastRun, ...]:
+        """What this machine trained before."""
+        from musubi_tui.runs.history import past_runs
+
+        if family not in self._past:
+            self._past[family] = past_runs(family)
+        return self._past[family]
+
+    def card(self, name: str) -> Machine:
+        """The machine an answer to the card question means."""
+        if name == "here":
+            return self.machine
+        found = next((card for card in CARDS if card.name == name), None)
+        return Machine(found, int(found.memory_gib * GIB)) if isinstance(found, Card) else Machine()
+
+
+def _near(one: Path, other: Path) -> bool:
+    return one.parent == other.parent or one.parent.is_relative_to(other.parent)
+
+
+def _quiet_folder(folder: Path) -> bool:
+    hidden = folder.name.startswith(".") or folder.name in ("cache", "node_modules", "models", "runs", "output")
+    try:
+        return not hidden and folder.is_dir()
+    except OSError:
+        return False
