@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import random
 import re
 from dataclasses import dataclass
@@ -37,27 +38,26 @@ class CaptionFile:
     notice: str = ""
 
 
-def read_caption(path: Path, encoding: str | None = None) -> CaptionFile:
+def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
     """Read a caption file, in ``encoding`` if one is named.
 
     Raises ``WrongCaption`` when it is no text in that encoding or in any that is recognised, ``OSError`` when it cannot be read.
     """
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         data = file.read(_LONGEST + 1)
+    name = os.path.basename(path)
     if len(data) > _LONGEST:
         raise WrongCaption(
-            say(f"{path.name} is no caption: it is larger than 1 MB.", f"{path.name} は1MBを超えており、キャプションではありません。")
+            say(f"{name} is no caption: it is larger than 1 MB.", f"{name} は1MBを超えており、キャプションではありません。")
         )  # fmt: skip
-    marked = next((name for mark, name in _BOMS if data.startswith(mark)), None)
-    for name in (marked or encoding or "utf-8",):
-        try:
-            return CaptionFile(_clean(data.decode(name)), "bom" if marked else "")
-        except (UnicodeDecodeError, UnicodeError) as error:
-            if marked or encoding:
-                raise WrongCaption(_not_text(path, name)) from error
-    guessed = _guess(data)
-    if guessed is None:
-        raise WrongCaption(_not_text(path, "utf-8"))
+    marked = next((encoding for mark, encoding in _BOMS if data.startswith(mark)), None)
+    stated = marked or encoding
+    try:
+        return CaptionFile(_clean(data.decode(stated or "utf-8")), "bom" if marked else "")
+    except UnicodeError as error:
+        guessed = None if stated else _guess(data)
+        if guessed is None:
+            raise WrongCaption(_not_text(name, stated or "utf-8")) from error
     return CaptionFile(_clean(data.decode(guessed)), guessed)
 
 
@@ -82,10 +82,10 @@ def _guess(data: bytes) -> str | None:
     return None if _NEVER_WRITTEN.search(text) else "cp1252"
 
 
-def _not_text(path: Path, encoding: str) -> str:
+def _not_text(name: str, encoding: str) -> str:
     return say(
-        f"the caption {path.name} is not text in {encoding}. Save it as UTF-8.",
-        f"キャプション {path.name} を {encoding} の文字列として読めません。UTF-8で保存してください。",
+        f"the caption {name} is not text in {encoding}. Save it as UTF-8.",
+        f"キャプション {name} を {encoding} の文字列として読めません。UTF-8で保存してください。",
     )
 
 
@@ -97,6 +97,8 @@ def captions_of(dataset: DatasetSpec, written: tuple[str, ...]) -> tuple[str, ..
 
     Lines are parted, the trigger word is put in, and other orders of the tags are added; the first is the first as written.
     """
+    if not (dataset.multiple_captions or dataset.trigger_word or dataset.tag_shuffle):
+        return written if len(written) == 1 else tuple(dict.fromkeys(written))
     if dataset.multiple_captions:
         written = tuple(line.strip() for text in written for line in text.splitlines() if line.strip()) or ("",)
     captions = []

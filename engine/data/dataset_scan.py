@@ -58,6 +58,7 @@ class DatasetScan:
         self.count = count
         self.file = file
         self.index = index
+        self.folders: dict[tuple[str, str], tuple[Path, Path]] = {}
         self.items: list[Item] = []
         self.held_out: list[Item] = []
         self.skipped = list(listing.skipped)
@@ -148,10 +149,8 @@ class DatasetScan:
         self._skip(source.path, "mask_size", reason, broken=True)
         return False
 
-    def _mask(self, source: Source) -> Path | None:
-        """The mask of a picture: a file of its own, or the picture itself when its alpha channel is meant and is there."""
-        if not self.dataset.alpha_mask:
-            return source.mask
+    def _alpha(self, source: Source) -> Path | None:
+        """The picture itself as its mask, when it has an alpha channel."""
         if has_alpha(source.path):
             return source.path
         self.opaque += 1
@@ -189,7 +188,8 @@ class DatasetScan:
         return found
 
     def _images(self, source: Source, facts: ClipInfo, controls: list[Control]) -> Iterator[Item]:
-        source = replace(source, mask=self._mask(source))
+        if self.dataset.alpha_mask:
+            source = replace(source, mask=self._alpha(source))
         for rule, bucket in self._sizes(source.path, facts):
             sized = []
             for control in controls:
@@ -266,12 +266,11 @@ class DatasetScan:
     ) -> Item:
         dataset = self.dataset
         subfolder = source.name.rpartition("/")[0]
-        several = len(self.rules) > 1
-        size = "{}x{}".format(*rule.resolution)
-        latents = dataset.cache_directory / (size if several else "") / subfolder
+        size = "{}x{}".format(*rule.resolution) if len(self.rules) > 1 else ""
+        latents, texts = self._folders(size, subfolder)
         clip = f"@{start:05d}-{bucket.frames:03d}" if dataset.kind == "clip" else ""
         item = Item(
-            id=f"{dataset.index}:{source.name}{clip}{'~' + size if several else ''}",
+            id=f"{dataset.index}:{source.name}{clip}{'~' + size if size else ''}",
             dataset=dataset.index,
             name=source.name,
             path=source.path,
@@ -282,7 +281,7 @@ class DatasetScan:
             start=start,
             bucket=bucket,
             latent_cache=latents / latent_name,
-            text_cache=dataset.cache_directory / subfolder / text_name(source.stem, self.cache_id),
+            text_cache=texts / text_name(source.stem, self.cache_id),
             repeats=dataset.num_repeats,
             batch_size=dataset.batch_size,
             source_fps=dataset.source_fps,
@@ -294,6 +293,14 @@ class DatasetScan:
             is_reg=dataset.is_reg,
         )
         return add_variants(item, source.captions, dataset, self.cache_id)
+
+    def _folders(self, size: str, subfolder: str) -> tuple[Path, Path]:
+        """Where latents and texts of files in ``subfolder`` are cached; a size has a folder of its own where there are several."""
+        found = self.folders.get((size, subfolder))
+        if found is None:
+            base = self.dataset.cache_directory
+            found = self.folders[size, subfolder] = base / size / subfolder, base / subfolder
+        return found
 
     # -- what is said
 

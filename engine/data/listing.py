@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.config.language import say
 from engine.config.problems import Problem
-from engine.data.captions import CaptionFile, captions_of
+from engine.data.captions import CaptionFile
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Skipped
 
@@ -84,11 +84,6 @@ class CaptionNotices:
             file=str(first),
             severity="warning",
         )
-
-
-def finish_captions(dataset: DatasetSpec, source: Source, written: tuple[str, ...]) -> Source:
-    """The source with the captions that are trained, from those that stand beside it."""
-    return Source(source.path, captions_of(dataset, written), source.name, source.controls, source.targets, source.mask)
 
 
 def tell_empty(dataset: DatasetSpec, listing: Listing) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from engine.data.cache_files import list_latent_names, parse_latent_name
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.document import positions_of
 from engine.data.items import Item, Skipped
-from engine.data.variants import with_variants
 from engine.families.family import FamilySpec
 
 
@@ -90,11 +90,12 @@ def collisions(items: Sequence[Item]) -> Iterator[Problem]:
 
 def leftovers(dataset: DatasetSpec, items: Sequence[Item], cache_id: str) -> Iterator[Problem]:
     """Musubi Tuner trains whatever lies in the cache folder; here only what belongs to an item is trained."""
-    used = {item.latent_cache for item in with_variants(items)}
-    folders = {path.parent for path in used} | {dataset.cache_directory}
-    for folder in sorted(folder for folder in folders if folder.is_dir()):
-        names = (path.name for path in folder.iterdir())
-        unused = {name for name in list_latent_names(names, cache_id) if folder / name not in used}
+    used: dict[str, set[str]] = {str(dataset.cache_directory): set()}
+    for item in items:  # other cuts have names that are no latent names
+        folder, _, name = str(item.latent_cache).rpartition("/")
+        used.setdefault(folder, set()).add(name)
+    for folder in sorted(folder for folder in used if os.path.isdir(folder)):
+        unused = {name for name in list_latent_names(os.listdir(folder), cache_id) if name not in used[folder]}
         unused = {name for name in unused if parse_latent_name(name, cache_id, clip=dataset.kind == "clip")}
         if unused:
             yield about(

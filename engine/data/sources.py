@@ -10,14 +10,15 @@ import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.config.language import say
 from engine.config.problems import Problem
-from engine.data.captions import WrongCaption, read_caption
+from engine.data.captions import WrongCaption, captions_of, read_caption
 from engine.data.companions import base_and_number, pictures_by_name, split_targets, videos_by_name
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Skipped
-from engine.data.listing import CaptionNotices, Listing, Source, finish_captions, tell_empty
+from engine.data.listing import CaptionNotices, Listing, Source, tell_empty
 from engine.data.lists import is_unicode, list_jsonl
 from engine.data.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, frame_files
 
@@ -35,6 +36,19 @@ def list_sources(dataset: DatasetSpec) -> Listing:
     return listing
 
 
+class _Entry(NamedTuple):
+    """A file, or a folder of frames (without extension), that may be a source."""
+
+    name: str  # stem, after its subfolder if it has one
+    path: str
+    extension: str
+
+    def captions(self, extensions: tuple[str, ...]) -> list[str]:
+        """Where its captions would be."""
+        stem = self.path[: len(self.path) - len(self.extension)]
+        return [stem + extension for extension in extensions]
+
+
 class _Folder:
     """One folder on its way to a listing."""
 
@@ -45,133 +59,121 @@ class _Folder:
         self.notices = CaptionNotices()
         images = dataset.kind == "image"
         self.wanted = IMAGE_EXTENSIONS if images else VIDEO_EXTENSIONS
+        one = dataset.caption_extension
+        self.extensions = dataset.caption_extensions or (() if one is None else (one,))
         self.others = (*(VIDEO_EXTENSIONS if images else IMAGE_EXTENSIONS), *_OTHER_PICTURES)
 
     def read(self) -> None:
+        """Fill the listing."""
         entries = self._entries()
         if entries is None:
             return
-        found = [(name, path) for name, path, folder in entries if self._is_wanted(name, path, folder)]
+        found = [entry for entry in entries if self._is_wanted(entry)]
         extras = self._further_targets(found)
-        for name, path in found:
-            if name not in extras:
-                self._add(Source(path, (), name))
-        self._attach_targets(extras, dict(found))
+        for entry in found:
+            if entry.name not in extras:
+                self._add(entry)
+        if self.dataset.multiple_target:
+            self._attach_targets(extras, {entry.name: Path(entry.path) for entry in found})
         self.listing.warnings += self.notices.warnings()
         if self.dataset.control_directory is not None:
             self._attach_controls(self.dataset.control_directory)
         if self.dataset.mask_directory is not None:
             self._attach_masks(self.dataset.mask_directory)
 
-    def _entries(self) -> list[tuple[str, Path, bool]] | None:
-        """(name, path, is a folder of frames) of all there is, sorted; None when the folder is missing or cannot be read."""
-        found: list[tuple[str, Path, bool]] = []
+    def _entries(self) -> list[_Entry] | None:
+        """Every picture or video there is, sorted; None when the folder is missing or cannot be read."""
+        found: list[_Entry] = []
         try:
-            self._walk(self.folder, "", {os.path.realpath(self.folder)}, found)
+            self._walk(str(self.folder), "", {os.path.realpath(self.folder)}, found)
         except (FileNotFoundError, NotADirectoryError):
             self.listing.missing = True
             return None
         except OSError as error:
-            reason = say(f"the folder cannot be read: {error.strerror}.", f"フォルダを読めません: {error.strerror}")
-            self._skip(self.folder, "unreadable_folder", reason, broken=True)
+            self._skip(self.folder, "unreadable_folder", _unreadable_folder(error), broken=True)
             return None
         return found
 
-    def _walk(self, folder: Path, prefix: str, seen: set[str], found: list[tuple[str, Path, bool]]) -> None:
+    def _walk(self, folder: str, prefix: str, seen: set[str], found: list[_Entry]) -> None:
+        """Paths are texts here: of a hundred thousand files most are captions, and a ``Path`` for each would be felt."""
         with os.scandir(folder) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)
         for entry in entries:
-            path = folder / entry.name
+            stem, extension = os.path.splitext(entry.name)
+            extension = extension.lower()
             if not _is_folder(entry):
-                found.append((prefix + os.path.splitext(entry.name)[0], path, False))
-            elif self._is_clip(path):
-                found.append((prefix + entry.name, path, True))
+                if extension in self.wanted or extension in self.others:
+                    found.append(_Entry(prefix + stem, entry.path, extension))
+            elif self._is_clip(entry, extension):
+                found.append(_Entry(prefix + entry.name, entry.path, ""))
             elif not self.dataset.recursive or entry.name.startswith("."):
                 self.listing.subfolders += 1
-            elif (real := os.path.realpath(path)) not in seen:  # a link back up would never end
+            elif (real := os.path.realpath(entry.path)) not in seen:  # a link back up would never end
                 try:
-                    self._walk(path, f"{prefix}{entry.name}/", seen | {real}, found)
+                    self._walk(entry.path, f"{prefix}{entry.name}/", seen | {real}, found)
                 except OSError as error:
-                    reason = say(
-                        f"the folder cannot be read: {error.strerror}.", f"フォルダを読めません: {error.strerror}"
-                    )
-                    self._skip(path, "unreadable_folder", reason, broken=True)
+                    self._skip(Path(entry.path), "unreadable_folder", _unreadable_folder(error), broken=True)
 
-    def _is_clip(self, folder: Path) -> bool:
+    def _is_clip(self, folder: os.DirEntry[str], extension: str) -> bool:
         """A folder of frames is a clip when its caption stands beside it."""
-        if self.dataset.kind != "clip" or folder.name.startswith(".") or folder.suffix.lower() in self.wanted:
+        if self.dataset.kind != "clip" or folder.name.startswith(".") or extension in self.wanted:
             return False
-        return any(path.is_file() for path in self._caption_paths(folder)) and bool(frame_files(folder))
+        captions = _Entry(folder.name, folder.path, "").captions(self.extensions)
+        return any(map(os.path.isfile, captions)) and bool(frame_files(Path(folder.path)))
 
-    def _is_wanted(self, name: str, path: Path, is_folder: bool) -> bool:
-        extension = path.suffix.lower()
-        if extension in self.others and not is_folder:
-            self._skip(path, "unsupported_type", _unsupported(self.dataset, extension))
-        elif extension not in self.wanted and not is_folder:
-            return False
-        elif path.name.startswith("."):
-            self._skip(path, "hidden_file", say("hidden files are not trained.", "隠しファイルは使われません。"))
-        elif not is_unicode(name):
+    def _is_wanted(self, entry: _Entry) -> bool:
+        if entry.extension in self.others:
+            self._skip(Path(entry.path), "unsupported_type", _unsupported(self.dataset, entry.extension))
+        elif entry.name.rpartition("/")[2].startswith("."):
+            reason = say("hidden files are not trained.", "隠しファイルは使われません。")
+            self._skip(Path(entry.path), "hidden_file", reason)
+        elif not entry.name.isascii() and not is_unicode(entry.path):
             reason = say("its name is not UTF-8; rename it.", "ファイル名がUTF-8ではありません。名前を変えてください。")
-            self._skip(path, "name_not_utf8", reason, broken=True)
+            self._skip(Path(entry.path), "name_not_utf8", reason, broken=True)
         else:
             return True
         return False
 
     # -- captions
 
-    def _extensions(self) -> tuple[str, ...]:
-        one = self.dataset.caption_extension
-        return self.dataset.caption_extensions or (() if one is None else (one,))
-
-    def _caption_paths(self, path: Path) -> list[Path]:
-        is_folder = self.dataset.kind == "clip" and path.suffix.lower() not in self.wanted
-        stem = path.name if is_folder else path.stem
-        return [path.with_name(stem + extension) for extension in self._extensions()]
-
-    def _add(self, source: Source) -> None:
+    def _add(self, entry: _Entry) -> None:
         """Add the source with its captions, or say why not."""
-        extensions = self._extensions()
-        if not extensions:
-            self.listing.sources.append(finish_captions(self.dataset, source, ("",)))
-            return
-        written, first_reason = [], ""
-        for caption_path in self._caption_paths(source.path):
+        written = [] if self.extensions else [""]
+        for path in entry.captions(self.extensions):
             try:
-                caption = read_caption(caption_path, self.dataset.caption_encoding)
+                caption = read_caption(path, self.dataset.caption_encoding)
             except FileNotFoundError:
-                first_reason = first_reason or say(
-                    f"it has no caption file {caption_path.name}.", f"キャプション {caption_path.name} がありません。"
-                )
+                continue
             except WrongCaption as error:
-                self._skip(source.path, "caption_not_utf8", str(error), broken=True)
+                self._skip(Path(entry.path), "caption_not_utf8", str(error), broken=True)
                 return
             except OSError as error:
                 reason = say(
                     f"its caption cannot be read: {error.strerror}.", f"キャプションを読めません: {error.strerror}"
                 )
-                self._skip(source.path, "unreadable_caption", reason, broken=True)
+                self._skip(Path(entry.path), "unreadable_caption", reason, broken=True)
                 return
-            else:
-                self.notices.note(caption_path, caption)
-                written.append(caption.text)
+            if caption.notice:
+                self.notices.note(Path(path), caption)
+            written.append(caption.text)
         if written:
-            self.listing.sources.append(finish_captions(self.dataset, source, tuple(written)))
+            captions = captions_of(self.dataset, tuple(written))
+            self.listing.sources.append(Source(Path(entry.path), captions, entry.name))
         else:
-            self._skip(source.path, "missing_caption", first_reason)
+            name = os.path.basename(entry.captions(self.extensions)[0])
+            reason = say(f"it has no caption file {name}.", f"キャプション {name} がありません。")
+            self._skip(Path(entry.path), "missing_caption", reason)
 
     # -- companions
 
-    def _further_targets(self, found: list[tuple[str, Path]]) -> dict[str, str]:
+    def _further_targets(self, found: list[_Entry]) -> dict[str, str]:
         if not self.dataset.multiple_target:
             return {}
-        captioned = {name for name, path in found if any(file.is_file() for file in self._caption_paths(path))}
-        return split_targets((name for name, _ in found), captioned)
+        captioned = {entry.name for entry in found if any(map(os.path.isfile, entry.captions(self.extensions)))}
+        return split_targets((entry.name for entry in found), captioned)
 
     def _attach_targets(self, extras: dict[str, str], paths: dict[str, Path]) -> None:
         """Give each item its further targets; all items must have equally many."""
-        if not self.dataset.multiple_target:
-            return
         of: dict[str, list[str]] = {}
         for extra, base in extras.items():
             of.setdefault(base, []).append(extra)
@@ -242,6 +244,10 @@ class _Folder:
 
     def _skip(self, path: Path, code: str, reason: str, *, broken: bool = False) -> None:
         self.listing.skipped.append(Skipped(path, code, reason, self.dataset.index, broken))
+
+
+def _unreadable_folder(error: OSError) -> str:
+    return say(f"the folder cannot be read: {error.strerror}.", f"フォルダを読めません: {error.strerror}")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

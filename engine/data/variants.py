@@ -74,6 +74,9 @@ def _view_path(plain: Path, crop: tuple[float, float], flip: bool) -> Path:
 def with_variants(items: Iterable[Item]) -> Iterator[Item]:
     """Items that among them name every cache file of ``items``, each with one caption and one cut: what is encoded."""
     for item in items:
+        if not item.texts and not item.views and item.no_text is None:
+            yield item
+            continue
         texts = [*(item.texts or (Text(item.caption, item.text_cache),))]
         texts += [item.no_text] if item.no_text is not None else []
         views = item.views or (View(item.crop, item.flip, item.latent_cache),)
