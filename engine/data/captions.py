@@ -50,7 +50,7 @@ def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
         raise WrongCaption(
             say(f"{name} is no caption: it is larger than 1 MB.", f"{name} は1MBを超えており、キャプションではありません。")
         )  # fmt: skip
-    marked = next((encoding for mark, encoding in _BOMS if data.startswith(mark)), None)
+    marked = None if data[:1].isascii() else next((known for mark, known in _BOMS if data.startswith(mark)), None)
     stated = marked or encoding
     try:
         return CaptionFile(_clean(data.decode(stated or "utf-8")), "bom" if marked else "")

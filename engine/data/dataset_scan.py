@@ -26,8 +26,8 @@ from engine.data.scan_notes import (
     clip_notes,
     collisions,
     damage_notes,
+    keys_without_sources,
     leftovers,
-    masks_gone,
     missing_source,
     stops,
 )
@@ -81,8 +81,8 @@ class DatasetScan:
             self.items = [replace(item, loss_weight=weight, is_reg=is_reg) for item in cached.items]
             self.warnings += cached.warnings
             self.skipped += cached.skipped
-            if self.items and (self.dataset.alpha_mask or self.dataset.mask_directory):
-                self.errors.append(masks_gone(self.dataset))
+            if self.items:
+                self.errors += keys_without_sources(self.dataset, self.items)
         if self.listing.missing and not self.items:
             self.errors.append(missing_source(self.dataset, self.file))
             return

@@ -11,7 +11,7 @@ from engine.config.language import say
 from engine.config.problems import Problem, UserError
 from engine.data.dataset_scan import DatasetScan
 from engine.data.dataset_spec import DatasetConfig
-from engine.data.index import ScanIndex
+from engine.data.index import ScanIndex, no_collections
 from engine.data.items import Scan
 from engine.data.scan_notes import nothing_to_train
 from engine.data.sources import list_sources
@@ -39,22 +39,8 @@ def scan(
     their line in the dataset file.
     Without a family sizes follow the step of 16 and cache files are not looked at. ``index`` spares opening unchanged files.
     """
-    listings = [list_sources(dataset) for dataset in config.datasets]
-    total = sum(len(listing.sources) for listing in listings)
-    done = 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
-    rooms = [
-        DatasetScan(dataset, spec, task, listing, count, "" if strict else config.file, index or ScanIndex(None))
-        for dataset, listing in zip(config.datasets, listings, strict=True)
-    ]
-    for room in rooms:
-        room.run()
+    with no_collections():
+        rooms = _scan_datasets(config, spec, task, progress, "" if strict else config.file, index or ScanIndex(None))
     errors = [error for room in rooms for error in room.errors]
     if not errors and not any(room.items for room in rooms):
         errors.append(nothing_to_train([(room.dataset, room.skipped, room.listing.subfolders) for room in rooms]))
@@ -68,6 +54,33 @@ def scan(
     if strict and errors:
         raise UserError(errors)
     return result
+
+
+def _scan_datasets(
+    config: DatasetConfig,
+    spec: FamilySpec | None,
+    task: TaskSpec | None,
+    progress: Progress | None,
+    file: str,
+    index: ScanIndex,
+) -> list[DatasetScan]:
+    listings = [list_sources(dataset) for dataset in config.datasets]
+    total = sum(len(listing.sources) for listing in listings)
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    rooms = [
+        DatasetScan(dataset, spec, task, listing, count, file, index)
+        for dataset, listing in zip(config.datasets, listings, strict=True)
+    ]
+    for room in rooms:
+        room.run()
+    return rooms
 
 
 def content_problems(

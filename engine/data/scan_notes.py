@@ -11,6 +11,7 @@ from engine.config.language import say
 from engine.config.problems import Problem
 from engine.config.toml_source import similar_path
 from engine.data.cache_files import list_latent_names, parse_latent_name
+from engine.data.captions import with_trigger
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.document import positions_of
 from engine.data.items import Item, Skipped
@@ -46,18 +47,32 @@ def missing_source(dataset: DatasetSpec, file: str) -> Problem:
     )
 
 
-def masks_gone(dataset: DatasetSpec) -> Problem:
-    """The cache files of pictures that are gone hold no masks."""
-    source = dataset.directory or dataset.jsonl
-    return Problem(
-        "masks_gone",
-        say(
-            f"{source} holds no pictures any more, and their masks cannot be read from the cache files.",
-            f"{source} に画像がないため、マスクを読めません (キャッシュには入っていません)。",
-        ),
-        say("Put the pictures back, or remove the mask.", "画像を戻すか、マスクの指定を外してください。"),
-        file=str(source),
-    )
+def keys_without_sources(dataset: DatasetSpec, items: Sequence[Item]) -> Iterator[Problem]:
+    """Cache files alone hold one caption and one cut of each item: keys that ask for more cannot be obeyed."""
+    asked = {
+        "several sizes of resolution": len(dataset.resolutions) > 1,
+        "multiple_captions": dataset.multiple_captions,
+        "tag_shuffle": dataset.tag_shuffle,
+        "caption_dropout": dataset.caption_dropout and not dataset.is_reg,
+        "trigger_word": not dataset.is_reg
+        and any(with_trigger(item.caption, dataset.trigger_word) != item.caption for item in items),
+        "flip": dataset.flip,
+        "random_crop": dataset.random_crop,
+        "alpha_mask": dataset.alpha_mask,
+        "mask_directory": dataset.mask_directory,
+    }
+    names = ", ".join(name for name, is_asked in asked.items() if is_asked)
+    if names:
+        source = dataset.directory or dataset.jsonl
+        yield Problem(
+            "sources_gone",
+            say(
+                f"{source} holds nothing to read, and its cache files cannot serve {names}.",
+                f"{source} に元データがなく、キャッシュだけでは {names} に対応できません。",
+            ),
+            say("Put the files back, or remove these keys.", "ファイルを戻すか、これらのキーを外してください。"),
+            file=str(source),
+        )
 
 
 def collisions(items: Sequence[Item]) -> Iterator[Problem]:

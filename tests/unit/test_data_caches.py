@@ -259,3 +259,26 @@ def test_an_error_while_reading_comes_out_at_its_batch(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="cannot be read"):
             next(loader)
     assert "batch-loader" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_keys_that_cache_files_alone_cannot_serve_are_refused(tmp_path: Path) -> None:
+    copy_golden(tmp_path / "cache")
+    entry = {"image_directory": ".", "cache_directory": "cache"}
+
+    def codes(**keys: object) -> list[str]:
+        tables = {
+            "general": {"resolution": 256, "enable_bucket": True, "caption_extension": ".txt"},
+            "datasets": [{**entry, **keys}],
+        }
+        found = scan(read_dataset_config(tables, base_dir=tmp_path, spec=WAN), WAN, WAN.task(None), strict=False)
+        return [problem.code for problem in found.errors]
+
+    assert codes() == codes(trigger_word="temple") == codes(loss_weight=0.5) == []
+    for keys in (
+        {"trigger_word": "ohwx"},
+        {"flip": True},
+        {"caption_dropout": 0.1},
+        {"alpha_mask": True},
+        {"tag_shuffle": 2},
+    ):
+        assert codes(**keys) == ["sources_gone"], keys
