@@ -5,6 +5,7 @@ What is planned here is training alone, from the items that are really trained a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,7 +38,8 @@ def foretell(place: Workplace) -> None:
         machine=_machine(place.device),
         unbuilt=frozenset(name for name, option in OPTIONS.items() if option.status_of(values[name]) != "built"),
     )
-    peak = int(sum(line.amount or 0 for line in train_lines(request)))
+    sizes = {line.id: int(line.amount or 0) for line in train_lines(request)}
+    peak = sum(sizes.values())
     swapped = int(request.active("blocks_to_swap") or 0)
     job.events.emit(
         Plan(
@@ -45,6 +47,8 @@ def foretell(place: Workplace) -> None:
             streamed=swapped,
             stash="recomputed" if request.checkpointing else "kept",
             reason=say(f"{gib(peak)} at most", f"最大 {gib(peak)}"),
+            **_parts(sizes),
+            budget=request.machine.total,
         )
     )
     total = request.machine.total
@@ -55,6 +59,15 @@ def foretell(place: Workplace) -> None:
                 f"学習には約 {gib(peak)} 必要ですが、GPU の空きは {gib(total)} です。メモリ不足になる可能性があります。"),
             say("`musubi-tui plan PRESET` lists what would help.", "`musubi-tui plan プリセット` で対策を確認できます。"),
         )  # fmt: skip
+
+
+def _parts(sizes: Mapping[str, int]) -> dict[str, int]:
+    """The planned bytes in the parts in which memory is measured. What the allocator hands out is measured, so the driver's own
+    part and what the allocator wastes are not in the peak that is compared with it."""
+    beside = sizes.get("context", 0) + sizes.get("allocator", 0)
+    passing = ("activations", "working", "gradients")
+    parts = {name: sizes.get(name, 0) for name in ("weights", "adapter", "optimizer")}
+    return {**parts, "activations": sum(sizes.get(name, 0) for name in passing), "peak": sum(sizes.values()) - beside}
 
 
 def _machine(device: torch.device) -> Machine:

@@ -11,7 +11,7 @@ import pytest
 
 from engine.config import load_config
 from engine.data.cache_files import read_header
-from engine.events.types import Memory, Plan
+from engine.events.types import Memory, NoiseLevels, Plan
 from engine.families import family_names
 from engine.planner import disk
 from engine.planner.plan import make_plan
@@ -72,6 +72,14 @@ def test_exact_lines_are_exact(
     told = of_type(run, Plan)[-1]
     assert told.resident == asked.transformer.blocks == 4
     assert told.reason
+    # What the run screen sets beside what is measured: parts that are counted, and a peak without the driver's own part.
+    assert (told.weights, told.adapter, told.optimizer) == (memory.weights, memory.adapter, memory.optimizer)
+    train_phase = plan.phase("train")
+    assert train_phase is not None
+    beside = sum(line.amount or 0 for line in train_phase.lines if line.id in ("context", "allocator"))
+    assert told.peak == train_phase.peak - beside == told.weights + told.adapter + told.optimizer + told.activations
+    (levels,) = of_type(run, NoiseLevels)
+    assert sum(levels.target) == pytest.approx(1, abs=1e-3)  # type: ignore[arg-type]
 
     (past,) = past_runs(family)  # what this run teaches the next plan
     assert past.parameters == asked.transformer.parameters
