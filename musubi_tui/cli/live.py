@@ -18,6 +18,7 @@ from musubi_tui.runs.telling import (
     describe,
     rate_text,
     step_line,
+    vitals_line,
 )
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class LiveDisplay:
         training = self._story.step is not None  # then the step line below has rate and ETA
         lines = [Text(bar(view, pace=not training or view.name != "train")) for view in self._story.phases]
         if self._story.step is not None:
-            lines.append(Text(step_line(self._story)))
+            lines += [Text(line) for line in (step_line(self._story), vitals_line(self._story)) if line]
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis"
         return Group(*lines)

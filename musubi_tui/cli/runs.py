@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -103,27 +102,10 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help=say("Go on until the run ends.", "run の終了まで続けます。"))] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help=say("How many of the last lines; 0: all.", "末尾の行数。0 なら全部。"))] = 50,
 ) -> int:  # fmt: skip
-    from engine.events.redaction import redact
-    from engine.events.status import ALIVE, true_state
+    from musubi_tui.cli.logs import print_log
     from musubi_tui.runs.finding import find_run
-    from musubi_tui.runs.telling import clean
 
-    target = find_run(run)
-    if not target.engine_log.exists():
-        narrate(say("This run has written nothing yet.", "この run はまだ何も出力していません。"))
-        return OK
-    with target.engine_log.open("r", encoding="utf-8", errors="replace") as file:
-        text = file.read().splitlines()
-        while True:
-            for line in text[-lines:] if lines else text:
-                sys.stdout.write(clean(redact(line)) + "\n")
-            sys.stdout.flush()
-            alive = follow and true_state(target) in ALIVE
-            if alive:
-                time.sleep(0.5)
-            text, lines = file.read().splitlines(), 0
-            if not alive and not text:
-                return OK
+    return print_log(find_run(run), lines, follow=follow)
 
 
 @app.command(

@@ -16,6 +16,8 @@ from engine.events.types import (
     Event,
     Failed,
     Hook,
+    Host,
+    Memory,
     Phase,
     Plan,
     Progress,
@@ -65,14 +67,25 @@ class Story:
     step_seconds: float | None = None  # moving average
     phases: list[PhaseView] = field(default_factory=list)
     finished: list[PhaseView] = field(default_factory=list)
+    host: Host | None = None
+    memory: Memory | None = None
+    validation: Validation | None = None
+    price: float | None = None  # money per hour
+    worked: float = 0.0  # seconds of the attempts before
+    began: float | None = None  # this attempt
+    now: float = 0.0
     _weight: float = 0.0
     _total: float = 0.0
 
     def feed(self, record: Record) -> None:
         """Take one record in."""
         event = record.event
+        if isinstance(event, RunStart) and self.began is not None:
+            self.worked += self.now - self.began  # the attempt before left no end
+        self.now = max(self.now, record.t)
         if isinstance(event, RunStart):
             self.phases.clear()
+            self.price, self.began = event.price, record.t
             self.max_steps = int(event.config.get("max_train_steps") or self.max_steps)
         elif isinstance(event, Phase):
             self._phase(event, record.t)
@@ -80,6 +93,20 @@ class Story:
             self._progress(event, record.t)
         elif isinstance(event, Step):
             self._step(event)
+        elif isinstance(event, Host):
+            self.host = event
+        elif isinstance(event, Memory):
+            self.memory = event
+        elif isinstance(event, Validation):
+            self.validation = event
+        elif isinstance(event, RunEnd) and self.began is not None:
+            self.worked, self.began = self.worked + record.t - self.began, None
+
+    @property
+    def cost(self) -> float | None:
+        """Money spent so far, None where no price is known."""
+        hours = (self.worked + (self.now - self.began if self.began is not None else 0.0)) / 3600
+        return None if self.price is None else self.price * hours
 
     @property
     def eta(self) -> float | None:
@@ -162,6 +189,26 @@ def step_line(story: Story) -> str:
         parts.append(f"{story.step_seconds:.3g} s/step")
     if story.eta is not None:
         parts.append(f"ETA {clock(story.eta)}")
+    return "  ".join(parts)
+
+
+def vitals_line(story: Story) -> str:
+    """``val 0.0563 @ 1000  vram 20.3/24.0 GB  gpu 97% 71 °C 430 W  $1.96``, as far as it is known."""
+    parts = []
+    if story.validation is not None and story.validation.loss is not None:
+        parts.append(f"val {story.validation.loss:.4f} @ {story.validation.step}")
+    card = story.host.gpus[0] if story.host is not None and story.host.gpus else {}
+    total, peak = card.get("total"), story.memory.peak if story.memory is not None else None
+    if isinstance(total, (int, float)) and peak is not None:
+        parts.append(f"vram {peak / (1 << 30):.1f}/{total / (1 << 30):.1f} GB")
+    readings = [(card.get("util"), "%"), (card.get("temperature"), " °C"), (card.get("watts"), " W")]
+    known = [f"{value:.0f}{unit}" for value, unit in readings if isinstance(value, (int, float))]
+    if known:
+        parts.append("gpu " + " ".join(known))
+    elif story.host is not None and story.host.ram and story.host.ram_total:
+        parts.append(f"ram {story.host.ram / (1 << 30):.1f}/{story.host.ram_total / (1 << 30):.1f} GB")
+    if story.cost is not None:
+        parts.append(f"${story.cost:.2f}")
     return "  ".join(parts)
 
 

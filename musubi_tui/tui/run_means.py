@@ -11,6 +11,8 @@ from engine.events.types import Step
 BINS = 6  # of the noise level, equally wide
 FINE = 20  # ranges of the noise level whose draws are counted
 _COURSE = 128  # points of a course at most; then every second one goes
+_SURE = 8  # draws of a range before anything is compared with its mean
+_DECAY = 0.99
 SPIKE = 5.0  # times the running average
 
 
@@ -46,6 +48,7 @@ class Levels:
         self._courses: list[list[float | None]] = [[] for _ in range(BINS)]
         self._every, self._since = 1, 0
         self._drawn = [0] * FINE
+        self._residual, self._weight = 0.0, 0.0
         self._frozen: tuple[Bin, ...] | None = None
 
     def take(self, event: Step) -> None:
@@ -59,11 +62,19 @@ class Levels:
             self._drawn[min(FINE - 1, int(level * FINE))] += 1
             if finite and event.loss is not None:
                 place = min(BINS - 1, int(level * BINS))
+                if self._count[place] >= _SURE:
+                    self._residual = _DECAY * self._residual + event.loss - self._mean[place]
+                    self._weight = _DECAY * self._weight + 1
                 self._count[place] += 1
                 self._mean[place] += max(0.05, 1 / self._count[place]) * (event.loss - self._mean[place])
         self._since += 1
         if self._since >= self._every:
             self._note()
+
+    @property
+    def residual(self) -> float | None:
+        """The loss beside what was usual at its noise level, a moving average: below zero it gets better, whatever was drawn."""
+        return self._residual / self._weight if self._weight else None
 
     def _note(self) -> None:
         self._since = 0

@@ -115,6 +115,7 @@ class RunView:
     blocks: dict[int, Block] = field(default_factory=dict)
     blocks_t: float = 0.0  # when a block was told of last
     bins: tuple[Bin, ...] = ()
+    adjusted: float | None = None  # the loss beside what is usual at its noise level
     drawn: tuple[int, ...] = ()  # noise levels, by fine ranges
     target: tuple[float, ...] = ()  # the shares they should have
     memory_course: tuple[int, ...] = ()  # bytes allocated at the last readings
@@ -266,7 +267,7 @@ class Fold:
             "progress": self.progress, "last": self.recent[-1] if self.recent else None, "split": split(list(self.recent)[-20:]),
             "memory": self._latest.get(Memory), "plan": self._latest.get(Plan), "swap": self._latest.get(Swap),
             "host": self._latest.get(Host), "blocks": dict(self._blocks),
-            "blocks_t": self._blocks_t, "bins": self._levels.bins(), "drawn": self._levels.drawn(),
+            "blocks_t": self._blocks_t, "bins": self._levels.bins(), "adjusted": self._levels.residual, "drawn": self._levels.drawn(),
             "target": tuple(share or 0.0 for share in self._latest.get(NoiseLevels, NoiseLevels()).target),
             "memory_course": tuple(self._memory_course), "peak_step": self._peak[1],
             "validations": tuple(self._validations), "pictures": tuple(self._pictures), "saved": tuple(self._saved),

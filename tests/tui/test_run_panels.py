@@ -165,6 +165,22 @@ def test_the_course_of_a_range_keeps_its_length_however_long_the_run():
     assert all(width_of(line) <= 52 for line in lines)
 
 
+def test_the_adjusted_loss_sees_through_what_was_drawn():
+    """The loss of each level falls, while ever more of the levels with a high loss are drawn: the plain average rises."""
+    random_of = random.Random(1)
+    steps = []
+    for place in range(1, 2001):
+        low = random_of.random() < place / 2000
+        loss = (1.0 if low else 0.1) * (1 - place / 4000)
+        steps.append(Step(step=place, loss=loss, timesteps=(100.0 if low else 900.0,)))
+    view = fold(*steps)
+    assert view.steps.loss[-200:].mean() > 2 * view.steps.loss[:200].mean()
+    assert view.adjusted < 0
+    worse = fold(*[Step(step=place, loss=place / 1000, timesteps=(500.0,)) for place in range(1, 500)])
+    assert worse.adjusted > 0
+    assert fold(Step(step=1, loss=1.0)).adjusted is None
+
+
 def long_run(loss=lambda step: 0.1, seconds=lambda step: 1.0, norm=lambda step: 0.5) -> list[Step]:
     return [Step(step=step, loss=loss(step), step_s=seconds(step), grad_norm=norm(step)) for step in range(1, 2101)]
 

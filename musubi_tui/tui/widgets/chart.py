@@ -221,6 +221,9 @@ class LossChart(Lines):
             third.append((f"val {number(past[-1])} ", "val"))
         if axis.name != "step":
             second.insert(0, (f" {axis.name} {axis.text(axis.value(place))}", ""))
+        if self.cursor is None and view.adjusted is not None:
+            word = say("better", "改善") if view.adjusted < 0 else say("worse", "悪化")
+            return [first, second, third, [(f" t-adj {view.adjusted:+.4f} {word} ", "muted")]]
         return [first, second, third]
 
     def _waiting(self) -> str:

@@ -34,8 +34,7 @@ def memory(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
     if view.memory is not None and view.memory.allocated is not None:
         lines += _card_lines(view, width, glyphs)
     elif view.memory is not None:
-        text = f" LoRA {gib(view.memory.adapter)} G  optimizer {gib(view.memory.optimizer)} G  weights {gib(view.memory.weights)} G"
-        lines.append([(text, "")])
+        lines += _table(view, width, glyphs)
     host = view.host
     if host is not None and host.ram_total:
         pinned = f"  pinned {gib(host.pinned)} G" if host.pinned else ""
@@ -94,16 +93,7 @@ def _card_lines(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
     total = gpu_total(view) or memory.peak or memory.reserved or 1
     room = width - 10
     lines: list[Line] = [[(" ", ""), *_bar(view, float(total), room, glyphs), (f" {_used(view) * 100 // total}%", "bold")]]  # fmt: skip
-    words = {"weights": say("wghts", "重み"), "adapter": "LoRA", "optimizer": say("optim", "最適"), "activations": say("activ", "活性"), "other": say("other", "他")}  # fmt: skip
-    signs, first = FILLS[glyphs.name], 8
-    column = max(7, (width - first) // 6)
-    heads: list[Span] = [(f" {signs[place % len(signs)]}{words[part]}", part) for place, part in enumerate(PARTS)]
-    lines.append([(" " * first, ""), *(span for head in heads for span in fit([head], column)), (say("  all", "  計"), "muted")])  # fmt: skip
-    lines.append(_row(say(" now", " 現在"), [*(getattr(memory, part) for part in PARTS), _used(view)], first, column))
-    plan = view.plan
-    planned = [*(getattr(plan, part) for part in PARTS), plan.peak] if plan is not None else []
-    if any(size is not None for size in planned):
-        lines.append(_row(say(" planned", " 計画"), planned, first, column))
+    lines += _table(view, width, glyphs)
     lines.append(_peak_line(view, total))
     free = max(0, total - (memory.reserved or memory.allocated or 0))
     lines.append([(say(f" reserved {gib(memory.reserved)} G  free {gib(free)} of {gib(total)} G", f" 予約 {gib(memory.reserved)} G  空き {gib(free)} / {gib(total)} G"), "")])  # fmt: skip
@@ -115,6 +105,23 @@ def _card_lines(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
     if len(view.memory_course) > 2:
         minutes = say(" 10 min ", " 10 分 ")
         lines.append([(minutes, "muted"), (glyphs.sparkline([float(size) for size in view.memory_course[-(width - 10) :]]), "mark")])  # fmt: skip
+    return lines
+
+
+def _table(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
+    """Each part now and as planned."""
+    words = {"weights": say("wghts", "重み"), "adapter": "LoRA", "optimizer": say("optim", "最適"), "activations": say("activ", "活性"), "other": say("other", "他")}  # fmt: skip
+    signs, first = FILLS[glyphs.name], 8
+    column = max(7, (width - first) // 6)
+    heads: list[Span] = [(f" {signs[place % len(signs)]}{words[part]}", part) for place, part in enumerate(PARTS)]
+    lines: list[Line] = [[(" " * first, ""), *(span for head in heads for span in fit([head], column)), (say("  all", "  計"), "muted")]]  # fmt: skip
+    lines.append(
+        _row(say(" now", " 現在"), [*(getattr(view.memory, part) for part in PARTS), _used(view)], first, column)
+    )
+    plan = view.plan
+    planned = [*(getattr(plan, part) for part in PARTS), plan.peak] if plan is not None else []
+    if any(size is not None for size in planned):
+        lines.append(_row(say(" planned", " 計画"), planned, first, column))
     return lines
 
 
