@@ -88,7 +88,7 @@ def test_a_running_run_has_an_eta_and_a_lost_one_says_how_to_go_on(run: RunDirec
     replace(status, state="running", process=lost, heartbeat="2026-05-28T21:00:00.000Z").write(run)
     now = snapshot(run)
     assert (now.state, now.ended, now.eta_seconds) == ("orphaned", "2026-05-28T21:00:00.000Z", None)
-    assert "--resume" in now.reason
+    assert "runs resume" in now.reason
 
 
 def test_an_empty_or_damaged_directory_is_still_a_snapshot(tmp_path: Path) -> None:
