@@ -75,11 +75,11 @@ class Recorder:
         self._sink.close()
 
     @contextmanager
-    def phase(self, name: str, units: int, seconds: float) -> Iterator[None]:
-        """A phase that reports progress while it takes its time."""
+    def phase(self, name: str, units: int, seconds: float, unit_bytes: int = 0) -> Iterator[None]:
+        """A phase that reports progress while it takes its time; ``unit_bytes``: what it writes for each unit."""
         self.emit(Phase(name, "start"))
         for done in range(units + 1):
-            self.emit(Progress(name, done, units), seconds / (units + 1))
+            self.emit(Progress(name, done, units, done * unit_bytes), seconds / (units + 1))
         yield
         self.emit(Phase(name, "done"), 0.1)
 
@@ -156,7 +156,7 @@ def prepare(recorder: Recorder, *, cached: bool) -> None:
             Warned("cache_current", f"{ITEMS} of {ITEMS} latent files are up to date and are not encoded again.")
         )
     else:
-        with recorder.phase("latents", ITEMS, 14.0):
+        with recorder.phase("latents", ITEMS, 14.0, 262_400):
             pass
         with recorder.phase("text", ITEMS, 6.0):
             recorder.emit(

@@ -93,8 +93,8 @@ def record(folder: Path) -> bytes:
 
 def prepare(recorder: Recorder) -> None:
     """Before the first step: phases open and close by name, and tell how far they are."""
-    for name, units, seconds in (("scan", ITEMS, 0.8), ("latents", ITEMS, 96.0), ("text", ITEMS, 21.0)):
-        with recorder.phase(name, units, seconds):
+    for name, seconds, file in (("scan", 0.8, 0), ("latents", 96.0, 8_400_000), ("text", 21.0, 1_050_000)):
+        with recorder.phase(name, ITEMS, seconds, file):  # ``file``: bytes of what is written for each item
             pass
     recorder.emit(
         Warned("short_clips", "2 of 48 clips are shorter than 81 frames and are used with 49.")
