@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from engine.config.language import say
 from engine.data.likeness import Signature, signature
-from engine.data.media import UnreadableMedia, open_image, orientation
+from engine.data.media import UnreadableMedia, frame_files, is_folder, open_image, orientation
 
 _THREADS = 2
 _AHEAD = 8
@@ -87,7 +87,9 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def look_at_video(path: Path) -> Look:
-    """Decode a video to its end; its middle frame stands for it."""
+    """Decode a video to its end, or every frame of a folder; its middle frame stands for it."""
+    if is_folder(path):
+        return _look_at_folder(path)
     frames = 0
     middle: Image.Image | None = None
     try:
@@ -109,3 +111,15 @@ def look_at_video(path: Path) -> Look:
     if frames < promised:
         return Look(path, problem=say(f"it ends after {frames} of the {promised} frames its header promises.", f"ヘッダーの {promised} フレーム中 {frames} で終わっています。"), frames=frames)  # fmt: skip
     return Look(path, signature(middle.convert("RGB")), frames=frames)
+
+
+def _look_at_folder(folder: Path) -> Look:
+    files = frame_files(folder)
+    middle = Look(folder, problem=say("the folder holds no pictures.", "フォルダに画像がありません。"))
+    for number, file in enumerate(files):
+        look = look_at_image(file)
+        if look.problem:
+            return Look(folder, problem=f"{file.name}: {look.problem}", frames=number)
+        if number == len(files) // 2:
+            middle = Look(folder, look.signature, frames=len(files))
+    return middle

@@ -9,10 +9,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from engine.config.language import say
 from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.extras import extras_of
 from engine.data.items import Item, Scan, Skipped
-from engine.data.media import ClipInfo, UnreadableMedia, clip_info
+from engine.data.media import ClipInfo, UnreadableMedia, clip_info, frame_files, is_folder
 from engine.data.summary import printable, skipped_entry
 
 Measure = Callable[[Path], ClipInfo]
@@ -63,7 +64,9 @@ def _dataset(
         "repeats": dataset.num_repeats,
         "bytes": sum(map(_size, first)),
         "from_caches": any(item.cached_only for item in items),
-        "extensions": _counted(path.suffix.lower() for path in first),
+        "extensions": _counted(say("folder", "フォルダ") if is_folder(path) else path.suffix.lower() for path in first)
+        if dataset.kind == "clip"
+        else _counted(path.suffix.lower() for path in first),
         "size": _range([(item.width, item.height) for item in first.values()]),
         "captions": _captions(dataset, list(first.values())),
         "skipped": [skipped_entry(entry.path, entry.code, entry.reason) for entry in skipped],
@@ -86,7 +89,8 @@ def _companions(items: Sequence[Item]) -> set[Path]:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        files = frame_files(path) if path.suffix == "" and is_folder(path) else [path]
+        return sum(file.stat().st_size for file in files)
     except OSError:  # gone since it was listed: the next scan says so
         return 0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from engine.config.language import say
-from engine.data.clip_reading import VideoFrames
+from engine.data.clip_reading import open_frames
 from engine.data.items import Item
 from engine.data.media import UnreadableMedia, open_image, orientation
 from engine.data.resize import scaled_size
@@ -120,7 +120,7 @@ def _picture(path: Path, width: int, height: int) -> Image.Image:
 
 
 def _first_frame(path: Path) -> Image.Image:
-    with VideoFrames(path) as video:
+    with open_frames(path) as video:
         frame = video.pixels(0)
     if frame is None:
         raise UnreadableMedia(say("no frame of it can be decoded.", "デコードできるフレームがありません。"))

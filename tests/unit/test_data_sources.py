@@ -18,11 +18,13 @@ from engine.data import read_dataset_config, read_pixels, scan
 from engine.data.captions import WrongCaption, read_caption, shuffled_tags, with_trigger
 from engine.data.inventory import content_problems
 from engine.data.items import Scan
+from engine.data.looking import look_at_video
 from engine.data.masks import read_mask
 from engine.data.pictures import read_image
 from engine.data.resize import resize_to_bucket
 from engine.data.task_needs import unmet_needs
 from engine.families import get_family
+from musubi_tui.datasets.cells import draw_file
 from tests.unit.test_data_scan import codes, picture, run, video
 
 WAN, QWEN = get_family("wan"), get_family("qwen_image")
@@ -351,3 +353,15 @@ def test_alpha_is_the_mask_where_there_is_one(tmp_path: Path) -> None:
     assert mask.tolist() == [[1.0] * 4 + [0.0] * 4] * 8
     assert read_mask(replace(found.items[0], flip=True), (8, 8)).tolist() == [[0.0] * 4 + [1.0] * 4] * 8
     assert read_mask(found.items[1], (2, 3)).tolist() == [[1.0] * 3] * 2
+
+
+def test_looking_closer_at_a_folder_of_frames(tmp_path: Path) -> None:
+    (tmp_path / "walk").mkdir()
+    for number in range(5):
+        picture(tmp_path / "walk" / f"{number}.png", caption=None)
+    whole = look_at_video(tmp_path / "walk")
+    assert (whole.problem, whole.frames) == ("", 5)
+    assert whole.signature is not None
+    assert draw_file(tmp_path / "walk", 20, 10, crop=None, clip=True, colour=False).rows
+    (tmp_path / "walk" / "3.png").write_bytes((tmp_path / "walk" / "3.png").read_bytes()[:200])
+    assert "3.png" in look_at_video(tmp_path / "walk").problem
