@@ -30,6 +30,7 @@ from engine.data.scan_notes import (
     leftovers,
     missing_source,
     stops,
+    unreadable_folders,
 )
 from engine.data.variants import add_variants
 from engine.families.family import FamilySpec, TaskSpec
@@ -74,6 +75,9 @@ class DatasetScan:
 
     def run(self) -> None:
         """Look at every file."""
+        if self.listing.unreadable:
+            self.errors += unreadable_folders(self.dataset, self.listing.unreadable, self.file)
+            return
         nothing_there = not self.listing.sources and not self.listing.skipped
         if self.cache_id and self.spec is not None and (self.listing.missing or nothing_there):
             cached = list_cached(self.dataset, self.spec, self.cache_id, self.rules[0])
@@ -99,6 +103,10 @@ class DatasetScan:
         self.warnings += damage_notes(self.dataset, self.cut_off, self.unsteady)
         self._tell_counts()
         self.items, self.held_out = hold_out(self.items, self.dataset)
+
+    def cache_folders(self) -> set[str]:
+        """Every folder that cache files of this dataset go into."""
+        return {str(folder) for pair in self.folders.values() for folder in pair} or {str(self.dataset.cache_directory)}
 
     def _rule(self, resolution: tuple[int, int]) -> BucketRule:
         dataset = self.dataset

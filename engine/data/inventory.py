@@ -13,7 +13,7 @@ from engine.data.dataset_scan import DatasetScan
 from engine.data.dataset_spec import DatasetConfig
 from engine.data.index import ScanIndex, no_collections
 from engine.data.items import Scan
-from engine.data.scan_notes import nothing_to_train
+from engine.data.scan_notes import nothing_to_train, shared_folders
 from engine.data.sources import list_sources
 from engine.data.task_needs import unmet_needs
 from engine.data.variants import with_variants
@@ -42,6 +42,7 @@ def scan(
     with no_collections():
         rooms = _scan_datasets(config, spec, task, progress, "" if strict else config.file, index or ScanIndex(None))
     errors = [error for room in rooms for error in room.errors]
+    errors += shared_folders([(room.dataset, room.cache_folders()) for room in rooms])
     if not errors and not any(room.items for room in rooms):
         errors.append(nothing_to_train([(room.dataset, room.skipped, room.listing.subfolders) for room in rooms]))
     result = Scan(

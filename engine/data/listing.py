@@ -37,13 +37,17 @@ class Source:
 
 @dataclass
 class Listing:
-    """What one dataset's folder or list holds. ``missing``: there is no such folder or list."""
+    """What one dataset's folder or list holds. ``missing``: there is no such folder or list.
+
+    ``unreadable``: keys of further folders (controls, masks) that cannot be read, with the reason; then there are no sources.
+    """
 
     sources: list[Source] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     missing: bool = False
     subfolders: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
 class CaptionNotices:

@@ -47,6 +47,36 @@ def missing_source(dataset: DatasetSpec, file: str) -> Problem:
     )
 
 
+def unreadable_folders(dataset: DatasetSpec, reasons: Mapping[str, str], file: str) -> Iterator[Problem]:
+    """Folders of controls or masks that cannot be read: key -> reason; with their lines in the dataset ``file``, if given."""
+    places = positions_of(Path(file)) if file else {}
+    for key, reason in reasons.items():
+        folder = getattr(dataset, key)
+        line, column = places.get(("datasets", dataset.index, key), (0, 0))
+        fix = similar_path(folder) or say("Check the path.", "パスを確認してください。")
+        yield Problem("missing_file", reason, fix, file=file, line=line, column=column, key=key)
+
+
+def shared_folders(owners: Sequence[tuple[DatasetSpec, set[str]]]) -> Iterator[Problem]:
+    """Cache folders that two datasets would write into, as a recursive one and one of its subfolders do by default."""
+    seen: dict[str, DatasetSpec] = {}
+    for dataset, folders in owners:
+        shared = sorted(folder for folder in folders if folder in seen)
+        if shared:
+            first = seen[shared[0]]
+            yield Problem(
+                "shared_cache_directory",
+                say(
+                    f"datasets {first.index + 1} and {dataset.index + 1} would share the cache folder {shared[0]}.",
+                    f"{first.index + 1}番目と{dataset.index + 1}番目のデータセットのキャッシュが同じ {shared[0]} です。",
+                ),
+                say("Give each its own cache_directory.", "それぞれ別の cache_directory にしてください。"),
+                file=str(dataset.directory or dataset.jsonl),
+            )
+        for folder in folders:
+            seen.setdefault(folder, dataset)
+
+
 def keys_without_sources(dataset: DatasetSpec, items: Sequence[Item]) -> Iterator[Problem]:
     """Cache files alone hold one caption and one cut of each item: keys that ask for more cannot be obeyed."""
     asked = {

@@ -201,11 +201,7 @@ class _Folder:
                 videos, unused = videos_by_name(folder, {source.name: source.path.name for source in sources})
                 found = {name: (path,) for name, path in videos.items()}
         except OSError as error:
-            reason = say(
-                f"the control folder {folder} cannot be read: {error.strerror}.",
-                f"制御画像のフォルダ {folder} を読めません: {error.strerror}",
-            )
-            self._skip(folder, "unreadable_folder", reason, broken=True)
+            self._lose("control_directory", folder, error)
             return
         self.listing.sources = []
         for source in sources:
@@ -227,11 +223,7 @@ class _Folder:
         try:
             found, _ = pictures_by_name(folder, [source.name for source in sources])
         except OSError as error:
-            reason = say(
-                f"the mask folder {folder} cannot be read: {error.strerror}.",
-                f"マスクのフォルダ {folder} を読めません: {error.strerror}",
-            )
-            self._skip(folder, "unreadable_folder", reason, broken=True)
+            self._lose("mask_directory", folder, error)
             return
         self.listing.sources = []
         for source in sources:
@@ -241,6 +233,13 @@ class _Folder:
             else:
                 reason = say(f"it has no mask in {folder}.", f"{folder} に対応するマスクがありません。")
                 self._skip(source.path, "missing_mask", reason, broken=True)
+
+    def _lose(self, key: str, folder: Path, error: OSError) -> None:
+        """A whole folder of companions is missing: no item may be trained without them."""
+        self.listing.sources = []
+        self.listing.unreadable[key] = say(
+            f"{key} cannot be read: {folder}: {error.strerror}.", f"{key} を読めません: {folder}: {error.strerror}"
+        )
 
     def _skip(self, path: Path, code: str, reason: str, *, broken: bool = False) -> None:
         self.listing.skipped.append(Skipped(path, code, reason, self.dataset.index, broken))

@@ -15,6 +15,8 @@ from PIL import Image
 from engine.config.problems import UserError
 from engine.data import Bucket, Item, read_pixels
 from engine.data.buckets import BucketRule, bucket_list
+from engine.data.control_pictures import control_bucket
+from engine.data.dataset_spec import DatasetSpec
 from engine.data.frames import count_kept, cut_clips, kept_frames
 from engine.data.media import clip_info
 from engine.data.pixels import read_image
@@ -41,6 +43,55 @@ def test_buckets_are_multiples_of_the_step_within_the_area(
     ratios = [entry[0] / entry[1] for entry in bucket_list(*size, 16)]
     nearest = min(range(len(ratios)), key=lambda index: abs(ratios[index] - wanted))
     assert bucket_list(*size, 16)[nearest] == chosen
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    width=side,
+    height=side,
+    size=st.tuples(st.integers(64, 2048), st.integers(64, 2048)),
+    step=st.sampled_from([8, 16, 32]),
+    bounds=st.tuples(st.integers(16, 512), st.integers(0, 1500)),
+    small=st.booleans(),
+)
+def test_bounds_hold_for_every_picture(
+    width: int, height: int, size: tuple[int, int], step: int, bounds: tuple[int, int], small: bool
+) -> None:
+    shortest, longest = bounds[0], bounds[0] + bounds[1]
+    fitting = bucket_list(*size, step, shortest, longest)
+    assert fitting == tuple(b for b in bucket_list(*size, step) if min(b) >= shortest and max(b) <= longest)
+    if fitting:
+        chosen = BucketRule(size, step, True, small, shortest, longest).choose(width, height)
+        assert shortest <= min(chosen) <= max(chosen) <= longest
+        assert chosen[0] % step == chosen[1] % step == 0
+        assert chosen[0] * chosen[1] <= size[0] * size[1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 30_000), st.integers(1, 30_000)),
+    budget=st.tuples(st.integers(64, 2048), st.integers(64, 2048)),
+    keep=st.booleans(),
+    limit=st.booleans(),
+)
+def test_control_pictures_fill_whole_steps_within_their_area(
+    size: tuple[int, int], budget: tuple[int, int], keep: bool, limit: bool
+) -> None:
+    dataset = DatasetSpec(
+        index=0,
+        kind="image",
+        cache_directory=Path("/c"),
+        no_resize_control=keep,
+        control_resolution=budget if limit else None,
+    )
+    chosen = control_bucket(dataset, (64, 48), size, 16)
+    assert chosen[0] % 16 == chosen[1] % 16 == 0
+    if limit:
+        assert chosen[0] * chosen[1] <= budget[0] * budget[1]
+    if keep:
+        assert (chosen[0] <= size[0] and chosen[1] <= size[1]) or limit
+    if not keep and not limit:
+        assert chosen == (64, 48)
 
 
 @settings(max_examples=200, deadline=None)

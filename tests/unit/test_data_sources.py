@@ -272,6 +272,31 @@ def test_a_task_that_takes_no_controls_says_so_and_where(tmp_path: Path) -> None
     assert [p.code for p in unmet_needs(config, (), QWEN, edit)] == ["task_without_one_frame"]
 
 
+@pytest.mark.parametrize("key", ["control_directory", "mask_directory"])
+@pytest.mark.parametrize("policy", ["stop", "skip"])
+def test_a_missing_folder_of_companions_never_trains_without_them(tmp_path: Path, key: str, policy: str) -> None:
+    picture(tmp_path / "a.png")
+    file = tmp_path / "d.toml"
+    file.write_text(
+        f'[[datasets]]\nimage_directory = "."\n{key} = "nowhere"\non_bad_item = "{policy}"\nresolution = 64\n'
+    )
+    found = scan(read_dataset_config(file, base_dir=tmp_path, spec=WAN), WAN, WAN.task(None), strict=False)
+    assert not found.items
+    assert [(problem.code, problem.line, problem.key) for problem in found.errors] == [("missing_file", 3, key)]
+
+
+def test_a_recursive_dataset_and_one_inside_it_need_caches_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "sub" / "b.png")
+    datasets: list[dict[str, Any]] = [{"image_directory": ".", "recursive": True}, {"image_directory": "sub"}]
+    tables = {"general": {"resolution": 64, "caption_extension": ".txt"}, "datasets": datasets}
+    with pytest.raises(UserError, match="datasets 1 and 2 would share the cache folder"):
+        scan(read_dataset_config(tables, base_dir=tmp_path, spec=WAN), WAN, WAN.task(None))
+    datasets[0]["cache_directory"] = "cache"
+    assert len(scan(read_dataset_config(tables, base_dir=tmp_path, spec=WAN), WAN, WAN.task(None)).items) == 3
+
+
 # -- sizes and what is held out
 
 
