@@ -110,6 +110,8 @@ def train(
     musubi-tui cache preset.toml --only text
 
     musubi-tui cache preset.toml --processes 4
+
+    musubi-tui cache preset.toml --prune
     """
 )
 def cache(
@@ -123,7 +125,7 @@ def cache(
         ),
     ] = "",
     processes: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--processes",
             metavar="N",
@@ -134,7 +136,20 @@ def cache(
             ),
             show_default=False,
         ),
-    ] = 0,
+    ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help=say(
+                "Show the cache files that nothing needs any more; encode nothing.",
+                "不要になったキャッシュファイルを表示します（エンコードはしません）。",
+            ),
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help=say("With --prune: remove them.", "--prune と一緒に: 削除します。"))
+    ] = False,
     overrides: SetOption = None,
     detach: DetachOption = False,
     strict: StrictOption = False,
@@ -149,6 +164,8 @@ def cache(
       musubi-tui cache preset.toml --only text
 
       musubi-tui cache preset.toml --processes 4
+
+      musubi-tui cache preset.toml --prune
     """  # fmt: skip
     stages = {"": ("cache_latents", "cache_text"), "latents": ("cache_latents",), "text": ("cache_text",)}
     if only not in stages:
@@ -157,6 +174,12 @@ def cache(
             say(f"--only takes latents or text, not {only!r}.", f"--only は latents か text です（{only!r} は不可）。"),
             key="only",
         )
+    if prune:
+        from musubi_tui.cli.pruning import prune as prune_caches
+
+        return prune_caches(preset, parse_overrides(overrides), only=only, yes=yes, as_json=as_json)
+    if yes:
+        raise UserError.of("usage", say("--yes belongs to --prune.", "--yes は --prune と一緒に使います。"), key="yes")
     if processes:
         overrides = [*(overrides or ()), f"cache_processes={processes}"]
     return _start(preset, overrides, "cache", stages[only], detach, strict, dry_run, plain, as_json)

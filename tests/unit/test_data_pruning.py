@@ -1,0 +1,242 @@
+"""Pruning: only what this tool can prove it made, and nothing that an item of the dataset still needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.config.problems import ConfigError
+from engine.data import Item, read_dataset_config, scan
+from engine.data.pruning import parse_cache_name, plan_pruning, remove
+from engine.data.variants import with_variants
+from engine.families import get_family
+from musubi_tui.cli.root import run as musubi
+from tests.unit.test_data_caches import copy_golden, write_caches
+from tests.unit.test_data_scan import picture, video
+
+WAN = get_family("wan")
+
+
+def dataset(folder: Path, **changes: Any) -> Any:
+    tables = {
+        "general": {"resolution": 64, "enable_bucket": True, "caption_extension": ".txt"},
+        "datasets": [{"image_directory": "pictures", "cache_directory": "cache", **changes}],
+    }
+    return read_dataset_config(tables, base_dir=folder, spec=WAN)
+
+
+def fill(folder: Path, **changes: Any) -> tuple[Item, ...]:
+    items = tuple(with_variants(scan(dataset(folder, **changes), WAN, WAN.task(None)).items))
+    for item in items:
+        write_caches(item)
+    return items
+
+
+def plan(folder: Path, only: str = "", **changes: Any) -> tuple[dict[str, str], dict[str, str]]:
+    found = plan_pruning(dataset(folder, **changes), WAN, WAN.task(None), only=only)
+    return {file.path.name: file.code for file in found.leftovers}, {file.path.name: file.code for file in found.kept}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "pictures").mkdir()
+    for name in ("a", "b_c", "d"):
+        picture(tmp_path / "pictures" / f"{name}.png", 64, 48, name)
+    return tmp_path
+
+
+def test_nothing_is_left_over_of_a_whole_dataset(folder: Path) -> None:
+    fill(folder)
+    assert plan(folder) == ({}, {})
+
+
+def test_what_belongs_to_no_item_goes_and_the_rest_stays(folder: Path) -> None:
+    fill(folder)
+    (folder / "pictures/a.png").unlink()
+    picture(folder / "pictures/d.png", 96, 48, "d")
+    leftovers, kept = plan(folder)
+    assert leftovers == {
+        "a_0064x0048_wan.safetensors": "source_gone",
+        "a_wan_te.safetensors": "source_gone",
+        "d_0064x0048_wan.safetensors": "settings_changed",
+    }
+    assert kept == {}
+    assert set(plan(folder, only="text")[0]) == {"a_wan_te.safetensors"}
+    before = {path.name for path in (folder / "cache").iterdir()}
+    removed = remove(plan_pruning(dataset(folder), WAN, WAN.task(None)))
+    assert {file.path.name for file in removed} == set(leftovers)
+    assert {path.name for path in (folder / "cache").iterdir()} == before - set(leftovers)
+    assert plan(folder) == ({}, {})
+
+
+def test_files_that_are_not_provably_ours_stay(folder: Path) -> None:
+    fill(folder)
+    cache = folder / "cache"
+    golden = folder / "golden"
+    copy_golden(golden)
+    for path in golden.iterdir():
+        shutil.copyfile(path, cache / path.name)  # Musubi Tuner's, of a picture that is not here
+    ours = (cache / "a_0064x0048_wan.safetensors").read_bytes()
+    (cache / "x_0064x0048_wan.safetensors").write_bytes(ours[:-1])  # damaged
+    (cache / "x_0064x0048_qi.safetensors").write_bytes(ours)  # named for another model
+    (cache / "x_0064x0048_wan.safetensors.old").write_bytes(ours)  # set aside
+    (cache / "notes.txt").write_text("mine")
+    (cache / "my_lora.safetensors").write_bytes(ours)
+    other = {"mtui_version": "1", "architecture": "qwen_image"}
+    save_file({"latents_1x6x8_bfloat16": torch.zeros(16, 1, 6, 8)}, cache / "y_0064x0048_wan.safetensors", other)
+    (cache / "link_0064x0048_wan.safetensors").symlink_to(cache / "a_0064x0048_wan.safetensors")
+    leftovers, kept = plan(folder)
+    assert leftovers == {}
+    assert kept == {
+        **{path.name: "foreign" for path in golden.iterdir()},
+        "x_0064x0048_wan.safetensors": "damaged",
+        "x_0064x0048_qi.safetensors": "other_model",
+        "y_0064x0048_wan.safetensors": "other_model",
+        "my_lora.safetensors": "other_model",
+    }
+
+
+def test_a_source_that_cannot_be_read_just_now_keeps_its_caches(folder: Path) -> None:
+    fill(folder)
+    data = (folder / "pictures/a.png").read_bytes()
+    (folder / "pictures/a.png").write_bytes(b"")
+    (folder / "pictures/d.txt").unlink()
+    leftovers, kept = plan(folder)
+    assert leftovers == {}
+    assert set(kept.values()) == {"source_unusable"}
+    assert len(kept) == 4
+    (folder / "pictures/a.png").write_bytes(data)
+
+
+def test_a_folder_that_is_gone_or_empty_proves_nothing(folder: Path) -> None:
+    fill(folder)
+    (folder / "pictures").rename(folder / "elsewhere")
+    (folder / "pictures").write_text("not a folder")
+    (folder / "cache").rename(folder / "aside")
+    with pytest.raises(ConfigError):
+        plan(folder)
+    (folder / "aside").rename(folder / "cache")
+    (folder / "pictures").unlink()
+    assert plan(folder) == ({}, {})  # trained from its caches
+    (folder / "pictures").mkdir()  # a volume that is not mounted
+    assert plan(folder) == ({}, {})
+
+
+def test_variants_are_needed_only_while_they_are_asked_for(folder: Path) -> None:
+    fill(folder, flip=True, random_crop=2)
+    leftovers, _ = plan(folder, flip=True, random_crop=2)
+    assert leftovers == {}
+    leftovers, _ = plan(folder)
+    assert leftovers
+    assert set(leftovers.values()) == {"settings_changed"}
+    assert all(".flip" in name or ".x" in name for name in leftovers)
+
+
+def test_clips_of_lengths_that_are_no_longer_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    video(tmp_path / "clips/film.mp4", 12)
+
+    def tables(frames: list[int]) -> Any:
+        entry = {"video_directory": "clips", "cache_directory": "cache", "target_frames": frames}
+        general = {"resolution": 64, "caption_extension": ".txt"}
+        return read_dataset_config({"general": general, "datasets": [entry]}, base_dir=tmp_path, spec=WAN)
+
+    for item in scan(tables([1, 5, 9]), WAN, WAN.task(None)).items:
+        write_caches(item)
+    found = plan_pruning(tables([5]), WAN, WAN.task(None))
+    assert [file.path.name for file in found.leftovers] == [
+        "film_00000-001_0064x0064_wan.safetensors",
+        "film_00000-009_0064x0064_wan.safetensors",
+    ]
+
+
+def test_a_file_that_changed_since_it_was_judged_stays(folder: Path) -> None:
+    fill(folder)
+    (folder / "pictures/a.png").unlink()
+    pruning = plan_pruning(dataset(folder), WAN, WAN.task(None))
+    path = folder / "cache/a_0064x0048_wan.safetensors"
+    path.write_bytes(path.read_bytes() + b"more")
+    (folder / "cache/a_wan_te.safetensors").unlink()
+    assert remove(pruning) == []
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "contents"),
+    [
+        ("cat_0640x0427_wan.safetensors", "cat", "latents"),
+        ("a_b_c_0640x0427_wan.x0312y0500.flip.safetensors", "a_b_c", "latents"),
+        ("film_00010-025_0960x0544_wan.flip.safetensors", "film", "latents"),
+        ("cat_wan_te.5f1d3c0a.safetensors", "cat", "text"),
+        ("two\nlines_wan_te.safetensors", "two\nlines", "text"),
+        ("cat_0640x0427_qi.safetensors", None, None),
+        ("cat_wan.safetensors", None, None),
+        ("wan_te.safetensors", None, None),
+    ],
+)
+def test_names_are_taken_apart(name: str, stem: str | None, contents: str | None) -> None:
+    parsed = parse_cache_name(name, "wan")
+    assert (parsed.stem, parsed.contents) == (stem, contents) if parsed else stem is None
+
+
+@pytest.fixture
+def preset(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("MUSUBI_TUI_HOME", str(folder / "home"))
+    path = folder / "preset.toml"
+    path.write_text(
+        'family = "wan"\n[general]\nresolution = 64\nenable_bucket = true\ncaption_extension = ".txt"\n'
+        '[[datasets]]\nimage_directory = "pictures"\ncache_directory = "cache"\n'
+    )
+    return path
+
+
+def test_the_command_shows_first_and_removes_with_yes(
+    folder: Path, preset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(folder)
+    (folder / "pictures/a.png").unlink()
+    assert musubi(["cache", str(preset), "--prune"]) == 0
+    shown = capsys.readouterr()
+    assert "a_0064x0048_wan.safetensors" in shown.out
+    assert "--yes" in shown.err
+    assert (folder / "cache/a_0064x0048_wan.safetensors").exists()
+    assert musubi(["cache", str(preset), "--prune", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["removed"], len(told["files"])) == (False, 2)
+    assert musubi(["cache", str(preset), "--prune", "--yes", "--json"]) == 0
+    assert {Path(file["path"]).name for file in json.loads(capsys.readouterr().out)["files"]} == {
+        "a_0064x0048_wan.safetensors",
+        "a_wan_te.safetensors",
+    }
+    assert not (folder / "cache/a_wan_te.safetensors").exists()
+    assert not list(folder.glob("home/runs/*"))
+    assert musubi(["cache", str(preset), "--yes"]) == 2
+
+
+def test_a_list_that_cannot_be_read_as_a_whole_proves_nothing(folder: Path) -> None:
+    jsonl = folder / "list.jsonl"
+    lines = [json.dumps({"image_path": f"pictures/{name}.png", "caption": name}) for name in ("a", "d")]
+    jsonl.write_text("\n".join(lines))
+    entry = {"image_jsonl_file": "list.jsonl", "on_bad_item": "skip", "cache_directory": "cache"}
+    tables = {"general": {"resolution": 64}, "datasets": [entry]}
+    config = read_dataset_config(tables, base_dir=folder, spec=WAN)
+    for item in scan(config, WAN, WAN.task(None)).items:
+        write_caches(item)
+    jsonl.write_text(lines[0] + "\n{torn")
+    with pytest.raises(ConfigError):
+        plan_pruning(config, WAN, WAN.task(None))
+
+
+def test_processes_stand_in_the_run(preset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert musubi(["cache", str(preset), "--dry-run"]) == 0
+    assert "cache_processes" not in capsys.readouterr().out
+    assert musubi(["cache", str(preset), "--processes", "3", "--dry-run"]) == 0
+    assert "cache_processes = 3" in capsys.readouterr().out
+    assert musubi(["cache", str(preset), "--processes", "0", "--dry-run"]) == 2
