@@ -190,8 +190,9 @@ def test_names_are_taken_apart(name: str, stem: str | None, contents: str | None
 def preset(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MUSUBI_TUI_HOME", str(folder / "home"))
     path = folder / "preset.toml"
+    (folder / "dit.safetensors").touch()
     path.write_text(
-        'family = "wan"\n[general]\nresolution = 64\nenable_bucket = true\ncaption_extension = ".txt"\n'
+        'family = "wan"\ndit = "dit.safetensors"\n[general]\nresolution = 64\nenable_bucket = true\ncaption_extension = ".txt"\n'
         '[[datasets]]\nimage_directory = "pictures"\ncache_directory = "cache"\n'
     )
     return path
