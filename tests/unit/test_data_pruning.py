@@ -237,7 +237,7 @@ def test_a_list_that_cannot_be_read_as_a_whole_proves_nothing(folder: Path) -> N
 
 def test_processes_stand_in_the_run(preset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert musubi(["cache", str(preset), "--dry-run"]) == 0
-    assert "cache_processes" not in capsys.readouterr().out
+    assert "cache_processes = 1" in capsys.readouterr().out
     assert musubi(["cache", str(preset), "--processes", "3", "--dry-run"]) == 0
     assert "cache_processes = 3" in capsys.readouterr().out
     assert musubi(["cache", str(preset), "--processes", "0", "--dry-run"]) == 2
