@@ -32,14 +32,19 @@ def open_app(
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     from musubi_tui.runs.home import config_file, find_home
     from musubi_tui.tui.images import choose_images
+    from musubi_tui.tui.link import find_link
     from musubi_tui.tui.settings import read_settings
 
     settings = read_settings()
+    link = find_link(settings.eco)
+    if link.eco:
+        os.environ.setdefault("TEXTUAL_FPS", "10")
+        os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "256")  # a tenth to a fifth fewer bytes
     images = choose_images(settings.images, str(config_file()))  # asks the terminal, which only answers before the app
     from musubi_tui.tui.app import MusubiApp
 
     app = MusubiApp(find_home(), open_run=open_run, replay=replay, settings=settings)
-    app.images, app.replay_speed, app.edit_first = images, speed, edit
+    app.link, app.images, app.replay_speed, app.edit_first = link, images, speed, edit
     if served():
         end_with_parent()
     app.run()

@@ -29,6 +29,7 @@ from musubi_tui.tui.clipboard import copy_locally, osc52
 from musubi_tui.tui.glyphs import SETS, choose_glyphs
 from musubi_tui.tui.images import Images
 from musubi_tui.tui.keymap import check_keys, key
+from musubi_tui.tui.link import Link, queued_writes
 from musubi_tui.tui.messages import Told, ViewRead
 from musubi_tui.tui.modes import MODES as ALL_MODES
 from musubi_tui.tui.modes import Mode
@@ -93,6 +94,7 @@ class MusubiApp(App[None]):
         self.home = home
         self.glyphs = choose_glyphs(settings.glyphs)
         self.images = Images()
+        self.link = Link(setting=settings.eco)
         self.view = View()
         self.has_read = False
         self._open_first, self._replay = open_run, replay
@@ -103,6 +105,7 @@ class MusubiApp(App[None]):
             home.path,
             lambda view: self._post(ViewRead(view)),
             lambda text: self._post(Told(text, True)),
+            lambda: self.link.seen(queued_writes(self._driver)),
         )
         self.compared: tuple[str, ...] = ()  # run directories that Compare shows
         self.animation_level = "none"
@@ -154,6 +157,11 @@ class MusubiApp(App[None]):
                     screen.show(self.view)
 
     # What screens use
+
+    @property
+    def eco(self) -> bool:
+        """Whether the link is slow: fewer frames, no pictures."""
+        return self.link.eco
 
     def in_background(
         self,

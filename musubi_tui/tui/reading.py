@@ -16,10 +16,17 @@ READ_SECONDS = 1.0
 
 
 class Reader:
-    """``told`` gets views, ``complain`` sentences; both are called on the thread."""
+    """``told`` gets views, ``complain`` sentences; both are called on the thread, as is ``changed``: it may say that the same
+    facts are to be told again."""
 
-    def __init__(self, home: Path, told: Callable[[View], None], complain: Callable[[str], None]) -> None:
-        self._home, self._told, self._complain = home, told, complain
+    def __init__(
+        self,
+        home: Path,
+        told: Callable[[View], None],
+        complain: Callable[[str], None],
+        changed: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._home, self._told, self._complain, self._changed = home, told, complain, changed
         self._chosen = ""
         self._wake = threading.Event()
         self.stopped = threading.Event()
@@ -53,7 +60,7 @@ class Reader:
             try:
                 view = reader.view(self._chosen)
                 tidy()
-                if view != before:
+                if self._changed() or view != before:
                     before = view
                     self._told(view)
                 trouble = ""

@@ -1,4 +1,4 @@
-"""What a person set for the app in ``config.toml`` of the XDG config folder: ``[app]`` theme, glyphs and images, ``[keys]`` id = keys."""
+"""What a person set for the app in ``config.toml`` of the XDG config folder: ``[app]`` theme, glyphs, images and eco, ``[keys]`` id = keys."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from engine.config.problems import ConfigError, Problem
 from musubi_tui.runs.home import config_file
 from musubi_tui.tui.glyphs import SETS
 from musubi_tui.tui.images import KINDS
+from musubi_tui.tui.link import ECO
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Settings:
     glyphs: str = ""
     images: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
+    eco: str = "auto"
 
 
 def read_settings() -> Settings:
@@ -46,9 +48,13 @@ def read_settings() -> Settings:
         message = say(f"images is {app['images']!r}.", f"images が {app['images']!r} です。")
         fix = say("Write one of: ", "次のいずれかを書いてください: ") + ", ".join(KINDS)
         problems.append(Problem("bad_value", message, fix, str(path), key="app.images"))
+    if app.get("eco", "auto") not in ECO:
+        message = say(f"eco is {app['eco']!r}.", f"eco が {app['eco']!r} です。")
+        fix = say("Write auto, on or off.", "auto、on、off のいずれかを書いてください。")
+        problems.append(Problem("bad_value", message, fix, str(path), key="app.eco"))
     if problems:
         raise ConfigError(problems)
-    return Settings(app.get("theme", ""), app.get("glyphs", ""), app.get("images", ""), keys)
+    return Settings(app.get("theme", ""), app.get("glyphs", ""), app.get("images", ""), keys, app.get("eco", "auto"))
 
 
 def _texts(values: Mapping[str, Any], name: str, file: str, problems: list[Problem]) -> dict[str, str]:

@@ -78,9 +78,7 @@ def told(run: RunDirectory, kind: type) -> list:
     return [record.event for record in read_events(run.events) if isinstance(record.event, kind)]
 
 
-def test_a_run_outlives_its_terminal_and_its_curve_has_no_seam(
-    tmux: Tmux, tmp_path: Path, engine_ends: None
-) -> None:
+def test_a_run_outlives_its_terminal_and_its_curve_has_no_seam(tmux: Tmux, tmp_path: Path, engine_ends: None) -> None:
     # started from the app
     app = tmux.start(*APP)
     tmux.until("No runs yet")
@@ -103,8 +101,7 @@ def test_a_run_outlives_its_terminal_and_its_curve_has_no_seam(
     tmux.until("paused", lambda: true_state(run) == "paused")
     tmux.keys("t")
     tmux.until("factor")
-    tmux.keys("Home", "S-End", "DC", "BSpace")
-    tmux.type("0.25")
+    tmux.type("0.25")  # over the number that is selected
     tmux.until("learning_rate_factor=0.25")
     tmux.keys("Enter")
     tmux.until(lambda: ("set", "done") in answers(run))
@@ -146,7 +143,7 @@ def test_a_run_outlives_its_terminal_and_its_curve_has_no_seam(
     tmux.until("orphaned")
     before = {step.step: step for step in steps(run)}
     tmux.keys("1")
-    tmux.until("orphaned")
+    tmux.until("[1 Jobs]", "orphaned")
     tmux.keys("r")
     tmux.until(lambda: len(told(run, RunStart)) == 3 and now_at(run) > lost)
 

@@ -92,7 +92,7 @@ async def test_clicks_switch_modes_and_choose(home: Home) -> None:
     app = MusubiApp(home)
     async with app.run_test(size=(80, 24)) as pilot:
         await read(pilot)
-        await pilot.click("ModeTab", offset=(2, 0))  # the first of the tabs is Jobs
+        await pilot.click("ModeBar", offset=(10, 0))  # the first of the modes is Jobs
         assert app.current_mode == "jobs"
         await pilot.click(offset=(20, 0))
         assert app.current_mode == "preset"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from musubi_tui.tui.view import View
+from musubi_tui.tui.widgets.key_line import KeyLine
 from musubi_tui.tui.widgets.mode_bar import ModeBar
 from musubi_tui.tui.widgets.status_bar import StatusBar
 
@@ -22,7 +22,6 @@ class ModeScreen(Screen[None]):
     """A screen of one mode. Subclasses give ``panels`` and, where they have one, a CLI twin."""
 
     MODE: ClassVar[str] = ""
-    DEFAULT_CSS = "ModeScreen > Footer { background: $footer-background; }"
 
     def __init__(self, mode: str = "") -> None:
         super().__init__()
@@ -38,7 +37,7 @@ class ModeScreen(Screen[None]):
         yield ModeBar(self._mode)
         yield from self.panels()
         yield StatusBar()
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def panels(self) -> Iterable[Widget]:
         """What stands between the lines of the frame."""
@@ -46,6 +45,7 @@ class ModeScreen(Screen[None]):
 
     def show(self, view: View) -> None:
         """Show these facts; called on the screen's thread when they have changed, and when the screen comes back."""
+        self.query_one(ModeBar).draw()
         self.query_one(StatusBar).show(view, self.musubi.glyphs)
 
     def cli_twin(self) -> str:

@@ -26,7 +26,7 @@ ROLES = {
     "good": ("success", ""), "warn": ("warning", ""), "bad": ("error", "bold"), "raw": ("foreground", "dim"),
     "ema": ("primary", "bold"), "val": ("accent", "bold"), "mark": ("secondary", ""), "cursor": ("", "reverse"), "clip": ("warning", ""),
     "weights": ("primary", ""), "adapter": ("accent", ""), "optimizer": ("warning", ""), "activations": ("secondary", ""),
-    "other": ("foreground", "dim"), "key": ("accent", "bold"),
+    "other": ("foreground", "dim"), "key": ("accent", "bold"), "brand": ("primary", "bold"),
 }  # fmt: skip
 
 

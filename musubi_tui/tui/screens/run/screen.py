@@ -39,6 +39,7 @@ from musubi_tui.tui.widgets.mode_bar import ModeBar
 from musubi_tui.tui.widgets.picture import Thumbnail
 
 TICK_SECONDS = 1.0
+_CHARTS = frozenset({"rates", "gradients", "bins", "samples"})
 _WIDE = (140, 40)
 
 
@@ -78,6 +79,7 @@ class RunScreen(SteeringScreen):
         self._titles: dict[str, str] = {}
         self._looked = -LOOK_SECONDS
         self._look, self._gone = threading.Event(), threading.Event()
+        self._charted = 0.0
 
     # -- frame
 
@@ -180,7 +182,15 @@ class RunScreen(SteeringScreen):
         self.view = message.view
         if time.monotonic() > self.note_until:
             self.note = ""
-        self.draw()
+        self.draw(charts=self._charts_are_due())
+
+    def _charts_are_due(self) -> bool:
+        """Always, but on a slow link every other second: charts are most of what is written."""
+        link, now = getattr(self.app, "link", None), time.monotonic()
+        if link is not None and link.eco and now - self._charted < 2 * TICK_SECONDS - 0.1:
+            return False
+        self._charted = now
+        return True
 
     def on_screen_resume(self) -> None:
         """Catch up."""
@@ -193,8 +203,8 @@ class RunScreen(SteeringScreen):
         """The app's set."""
         return cast(Glyphs, getattr(self.app, "glyphs", UNICODE))
 
-    def draw(self) -> None:
-        """Everything that is shown, from the view there is."""
+    def draw(self, *, charts: bool = True) -> None:
+        """Everything that is shown, from the view there is; the numbers alone without ``charts``."""
         view = self.view
         if view is None or not self.is_mounted:
             return
@@ -202,9 +212,12 @@ class RunScreen(SteeringScreen):
         with self.app.batch_update():
             head = self.query_one("#head", Lines)
             head.show(panels.header(view, head.size.width, glyphs, self.note))
-            self.query_one(LossChart).feed(view)
+            self.query_one(ModeBar).draw()
+            if charts:
+                self.query_one(LossChart).feed(view)
             for name, make in self._makers(view, found).items():
-                self._fill(name, make)
+                if charts or name not in _CHARTS:
+                    self._fill(name, make)
             self._entitle("rates", panels.rates_title(view))
             self._entitle("gradients", panels.gradients_title(view))
             self._entitle("memory", memory.memory_title(view))
