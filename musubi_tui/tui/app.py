@@ -29,7 +29,7 @@ from musubi_tui.tui.clipboard import copy_locally, osc52
 from musubi_tui.tui.glyphs import SETS, choose_glyphs
 from musubi_tui.tui.images import Images
 from musubi_tui.tui.keymap import check_keys, key
-from musubi_tui.tui.link import Link, queued_writes
+from musubi_tui.tui.link import Link, queued_writes, way
 from musubi_tui.tui.messages import Told, ViewRead
 from musubi_tui.tui.modes import MODES as ALL_MODES
 from musubi_tui.tui.modes import Mode
@@ -94,7 +94,7 @@ class MusubiApp(App[None]):
         self.home = home
         self.glyphs = choose_glyphs(settings.glyphs)
         self.images = Images()
-        self.link = Link(setting=settings.eco)
+        self.link = Link(way(), setting=settings.eco)
         self.view = View()
         self.has_read = False
         self._open_first, self._replay = open_run, replay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.events import Click
 
+from musubi_tui.tui.link import Link, way
 from musubi_tui.tui.modes import MODES
 from musubi_tui.tui.widgets.lines import Lines, Span, justify, width_of
 
@@ -40,5 +41,5 @@ class ModeBar(Lines):
             await self.app.run_action(f"mode('{mode}')")
 
     def _link(self) -> str:
-        link = getattr(self.app, "link", None)
-        return str(link.text()) if link is not None else ""
+        link = getattr(self.app, "link", None) or Link(way())  # a screen may stand in another app
+        return str(link.text())
