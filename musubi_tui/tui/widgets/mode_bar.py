@@ -17,7 +17,13 @@ class ModeBar(Lines):
     def __init__(self, current: str) -> None:
         super().__init__()
         self._current = current
+        self._told = ""
         self._places: list[tuple[int, str]] = []  # (first cell behind it, mode)
+
+    def tell(self, text: str) -> None:
+        """Words for the right end instead of how the app is reached; empty: that again."""
+        self._told = text
+        self.draw()
 
     def on_resize(self) -> None:
         """Draw at the new size."""
@@ -31,7 +37,7 @@ class ModeBar(Lines):
             label = f"{number} {mode.title}"
             spans.append((f"[{label}]", "bold") if mode.id == self._current else (f" {label} ", ""))
             self._places.append((width_of(spans), mode.id))
-        self.show([justify(spans, [(f"{self._link()} ", "muted")], self.size.width)])
+        self.show([justify(spans, [(f"{self._told or self._link()} ", "muted")], self.size.width)])
 
     async def on_click(self, event: Click) -> None:
         """Switch to the mode under the pointer."""

@@ -168,10 +168,9 @@ class EditorFrame(ModeScreen):
 
     def _show_link(self, text: str) -> None:
         """At the right of the top line."""
-        link = self.query_one(ModeBar).query_one(".link", Static)
         if text != self._link:
             self._link = text
-            link.update(f"{text} ")
+            self.query_one(ModeBar).tell(text)
 
     def _draw_grid(self, draft: Draft) -> None:
         grid, glyphs = self.query_one(PropertyGrid), self.musubi.glyphs
