@@ -153,10 +153,12 @@ def _others(dataset: DatasetSpec, told: set[Path]) -> dict[str, Any]:
         named = {path.name for path in told}
         mine = {".safetensors", ".old", (dataset.caption_extension or "").lower()}
         for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                folders += 1
-            elif entry.name not in named and Path(entry.name).suffix.lower() not in mine:
-                extensions[Path(entry.name).suffix.lower() or entry.name] += 1
+            if entry.name not in named:
+                extension = os.path.splitext(entry.name)[1].lower()
+                if entry.is_dir(follow_symlinks=False):
+                    folders += 1
+                elif extension not in mine:
+                    extensions[extension or entry.name] += 1
     return {"files": _counted(extensions.elements()), "folders": folders}
 
 

@@ -204,29 +204,9 @@ def _print_videos(videos: Sequence[dict[str, Any]]) -> None:
 # -- mending
 
 
-def change_line(change: Change) -> str:
-    """One change in a line."""
-    if change.kind == "move":
-        return say(f"set aside {change.path} -> {change.to}", f"よける {change.path} -> {change.to}")
-    if change.kind == "text":
-        old = (change.before or "").splitlines()
-        added = [line.strip() for line in (change.after or "").splitlines() if line not in old]
-        return f"{change.path}: + {'; '.join(added)}"
-    before, after = _quoted(change.before), _quoted(change.after)
-    if len(change.before or "") > 60:  # both begin alike: the ends differ
-        before, after = (repr("…" + (text or "")[-40:].strip()) for text in (change.before, change.after))
-    name = change.path.name
-    return say(f"caption of {name}: {before} -> {after}", f"{name} のキャプション: {before} -> {after}")
-
-
-def _quoted(text: str | None) -> str:
-    from engine.data.doctor import shorten
-
-    return say("(none)", "(なし)") if text is None else repr(shorten(text))
-
-
 def _fix(opened: OpenedDataset, wanted: Plan, yes: bool, as_json: bool) -> int:
     from musubi_tui.datasets.mending import apply
+    from musubi_tui.datasets.telling import change_line
 
     for sentence in wanted.left:
         narrate(say(f"Left as it is: {sentence}", f"そのまま: {sentence}"))
@@ -267,6 +247,7 @@ def _agreed(count: int) -> bool:
 
 def _undo(opened: OpenedDataset, as_json: bool) -> int:
     from musubi_tui.datasets.mending import undo
+    from musubi_tui.datasets.telling import change_line
 
     changes = undo(opened)
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,6 +128,7 @@ def timeline_lines(line: Timeline, cells: int) -> Iterator[str]:
 
 def _of_dataset(file: Path, family: str | None, wanted: str | None) -> tuple[list[Timeline], list[dict[str, str]]]:
     from engine.data.summary import skipped_entry
+    from musubi_tui.datasets.item_facts import timeline_of
     from musubi_tui.datasets.opening import scan_index, scan_opened
 
     opened = opened_dataset(file, family)
@@ -146,15 +147,6 @@ def _of_dataset(file: Path, family: str | None, wanted: str | None) -> tuple[lis
     if not videos and not left_out:
         raise _no_such_video(file, wanted, [item.path.name for item in found.items if item.kind == "clip"])
     return [timeline_of(path, items) for path, items in videos.items()], left_out
-
-
-def timeline_of(path: Path, items: Sequence[Item]) -> Timeline:
-    """The timeline of a video of a dataset. Raises ``UnreadableMedia``."""
-    from engine.data.media import clip_info
-    from engine.data.timeline import timeline
-
-    clips = [(item.start, item.bucket) for item in items]
-    return timeline(path, clip_info(path), clips, source_fps=items[0].source_fps, target_fps=items[0].target_fps)
 
 
 def _is(path: Path, wanted: str | None) -> bool:

@@ -9,7 +9,9 @@ from typing import Any
 from engine.config.language import say
 from engine.data import Item
 from engine.data.cache_files import DamagedCache, latents_shape, read_header, stored_shapes
+from engine.data.media import clip_info
 from engine.data.summary import enlargement, printable
+from engine.data.timeline import Timeline, timeline
 from engine.data.tokens import ESTIMATE, TokenCounter
 from musubi_tui.datasets.cells import crop_of
 from musubi_tui.datasets.opening import OpenedDataset
@@ -30,6 +32,12 @@ def item_facts(opened: OpenedDataset, items: Sequence[Item], counter: TokenCount
         "repeats": first.repeats,
         "parts": [_part(opened, item) for item in items],
     }
+
+
+def timeline_of(path: Path, items: Sequence[Item]) -> Timeline:
+    """Which frames of a video its clips use. Raises ``UnreadableMedia``."""
+    clips = [(item.start, item.bucket) for item in items]
+    return timeline(path, clip_info(path), clips, source_fps=items[0].source_fps, target_fps=items[0].target_fps)
 
 
 def _part(opened: OpenedDataset, item: Item) -> dict[str, Any]:

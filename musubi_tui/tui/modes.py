@@ -32,13 +32,8 @@ MODES: tuple[Mode, ...] = (
     Mode(
         "data",
         say("Data", "データ"),
-        say(
-            "Here a dataset will be looked through: pictures, captions, buckets, and what is left out and why. It is not built "
-            "yet. At the shell:",
-            "ここではデータセット（画像、キャプション、バケット、除外されたものとその理由）を確認できるようになります。まだ未実装です。"
-            "シェルでは次のコマンドが使えます:",
-        ),
-        ("musubi-tui data scan my.toml", "musubi-tui data buckets my.toml"),
+        twins=("musubi-tui data scan my.toml", "musubi-tui data buckets my.toml"),
+        screen="musubi_tui.tui.screens.data:DataScreen",
     ),
     Mode(
         "run",

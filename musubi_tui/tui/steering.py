@@ -62,6 +62,17 @@ def start(preset: str, home: Home) -> str:
     return _launch(run, str(loaded.config.run.device), secrets_environment(loaded.config))
 
 
+def cache(preset: str, home: Home) -> str:
+    """A run that only encodes pictures and captions. Raises ``ConfigError`` with all problems of the file."""
+    from engine.config import load_config, secrets_environment
+    from musubi_tui.presets.library import find_preset
+    from musubi_tui.runs.creating import create_run
+
+    loaded = load_config(find_preset(preset), {}, check_files=True)
+    run = create_run(loaded, kind="cache", home=home)
+    return _launch(run, str(loaded.config.run.device), secrets_environment(loaded.config))
+
+
 def tidy() -> None:
     """Look after the processes that were launched here: collect those that ended."""
     for entry in list(_launched):

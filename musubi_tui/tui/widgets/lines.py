@@ -7,7 +7,7 @@ So whoever draws hands whole lines of ``Span`` to ``show``, and the widget finds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 
 from rich.cells import cell_len, set_cell_size
@@ -105,16 +105,18 @@ class Lines(Widget):
             self._styles_of_roles = {}
         known = self._styles_of_roles.get(role)
         if known is None:
-            known = self._styles_of_roles[role] = self._make_style(role)
+            known = self._styles_of_roles[role] = style_of_role(role, self.app.theme_variables)
         return known
 
-    def _make_style(self, role: str) -> Style:
-        from textual.color import Color
 
-        colour, text = ROLES[role]
-        value = self.app.theme_variables.get(colour, "") if colour else ""
-        style = Style.parse(text) if text else Style()
-        return style + Style(color=Color.parse(value).rich_color) if value else style
+def style_of_role(role: str, theme: Mapping[str, str]) -> Style:
+    """The style of a role of ``ROLES`` with the colours of a theme."""
+    from textual.color import Color
+
+    colour, text = ROLES[role]
+    value = theme.get(colour, "") if colour else ""
+    style = Style.parse(text) if text else Style()
+    return style + Style(color=Color.parse(value).rich_color) if value else style
 
 
 def _changed(old: Line, new: Line, width: int) -> tuple[int, int]:

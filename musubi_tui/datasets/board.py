@@ -1,0 +1,211 @@
+"""What the Data screen shows, made in one go by a process of its own: a table of rows in columns, the bucket summary, findings.
+
+A hundred thousand rows are a few arrays and lists, so that handing them over takes milliseconds and the screen looks only at the rows
+it paints.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.config.problems import Problem
+from engine.data.findings import Finding
+from engine.data.items import Bucket, Item, Scan, Skipped
+from engine.data.summary import cropped_share, enlargement, printable
+from engine.data.tokens import estimate
+from musubi_tui.datasets.opening import OpenedDataset
+
+PRESENT, MISSING, UNKNOWN = 1, 2, 0
+IMAGE, CLIP, SKIPPED = 0, 1, 2
+_WORDS = 40
+
+
+class Texts:
+    """A column of texts as one text: it is handed over at once and taken apart when it is first looked into."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._whole = "\0".join(text.replace("\0", " ") for text in texts)
+        self._parts: list[str] | None = None
+
+    def __getstate__(self) -> str:
+        return self._whole
+
+    def __setstate__(self, whole: str) -> None:
+        self._whole, self._parts = whole, None
+
+    @property
+    def all(self) -> list[str]:
+        """The texts."""
+        if self._parts is None:
+            self._parts = self._whole.split("\0")
+        return self._parts
+
+    def __getitem__(self, row: int) -> str:
+        return self.all[row]
+
+    def replace(self, row: int, text: str) -> None:
+        """One text is another one now."""
+        self.all[row] = text
+
+
+@dataclass
+class Rows:
+    """One row per item and per file that is left out, ordered by dataset, file and start. Arrays are (rows,)."""
+
+    names: Texts
+    paths: Texts
+    captions: Texts
+    reasons: Texts  # of rows that are left out
+    ids: Texts
+    latent_caches: Texts
+    text_caches: Texts
+    kind: npt.NDArray[np.uint8]
+    dataset: npt.NDArray[np.int32]
+    size: npt.NDArray[np.int32]  # (rows, 2) width, height of the source
+    bucket: npt.NDArray[np.int32]  # (rows, 3) width, height, frames
+    start: npt.NDArray[np.int32]
+    crop: npt.NDArray[np.float32]  # (rows, 2)
+    rates: npt.NDArray[np.float32]  # (rows, 2) source_fps (0: not stated), rate of the family
+    tokens: npt.NDArray[np.int32]  # of the caption, about
+    enlarged: npt.NDArray[np.float32]
+    cropped: npt.NDArray[np.float32]
+    latents: npt.NDArray[np.uint8]  # PRESENT, MISSING, UNKNOWN
+    texts: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def item(self, row: int, opened: OpenedDataset) -> Item | None:
+        """The item of a row, as far as it is shown; None for a file that is left out."""
+        if self.kind[row] == SKIPPED:
+            return None
+        dataset = opened.config.datasets[int(self.dataset[row])]
+        path = Path(self.paths[row])
+        source_fps, target_fps = (float(rate) for rate in self.rates[row])
+        return Item(
+            id=self.ids[row],
+            dataset=dataset.index,
+            name=path.stem,
+            path=path,
+            caption=self.captions[row],
+            width=int(self.size[row, 0]),
+            height=int(self.size[row, 1]),
+            kind="clip" if self.kind[row] == CLIP else "image",
+            start=int(self.start[row]),
+            bucket=bucket_of(self, row),
+            latent_cache=Path(self.latent_caches[row]),
+            text_cache=Path(self.text_caches[row]),
+            repeats=dataset.num_repeats,
+            batch_size=dataset.batch_size,
+            source_fps=source_fps or None,
+            target_fps=target_fps,
+            cached_only=path.suffix == ".safetensors",
+            crop=(float(self.crop[row, 0]), float(self.crop[row, 1])),
+        )
+
+
+@dataclass
+class Board:
+    """A scanned dataset."""
+
+    opened: OpenedDataset
+    rows: Rows
+    summary: dict[str, Any]
+    survey: list[str]
+    findings: tuple[Finding, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    words: list[tuple[str, int]] = field(default_factory=list)  # most frequent, with the number of captions
+    seconds: float = 0.0
+    decoded: bool = False
+    trains: bool = True  # whether training could start
+
+    @property
+    def cached(self) -> float | None:
+        """Share of the cache files that are there; None without a family."""
+        both = np.concatenate([self.rows.latents, self.rows.texts])
+        known = int(np.count_nonzero(both != UNKNOWN))
+        return int(np.count_nonzero(both == PRESENT)) / known if known else None
+
+
+def make_rows(opened: OpenedDataset, scan: Scan) -> Rows:
+    """The table of a scan."""
+    entries: list[tuple[int, str, int, Item | Skipped]] = [(i.dataset, str(i.path), i.start, i) for i in scan.cached]
+    entries += [(entry.dataset, str(entry.path), -1, entry) for entry in scan.skipped]
+    entries.sort(key=lambda entry: entry[:3])
+    there = _cache_names(opened)
+    found = [_row(entry, there) for *_, entry in entries]
+    columns = list(zip(*found, strict=True)) if found else [()] * (_TEXTS + len(_KINDS))
+    texts = [Texts(column) for column in columns[:_TEXTS]]
+    arrays = [
+        np.array(column, kind).reshape(-1, *shape)
+        for column, (kind, shape) in zip(columns[_TEXTS:], _KINDS, strict=True)
+    ]
+    values: list[Any] = [*texts, *arrays]
+    return Rows(*values)
+
+
+_TEXTS = 7
+_KINDS: tuple[tuple[Any, tuple[int, ...]], ...] = (
+    (np.uint8, ()), (np.int32, ()), (np.int32, (2,)), (np.int32, (3,)), (np.int32, ()), (np.float32, (2,)), (np.float32, (2,)),
+    (np.int32, ()), (np.float32, ()), (np.float32, ()), (np.uint8, ()), (np.uint8, ()),
+)  # fmt: skip
+
+
+def _row(entry: Item | Skipped, there: dict[str, set[str]] | None) -> tuple[Any, ...]:
+    path = printable(entry.path)
+    name = path.rpartition("/")[2]
+    if isinstance(entry, Skipped):
+        return (
+            name, path, "", entry.reason, "", "", "", SKIPPED, entry.dataset, (0, 0), (0, 0, 0), 0, (0.5, 0.5), (0, 0), 0, 0.0, 0.0,
+            UNKNOWN, UNKNOWN,
+        )  # fmt: skip
+    clip = entry.kind == "clip"
+    latents, text = str(entry.latent_cache), str(entry.text_cache)
+    return (
+        f"{name.rpartition('.')[0]}@{entry.start}+{entry.bucket.frames}" if clip else name, path, entry.caption, "", entry.id, printable(entry.latent_cache),
+        printable(entry.text_cache), CLIP if clip else IMAGE, entry.dataset, (entry.width, entry.height), tuple(entry.bucket),
+        entry.start, entry.crop, (entry.source_fps or 0.0, entry.target_fps), estimate(entry.caption), enlargement(entry),
+        cropped_share(entry), _state(latents, there), _state(text, there),
+    )  # fmt: skip
+
+
+def _cache_names(opened: OpenedDataset) -> dict[str, set[str]] | None:
+    """Folder -> names of the files in it, filled when first asked; None without a family."""
+    return None if opened.spec is None else {}
+
+
+def _state(file: str, there: dict[str, set[str]] | None) -> int:
+    if there is None:
+        return UNKNOWN
+    folder, _, name = file.rpartition("/")
+    names = there.get(folder)
+    if names is None:
+        try:
+            names = set(os.listdir(folder))
+        except OSError:
+            names = set()
+        there[folder] = names
+    return PRESENT if name in names else MISSING
+
+
+def frequent_words(captions: Sequence[str]) -> list[tuple[str, int]]:
+    """The words that most captions hold, each counted once per caption."""
+    words: Counter[str] = Counter()
+    for caption in captions:
+        words.update({word.casefold() for word in re.findall(r"[^\W_][\w'-]+", caption)})
+    return words.most_common(_WORDS)
+
+
+def bucket_of(rows: Rows, row: int) -> Bucket:
+    """The bucket of a row."""
+    width, height, frames = (int(value) for value in rows.bucket[row])
+    return Bucket(width, height, frames)

@@ -1,0 +1,126 @@
+"""A survey of a dataset in sentences: what ``data scan`` prints and the app shows under ``s``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.config.language import say
+
+_EXAMPLES = 3
+
+
+def kind_word(kind: str) -> str:
+    """What a dataset of that kind holds."""
+    return say("pictures", "画像") if kind == "image" else say("clips", "クリップ")
+
+
+def survey_lines(told: Mapping[str, Any]) -> list[str]:
+    """The survey in sentences; the app shows the same ones."""
+    lines: list[str] = []
+    for room in told["datasets"]:
+        lines += ["", f"{room['name']}  {kind_word(room['kind'])}  {room['source']}"]
+        lines += [f"  {name:<12} {text}" for name, text in _facts(room)]
+        lines += _left_out(room)
+    total = told["total"]
+    held = total["held_out"]
+    out = say(f" Held out for validation: {held} items.", f" 検証用に除外: {held} 件。") if held else ""
+    lines += [
+        "",
+        say(
+            f"Trained: {total['items']} items per epoch from {total['files']} files ({size_word(total['bytes'])}). "
+            f"Not trained: {total['skipped']} files.{out}",
+            f"学習される: {total['files']} ファイル ({size_word(total['bytes'])}) から 1 エポック {total['items']} 件。"
+            f"学習されない: {total['skipped']} 件。{out}",
+        ),
+    ]
+    return lines
+
+
+def _facts(room: Mapping[str, Any]) -> list[tuple[str, str]]:
+    kinds = ", ".join(f"{name or '?'} {count}" for name, count in room["extensions"].items())
+    repeats = say(f", each {room['repeats']} times", f"、各 {room['repeats']} 回") if room["repeats"] > 1 else ""
+    cached = say(", from cache files alone", "、キャッシュのみ") if room["from_caches"] else ""
+    files = say(
+        f"{room['files']} files ({kinds or 'none'}), {size_word(room['bytes'])}{repeats}{cached}",
+        f"{room['files']} ファイル ({kinds or 'なし'})、{size_word(room['bytes'])}{repeats}{cached}",
+    )
+    facts = [(say("trained", "学習"), files)]
+    if room["size"]:
+        small, middle, large = ("x".join(map(str, room["size"][k])) for k in ("smallest", "median", "largest"))
+        facts.append(
+            (
+                say("sizes", "寸法"),
+                small if small == large else say(f"{small} to {large}, the middle one {middle}", f"{small} ~ {large}、中央 {middle}"),
+            )
+        )  # fmt: skip
+    facts.append((say("captions", "キャプション"), _caption_fact(room["captions"])))
+    videos = room.get("videos")
+    if videos:
+        facts += _video_facts(videos)
+    from engine.data.extras import extra_facts
+
+    return facts + extra_facts(room["extras"])
+
+
+def _caption_fact(captions: Mapping[str, Any]) -> str:
+    length = captions["characters"]
+    if not captions["written"]:
+        return say("none", "なし")
+    empty = say(f", {captions['empty']} empty", f"、空 {captions['empty']}") if captions["empty"] else ""
+    return say(
+        f"{captions['written']} with text{empty}; {length['shortest']} to {length['longest']} characters, middle {length['median']}",
+        f"{captions['written']} 件{empty}、{length['shortest']} ~ {length['longest']} 文字 (中央 {length['median']})",
+    )
+
+
+def _video_facts(videos: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rates = ", ".join(f"{rate} fps ({count})" for rate, count in videos["fps"].items())
+    frames, seconds = videos["frames"], videos["seconds"]
+    length = say(
+        f"{frames['shortest']} to {frames['longest']} frames", f"{frames['shortest']} ~ {frames['longest']} フレーム"
+    )
+    if seconds:
+        length += say(
+            f", {seconds['shortest']:g} to {seconds['longest']:g} s, together {seconds['total']:g} s",
+            f"、{seconds['shortest']:g} ~ {seconds['longest']:g} 秒、合計 {seconds['total']:g} 秒",
+        )
+    return [(say("rates", "レート"), rates), (say("lengths", "長さ"), length)]  # fmt: skip
+
+
+def _left_out(room: Mapping[str, Any]) -> list[str]:
+    from engine.data.reasons import reason_of
+    from engine.data.survey import first_examples
+
+    lines = []
+    if room["skipped"]:
+        count = len(room["skipped"])
+        lines.append(f"  {say('NOT trained', '学習されない')}  {count}")
+    for code, count in room["skipped_by_code"].items():
+        reason = reason_of(code)
+        examples = first_examples(room["skipped"], code, _EXAMPLES)
+        names = ", ".join(Path(entry["path"]).name for entry in examples)
+        more = say(f" and {count - _EXAMPLES} more", f" ほか {count - _EXAMPLES} 件") if count > _EXAMPLES else ""
+        lines.append(f"  {count:>6}  {reason.title}: {names}{more}")
+        if reason.advice:
+            lines.append(f"          -> {reason.advice}")
+        elif count <= _EXAMPLES:
+            lines += [f"          {entry['reason']}" for entry in examples]
+    others = room["others"]
+    parts = [f"{name} {count}" for name, count in others["files"].items()]
+    if others["folders"]:
+        parts.append(say(f"{others['folders']} subfolders", f"サブフォルダ {others['folders']}"))
+    if parts:
+        lines.append(f"  {say('also there', 'その他'):<12} {', '.join(parts)}")
+    return lines
+
+
+def size_word(size: int) -> str:
+    """Bytes as a person reads them."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

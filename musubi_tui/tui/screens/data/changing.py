@@ -1,0 +1,176 @@
+"""What the Data screen changes: captions, files set aside, fixes, and taking all of it back. Every change is recorded on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.config.language import say
+from musubi_tui.runs.plain_text import clean
+from musubi_tui.tui.screens.data.editor import CaptionEditor
+
+if TYPE_CHECKING:
+    from musubi_tui.datasets.board import Board
+    from musubi_tui.tui.app import MusubiApp
+    from musubi_tui.tui.screens.data.screen import DataScreen
+
+
+class Changes:
+    """Writes what its screen asks for, off the screen's thread."""
+
+    def __init__(self, screen: DataScreen) -> None:
+        self._screen = screen
+
+    @property
+    def _app(self) -> MusubiApp:
+        return self._screen.musubi
+
+    # -- captions
+
+    def edit_caption(self) -> None:
+        """Edit the caption of the item under the cursor, in its panel."""
+        row, painted = self._screen.row_under_cursor(), self._screen.painted
+        if row is None or self._screen.board is None or self._screen.query("#caption-editor"):
+            return
+        if self._screen.board.opened.config.datasets[int(self._screen.board.rows.dataset[row])].caption_extension is None and not self._listed(row):  # fmt: skip
+            text = say(
+                "The dataset has no caption_extension: it is trained without captions.",
+                "caption_extension がないため、キャプションなしで学習されます。",
+            )
+            self._app.tell(text, wrong=True)
+            return
+        known = painted is not None and painted.wish.row == row and painted.caption is not None
+        editor = CaptionEditor(
+            (painted.caption if known and painted else None) or self._screen.board.rows.captions[row], row
+        )
+        self._screen.query_one("#preview-panel").mount(editor, after="#picture")
+        editor.focus()
+
+    def _listed(self, row: int) -> bool:
+        assert self._screen.board is not None
+        return self._screen.board.opened.config.datasets[int(self._screen.board.rows.dataset[row])].jsonl is not None
+
+    def leave_caption(self) -> None:
+        """Nothing is written."""
+        self._screen.query("#caption-editor").remove()
+        self._screen.query_one("#items").focus()
+
+    def keep_caption(self, text: str) -> None:
+        """Write it, and show it at once."""
+        editor = self._screen.query_one(CaptionEditor)
+        board, row, text = self._screen.board, editor.row, text.strip()
+        if board is None:
+            return
+        opened, path, dataset = board.opened, Path(board.rows.paths[row]), int(board.rows.dataset[row])
+
+        def job() -> str:
+            from musubi_tui.datasets.captions import caption_place
+            from musubi_tui.datasets.mending import apply
+            from musubi_tui.datasets.record import Change
+
+            before = caption_place(opened.config.datasets[dataset], path).raw()
+            if (before or "").strip() == text:
+                return say("The caption is as it was.", "変更はありません。")
+            apply(opened, [Change("caption", path, dataset, "caption", before=before, after=text)])
+            return ""
+
+        def written() -> None:
+            self.leave_caption()
+            if self._screen.board is board:
+                self._retold(board, str(path), text)
+
+        self._app.in_background(job, written, self._wrong)
+
+    def _retold(self, board: Board, path: str, caption: str) -> None:
+        """Every row of that file has this caption now; a file that was left out for it comes in with the next scan."""
+        from engine.data.tokens import estimate
+        from musubi_tui.datasets.board import MISSING, PRESENT
+
+        rows = board.rows
+        left_out = False
+        for row, other in enumerate(rows.paths.all):
+            if other == path:
+                left_out |= bool(rows.reasons[row])
+                rows.captions.replace(row, caption)
+                rows.tokens[row] = estimate(caption)
+                if rows.texts[row] == PRESENT:
+                    rows.texts[row] = MISSING
+        if left_out:
+            self._screen.action_rescan()
+        else:
+            self._screen.show_board()
+
+    def _wrong(self, text: str) -> None:
+        self._app.tell(clean(text), wrong=True)
+
+    # -- files
+
+    def set_aside(self) -> None:
+        """Move the file under the cursor out of the dataset, with its caption."""
+        row, board = self._screen.row_under_cursor(), self._screen.board
+        if row is None or board is None:
+            return
+        path, dataset, opened = Path(board.rows.paths[row]), int(board.rows.dataset[row]), board.opened
+
+        def job() -> str:
+            from musubi_tui.datasets.mending import apply, set_aside
+
+            apply(opened, set_aside(opened, path, dataset, "ignored"))
+            return say(
+                f"{clean(path.name)} is set aside; u takes it back.",
+                f"{clean(path.name)} をよけました。u で取り消せます。",
+            )
+
+        self._app.in_background(job, self._screen.action_rescan, self._wrong)
+
+    def undo(self) -> None:
+        """Take the newest change of this dataset back, whoever made it."""
+        board = self._screen.board
+        if board is None:
+            return
+
+        def job() -> str:
+            from musubi_tui.datasets.mending import undo
+            from musubi_tui.datasets.telling import change_line
+
+            changes = undo(board.opened)
+            return say("Taken back: ", "取り消しました: ") + clean(change_line(changes[0])) + (f" (+{len(changes) - 1})" if len(changes) > 1 else "")  # fmt: skip
+
+        self._app.in_background(job, self._screen.action_rescan, self._wrong)
+
+    def fix(self) -> None:
+        """Choose among the proposed fixes."""
+        from musubi_tui.tui.screens.data.fixing import FixScreen
+
+        wanted = self._screen.wanted
+        if self._screen.board is None or wanted is None:
+            return
+
+        def fixed(changed: bool | None) -> None:
+            if changed:
+                self._screen.open(wanted, decode=self._screen.board is not None and self._screen.board.decoded)
+
+        self._app.push_screen(FixScreen(self._screen.board, wanted), fixed)
+
+    # -- caches
+
+    def cache(self) -> None:
+        """Start a run that encodes what is not cached, of the preset that is open."""
+        board = self._screen.board
+        if board is None:
+            return
+        if not board.opened.is_preset:
+            text = say(
+                "Caching needs a preset, which names the encoders: o opens one.",
+                "キャッシュにはエンコーダーを指定したプリセットが必要です。o で開けます。",
+            )
+            self._app.tell(text)
+            return
+        file, home = str(board.opened.file), self._app.home
+
+        def job() -> str:
+            from musubi_tui.tui.steering import cache
+
+            return cache(file, home)
+
+        self._app.in_background(job, None, self._wrong)

@@ -1,0 +1,45 @@
+"""The caption under edit: a field in the preview panel. ctrl+s keeps it, escape leaves it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widgets import TextArea
+
+from engine.config.language import say
+from musubi_tui.tui.keymap import key
+
+
+class CaptionEditor(TextArea):
+    """Says ``Kept`` with the text, or ``Left``."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("data.keep_caption", "ctrl+s", "keep", say("keep", "保存"), show=True),
+        key("data.leave_caption", "escape", "leave", say("leave", "やめる"), show=True),
+    ]
+
+    class Kept(Message):
+        """The text is to be written."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Left(Message):
+        """Nothing is to be written."""
+
+    def __init__(self, text: str, row: int) -> None:
+        super().__init__(text, soft_wrap=True, id="caption-editor", tab_behavior="focus", compact=True)
+        self.row = row
+        self.cursor_blink = False
+        self.move_cursor(self.document.end)
+
+    def action_keep(self) -> None:
+        """Keep."""
+        self.post_message(self.Kept(self.text))
+
+    def action_leave(self) -> None:
+        """Leave."""
+        self.post_message(self.Left())

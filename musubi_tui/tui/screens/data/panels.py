@@ -1,0 +1,89 @@
+"""The lines under a picture: crop, caption, cache files; and the frames of a clip along its video."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.config.language import say
+from musubi_tui.runs.plain_text import clean
+from musubi_tui.tui.glyphs import Glyphs
+from musubi_tui.tui.screens.data.painter import Painted
+from musubi_tui.tui.screens.data.text import crop_words, track_text, wrapped
+from musubi_tui.tui.widgets.lines import Line
+
+if TYPE_CHECKING:
+    from engine.data.timeline import Timeline
+    from musubi_tui.datasets.board import Board
+
+
+def facts_lines(painted: Painted, board: Board, row: int, width: int, height: int, glyphs: Glyphs) -> list[Line]:
+    """What is known about an item, in ``height`` lines: the crop first, then the caption, then the rest if there is room."""
+    lines: list[Line] = []
+    if painted.problem:
+        lines.append([(clean(painted.problem), "warn")])
+    if not painted.facts:
+        reason = board.rows.reasons[row]
+        lines += [
+            [(text, "warn")]
+            for text in wrapped(say(f"not trained: {reason}", f"学習されません: {reason}"), width, height)
+        ]
+    else:
+        lines.append([(crop_words(painted.facts, glyphs), "muted")])
+    if painted.line is not None:
+        lines += _own_track(painted, board, row, width, glyphs)
+    caption = board.rows.captions[row] if painted.caption is None else painted.caption
+    caption = caption or (say("(none)  a to write", "(なし)  a で書く"))
+    rest = _cache_lines(painted, width) if height > 6 else []
+    room = max(1, height - len(lines) - len(rest))
+    texts = wrapped(say(f"caption: {caption}", f"キャプション: {caption}"), width, room)
+    lines += [[(text, "")] for text in texts]
+    return [*lines, *rest][:height]
+
+
+def _cache_lines(painted: Painted, width: int) -> list[Line]:
+    if not painted.facts:
+        return []
+    words = {
+        "present": (say("there", "あり"), "good"),
+        "missing": (say("missing", "なし"), "muted"),
+        "stale": (say("stale", "古い"), "warn"),
+        "unknown": (say("unknown without a family", "モデル未指定"), "muted"),
+    }
+    part = painted.facts["parts"][0]
+    lines: list[Line] = []
+    for name, title in (("latents", say("latents", "潜在")), ("text", say("text", "テキスト"))):
+        word, role = words[part[name]]
+        reason = f" ({clean(part[name + '_reason'])})" if part[f"{name}_reason"] else ""
+        lines.append([(f"{title}: ", "muted"), (word + reason, role)])
+    if part["tokens"]:
+        lines.append([(say(f"{part['tokens']} tokens of the model", f"モデルのトークン数 {part['tokens']}"), "muted")])
+    return lines
+
+
+def _own_track(painted: Painted, board: Board, row: int, width: int, glyphs: Glyphs) -> list[Line]:
+    from engine.data.timeline import track
+
+    line = painted.line
+    start, frames = int(board.rows.start[row]), int(board.rows.bucket[row, 2])
+    clip = next((c for c in line.clips if c.start == start and c.frames == frames), None) if line else None
+    if line is None or clip is None:
+        return []
+    label = f" {clip.first}-{clip.last}/{line.info.frames}"
+    return [[(track_text(track(line, clip, max(4, width - len(label))), glyphs), "mark"), (label, "muted")]]
+
+
+def frames_lines(line: Timeline, width: int, height: int, glyphs: Glyphs, *, chosen_start: int) -> list[Line]:
+    """All clips of a video along its frames."""
+    from engine.data.timeline import track
+
+    info = line.info
+    rate = f"{info.fps:g} fps" if info.fps else say("rate unknown", "レート不明")
+    lines: list[Line] = [[(say(f"{info.frames} frames, {rate}", f"{info.frames} フレーム、{rate}"), "")]]
+    if line.source_fps and line.target_fps:
+        lines.append([(say(f"{line.source_fps:g} -> {line.target_fps:g} fps: {len(line.kept)} are left", f"{line.source_fps:g} -> {line.target_fps:g} fps: {len(line.kept)} フレーム"), "muted")])  # fmt: skip
+    lines.append([(say(f"{line.used} frames are used by {len(line.clips)} clips", f"{len(line.clips)} クリップが {line.used} フレームを使用"), "muted")])  # fmt: skip
+    for clip in line.clips[: max(1, height - len(lines))]:
+        label = f"@{clip.start:<5}{clip.frames:>3} "
+        role = "mark" if clip.start != chosen_start else "ema"
+        lines.append([(label, "bold" if clip.start == chosen_start else "muted"), (track_text(track(line, clip, max(4, width - len(label))), glyphs), role)])  # fmt: skip
+    return lines[:height]

@@ -1,0 +1,107 @@
+"""The panels of the Data screen: each draws the board it is given, and draws it again when its size changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+
+from engine.config.language import say
+from musubi_tui.tui.glyphs import Glyphs
+from musubi_tui.tui.screens.data import text
+from musubi_tui.tui.widgets.lines import Line, Lines
+
+if TYPE_CHECKING:
+    from musubi_tui.datasets.board import Board
+    from musubi_tui.tui.app import MusubiApp
+    from musubi_tui.tui.screens.data.screen import DataScreen
+
+
+def glyphs_of(widget: Widget) -> Glyphs:
+    """The app's set of characters."""
+    return cast("MusubiApp", widget.app).glyphs
+
+
+def set_title(widget: Widget, title: str) -> None:
+    """A border title from outside words: no markup is read in it."""
+    if str(widget.border_title or "") != title:
+        widget.border_title = Content(title)
+
+
+class Panel(Vertical):
+    """A bordered panel that can be zoomed."""
+
+    ALLOW_MAXIMIZE = True
+
+    def title(self, title: str) -> None:
+        """Say what it shows."""
+        set_title(self, title)
+
+
+class Drawn(Lines):
+    """Lines made of a board."""
+
+    board: Board | None = None
+
+    def show_board(self, board: Board | None) -> None:
+        """Draw this one."""
+        self.board = board
+        self.draw()
+
+    def draw(self) -> None:
+        """At the size of now."""
+
+    def on_resize(self) -> None:
+        """Draw again."""
+        self.draw()
+
+
+class Head(Lines):
+    """The first line: file, family, scan, caches."""
+
+    def show_board(self, board: Board | None, name: str, busy: str) -> None:
+        """``name`` and ``busy`` stand there while there is no board."""
+        words = f"{name}  {busy}".strip() if board is None else busy
+        self.show([text.head_line(board, words, self.size.width, glyphs_of(self))])
+
+
+class Warnings(Drawn):
+    """What is wrong, one finding per line; on one line, all in short. Focused, it can be zoomed."""
+
+    can_focus = True
+    ALLOW_MAXIMIZE = True
+
+    def draw(self) -> None:
+        """The findings."""
+        if self.board is None:
+            return
+        lines = text.warning_spans(self.board, glyphs_of(self))
+        closer = "" if self.board.decoded else say("  D looks closer", "  D で精査")
+        set_title(self, say(f"warnings {len(lines)}", f"警告 {len(lines)}") + closer)
+        if not lines:
+            lines = [[(say("nothing is wrong", "問題なし"), "good")]]
+        elif self.size.height == 1 and len(lines) > 1:
+            lines = [[span for line in lines for span in (*line[:2], ("  ", ""))]]
+        self.show(lines)
+
+
+class Words(Drawn):
+    """How many captions hold each of the most frequent words."""
+
+    def draw(self) -> None:
+        """The bars."""
+        if self.board is None:
+            return
+        files, (width, height) = self.board.summary["total"]["files"], self.size
+        title: Line = [(say("words of the captions", "キャプションの語"), "bold")]
+        self.show([title, *text.word_lines(self.board.words, files, width, height - 1, glyphs_of(self))])
+
+
+class Picture(Lines):
+    """The item under the cursor; the screen paints it."""
+
+    def on_resize(self) -> None:
+        """Ask for it at the new size."""
+        cast("DataScreen", self.screen).look()

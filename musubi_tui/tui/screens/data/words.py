@@ -1,0 +1,44 @@
+"""``s``: the whole survey in sentences, as ``data scan`` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import ModalScreen
+
+from engine.config.language import say
+from musubi_tui.runs.plain_text import clean
+from musubi_tui.tui.keymap import key
+from musubi_tui.tui.widgets.lines import Line
+from musubi_tui.tui.widgets.rows import RowList
+
+
+class WordsScreen(ModalScreen[None]):
+    """Lines that can be scrolled. ``twin`` is the command that prints them."""
+
+    CSS_PATH = "words.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [key("words.close", "escape,q,s", "dismiss", say("close", "閉じる"))]
+
+    def __init__(self, title: str, lines: Sequence[str], twin: str) -> None:
+        super().__init__()
+        self._title, self._lines, self._twin = title, [clean(line) for line in lines], twin
+
+    def compose(self) -> ComposeResult:
+        """The lines."""
+        rows = RowList(id="words-list")
+        rows.border_title, rows.border_subtitle = clean(self._title), say("esc close", "esc 閉じる")
+        yield rows
+
+    def on_mount(self) -> None:
+        """Show them."""
+        self.query_one(RowList).show(len(self._lines), self._line)
+
+    def _line(self, place: int, width: int) -> Line:
+        return [(self._lines[place], "")]
+
+    def cli_twin(self) -> str:
+        """The command."""
+        return self._twin
