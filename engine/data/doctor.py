@@ -296,7 +296,11 @@ class Examination:
         words: Counter[str] = Counter()
         for caption in captions:
             words.update({word.casefold() for word in re.findall(r"[^\W_][\w'-]+", caption)})
-        common = {word: count for word, count in words.most_common(_COMMON) if count * 2 >= len(captions)}
+        common = {
+            word: count
+            for word, count in sorted(words.items(), key=lambda entry: (-entry[1], entry[0]))[:_COMMON]
+            if count * 2 >= len(captions)
+        }
         table: dict[str, Any] = {"captions": len(captions), "words_in_most": common}
         if self.questions.trigger:
             table |= {"word": self.questions.trigger, "held_by": sum(holds(caption, self.questions.trigger) for caption in captions)}  # fmt: skip

@@ -233,8 +233,10 @@ def _fix(opened: OpenedDataset, wanted: Plan, yes: bool, as_json: bool) -> int:
 
 
 def _change_json(change: Change) -> dict[str, Any]:
+    from musubi_tui.datasets.telling import readable
+
     told: dict[str, Any] = {"kind": change.kind, "code": change.code, "path": str(change.path)}
-    return {**told, "to": str(change.to)} if change.kind == "move" else {**told, "before": change.before, "after": change.after}  # fmt: skip
+    return {**told, "to": str(change.to)} if change.kind == "move" else {**told, "before": readable(change.before), "after": readable(change.after)}  # fmt: skip
 
 
 def _agreed(count: int) -> bool:

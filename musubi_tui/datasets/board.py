@@ -202,7 +202,7 @@ def frequent_words(captions: Sequence[str]) -> list[tuple[str, int]]:
     words: Counter[str] = Counter()
     for caption in captions:
         words.update({word.casefold() for word in re.findall(r"[^\W_][\w'-]+", caption)})
-    return words.most_common(_WORDS)
+    return sorted(words.items(), key=lambda entry: (-entry[1], entry[0]))[:_WORDS]
 
 
 def bucket_of(rows: Rows, row: int) -> Bucket:

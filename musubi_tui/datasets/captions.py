@@ -1,6 +1,6 @@
 """Captions where they are written: a text file beside the picture, or a line of a list. Read, and replaced atomically.
 
-What is written is UTF-8 without a byte-order mark. Of a list only the lines of that file change, every other byte stays.
+What is written is UTF-8 without a byte-order mark, or the dataset's ``caption_encoding``. Of a list only the lines of that file change, every other byte stays.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.data import DatasetSpec
 from engine.data.captions import WrongCaption, read_caption
+from engine.data.media import is_folder
 from engine.events.atomic import write_bytes_atomically
 
 _NEW_FILE = 0o644
@@ -30,13 +31,17 @@ class CaptionPlace:
     source: Path
     file: Path
     listed: bool = False
+    encoding: str | None = None
 
     def read(self) -> str | None:
         """What is written there; None without a caption. Raises ``UserError`` when it is no text."""
         if self.listed:
-            return next((caption for path, caption in _records(self) if path == self.source), None)
+            found = [caption for path, caption in _records(self) if path == self.source]
+            if any(isinstance(caption, list) for caption in found):
+                raise UserError.of("several_captions", say("it has several captions in the list.", "リストに複数のキャプションがあります。"), say("Edit them there.", "リストを直接編集してください。"), file=self.file)  # fmt: skip
+            return next((caption for caption in found if isinstance(caption, str)), None)
         try:
-            return read_caption(self.file).text
+            return read_caption(self.file, self.encoding).text
         except FileNotFoundError:
             return None
         except WrongCaption as error:
@@ -65,11 +70,11 @@ class CaptionPlace:
             elif text is None:
                 os.unlink(self.file)
             else:
-                _replace(
-                    self.file, text.encode("utf-8", "surrogateescape") if exactly else (text.strip() + "\n").encode()
-                )
-        except UnicodeEncodeError:
-            raise UserError.of("caption_not_utf8", say("it holds half a character.", "不完全な文字を含んでいます。"), file=self.file) from None  # fmt: skip
+                written = (text.strip() + "\n").encode(self.encoding or "utf-8") if not exactly else b""
+                _replace(self.file, text.encode("utf-8", "surrogateescape") if exactly else written)
+        except UnicodeEncodeError as error:
+            name = self.encoding or "utf-8"
+            raise UserError.of("cannot_encode", say(f"{error.object[error.start]!r} cannot be written in {name}.", f"{error.object[error.start]!r} は {name} で書けません。"), file=self.file) from None  # fmt: skip
         except OSError as error:
             reason = error.strerror or str(error)
             message = say(f"the caption cannot be written: {reason}.", f"キャプションを書き込めません: {reason}")
@@ -80,14 +85,18 @@ def caption_place(dataset: DatasetSpec, source: Path) -> CaptionPlace:
     """Where the caption of a file of that dataset stands. Raises ``UserError`` when the dataset has none."""
     if dataset.jsonl is not None:
         return CaptionPlace(source, dataset.jsonl, listed=True)
-    if dataset.caption_extension is None:
+    extensions = dataset.caption_extensions or ((dataset.caption_extension,) if dataset.caption_extension else ())
+    if not extensions:
         raise UserError.of(
             "no_captions",
             say("the dataset has no caption_extension, so it is trained without captions.", "caption_extension がないため、キャプションなしで学習されます。"),
             say('Add caption_extension = ".txt" to it.', 'caption_extension = ".txt" を追加してください。'),
             file=source,
         )  # fmt: skip
-    return CaptionPlace(source, source.with_name(source.stem + dataset.caption_extension))
+    stem = source.name if is_folder(source) else source.stem
+    files = [source.with_name(stem + extension) for extension in extensions]
+    file = next((file for file in files if file.is_file()), files[0])
+    return CaptionPlace(source, file, encoding=dataset.caption_encoding)
 
 
 def _replace(file: Path, data: bytes) -> None:
@@ -115,20 +124,20 @@ def _record(line: bytes, first: bool) -> dict[str, Any] | None:
 
 
 def _path_of(place: CaptionPlace, record: dict[str, Any]) -> Path | None:
-    written = record.get("image_path", record.get("video_path"))
+    names = ("image_path", "video_path", "image_path_0")
+    written = next((record[name] for name in names if name in record), None)
     if not isinstance(written, str) or "\0" in written:
         return None
     beside = place.file.parent / written
     return beside if Path(written).is_absolute() or beside.exists() else Path(written).absolute()
 
 
-def _records(place: CaptionPlace) -> list[tuple[Path | None, str | None]]:
+def _records(place: CaptionPlace) -> list[tuple[Path | None, Any]]:
     found = []
     for number, line in enumerate(_lines(place)):
         record = _record(line, number == 0)
         if record is not None:
-            caption = record.get("caption")
-            found.append((_path_of(place, record), caption if isinstance(caption, str) else None))
+            found.append((_path_of(place, record), record.get("caption")))
     return found
 
 

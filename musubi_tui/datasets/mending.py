@@ -90,7 +90,7 @@ def set_aside(opened: OpenedDataset, path: Path, dataset: int, code: str) -> lis
         )  # fmt: skip
     files = [path]
     if spec.caption_extension is not None and path.suffix != ".safetensors":
-        caption = path.with_name(path.stem + spec.caption_extension)
+        caption = caption_place(spec, path).file
         files += [caption] if caption.is_file() and caption != path else []
     base = spec.directory
     changes = []
@@ -198,10 +198,9 @@ def _make(opened: OpenedDataset, change: Change, checked: Change | None = None) 
     if checked is None:
         place.write(change.after)
         return
-    present = place.raw()
-    if present == checked.before:
+    if place.raw() == checked.before:
         return  # was never made, or is undone already
-    if (present or "").strip() != (checked.after or "").strip():
+    if (place.read() or "").strip() != (checked.after or "").strip():
         raise UserError.of("changed_since", say("the caption was changed since; it stays.", "その後に変更されているため、そのままにします。"), file=place.file)  # fmt: skip
     place.write(checked.before, exactly=True)
 

@@ -15,12 +15,18 @@ def change_line(change: Change) -> str:
         old = (change.before or "").splitlines()
         added = [line.strip() for line in (change.after or "").splitlines() if line not in old]
         return f"{change.path}: + {'; '.join(added)}"
-    before, after = _quoted(change.before), _quoted(change.after)
-    if len(change.before or "") > 60:  # both begin alike: the ends differ
-        before, after = (repr("…" + (text or "")[-40:].strip()) for text in (change.before, change.after))
+    first, last = readable(change.before), readable(change.after)
+    before, after = _quoted(first), _quoted(last)
+    if len(first or "") > 60:  # both begin alike: the ends differ
+        before, after = (repr("…" + (text or "")[-40:].strip()) for text in (first, last))
     name = change.path.name
     return say(f"caption of {name}: {before} -> {after}", f"{name} のキャプション: {before} -> {after}")
 
 
 def _quoted(text: str | None) -> str:
     return say("(none)", "(なし)") if text is None else repr(shorten(text))
+
+
+def readable(text: str | None) -> str | None:
+    """A caption as it can be shown: bytes of another encoding, kept to be put back, become question marks."""
+    return None if text is None else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

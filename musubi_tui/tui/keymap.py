@@ -29,13 +29,11 @@ PLACES = {
     "start": "musubi_tui.tui.screens.start",
     "compare": "musubi_tui.tui.screens.compare",
     "run": "musubi_tui.tui.screens.run.screen",
-<<<<<<< HEAD
     "preset": "musubi_tui.tui.screens.preset.screen",
     "picker": "musubi_tui.tui.screens.preset.picker",
     "text": "musubi_tui.tui.widgets.toml_view",
-=======
     "data": "musubi_tui.tui.screens.data.screen",
->>>>>>> 3bbad7d (The Data screen: a dataset seen, filtered, captioned and mended)
+    "caption": "musubi_tui.tui.screens.data.editor",
 }
 
 

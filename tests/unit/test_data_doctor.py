@@ -160,6 +160,29 @@ def test_bad_caches_are_named_and_set_aside(messy: Path, capsys: pytest.CaptureF
     assert len(list((messy.parent / "pics.set-aside").glob("*.safetensors"))) == 2
 
 
+def test_a_folder_of_frames_is_looked_through(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = messy.parent / "clips" / "walk"
+    frames.mkdir()
+    for number in range(12):
+        scene(100 + number, 160, 120).save(frames / f"{number:03}.png")
+    frames.with_name("walk.txt").write_text("ohwx walk")
+    assert "walk" not in found(examine(messy, capsys)).get("corrupt", [])
+    assert run(["data", "show", str(messy), "walk", "--family", "wan", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parts"][0]["bucket"]["frames"] == 9
+    (frames / "007.png").write_bytes((frames / "007.png").read_bytes()[:-80])
+    assert "walk" in found(examine(messy, capsys))["corrupt"]
+
+
+def test_captions_keep_the_encoding_that_the_dataset_names(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    messy.write_text(messy.read_text().replace("[general]\n", '[general]\ncaption_encoding = "cp932"\n'))
+    file = messy.parent / "pics" / "s0.txt"
+    file.write_bytes("墨絵の鷺".encode("cp932"))
+    examine(messy, capsys, "--trigger", "鷺描", "--fix", "trigger_word", "--yes")
+    assert file.read_bytes().decode("cp932") == "鷺描, 墨絵の鷺\n"
+    run(["data", "doctor", str(messy), "--undo"])
+    assert file.read_bytes() == "墨絵の鷺".encode("cp932")
+
+
 # -- likeness
 
 

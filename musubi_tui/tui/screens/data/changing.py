@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.config.language import say
+from engine.config.problems import UserError
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.screens.data.editor import CaptionEditor
 
@@ -29,26 +30,20 @@ class Changes:
 
     def edit_caption(self) -> None:
         """Edit the caption of the item under the cursor, in its panel."""
-        row, painted = self._screen.row_under_cursor(), self._screen.painted
-        if row is None or self._screen.board is None or self._screen.query("#caption-editor"):
+        from musubi_tui.datasets.captions import caption_place
+
+        row, board = self._screen.row_under_cursor(), self._screen.board
+        if row is None or board is None or self._screen.query("#caption-editor"):
             return
-        if self._screen.board.opened.config.datasets[int(self._screen.board.rows.dataset[row])].caption_extension is None and not self._listed(row):  # fmt: skip
-            text = say(
-                "The dataset has no caption_extension: it is trained without captions.",
-                "caption_extension がないため、キャプションなしで学習されます。",
-            )
-            self._app.tell(text, wrong=True)
+        try:
+            dataset = board.opened.config.datasets[int(board.rows.dataset[row])]
+            written = caption_place(dataset, Path(board.rows.paths[row])).read()
+        except (UserError, OSError) as error:
+            self._wrong(str(error))
             return
-        known = painted is not None and painted.wish.row == row and painted.caption is not None
-        editor = CaptionEditor(
-            (painted.caption if known and painted else None) or self._screen.board.rows.captions[row], row
-        )
+        editor = CaptionEditor(written or "", row)
         self._screen.query_one("#preview-panel").mount(editor, after="#picture")
         editor.focus()
-
-    def _listed(self, row: int) -> bool:
-        assert self._screen.board is not None
-        return self._screen.board.opened.config.datasets[int(self._screen.board.rows.dataset[row])].jsonl is not None
 
     def leave_caption(self) -> None:
         """Nothing is written."""
@@ -83,16 +78,19 @@ class Changes:
 
     def _retold(self, board: Board, path: str, caption: str) -> None:
         """Every row of that file has this caption now; a file that was left out for it comes in with the next scan."""
+        from engine.data.captions import captions_of
         from engine.data.tokens import estimate
         from musubi_tui.datasets.board import MISSING, PRESENT
 
         rows = board.rows
         left_out = False
+        trained = ""
         for row, other in enumerate(rows.paths.all):
             if other == path:
                 left_out |= bool(rows.reasons[row])
-                rows.captions.replace(row, caption)
-                rows.tokens[row] = estimate(caption)
+                trained = trained or captions_of(board.opened.config.datasets[int(rows.dataset[row])], (caption,))[0]
+                rows.captions.replace(row, trained)
+                rows.tokens[row] = estimate(trained)
                 if rows.texts[row] == PRESENT:
                     rows.texts[row] = MISSING
         if left_out:

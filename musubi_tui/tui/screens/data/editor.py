@@ -16,8 +16,8 @@ class CaptionEditor(TextArea):
     """Says ``Kept`` with the text, or ``Left``."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("data.keep_caption", "ctrl+s", "keep", say("keep", "保存"), show=True),
-        key("data.leave_caption", "escape", "leave", say("leave", "やめる"), show=True),
+        key("caption.keep", "ctrl+s", "keep", say("keep", "保存"), show=True),
+        key("caption.leave", "escape", "leave", say("leave", "やめる"), show=True),
     ]
 
     class Kept(Message):

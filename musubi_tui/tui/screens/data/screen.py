@@ -225,9 +225,7 @@ class DataScreen(ModeScreen):
             return f"{name}\n{self._busy}"
         if self.refused:
             reasons = "\n".join(clean(line) for line in self.refused.splitlines())
-            return f"{reasons}\n\n" + say(
-                "o opens another one, r tries again.", "o で別のものを開く、r で再試行。"
-            )
+            return f"{reasons}\n\n" + say("o opens another one, r tries again.", "o で別のものを開く、r で再試行。")
         return say(
             "No dataset is open. o opens a dataset file or a preset, O that of the active run.\n\nHere you will see which pictures and clips are "
             "trained at which size, their captions and crops, and what is left out and why.\nAt the shell: musubi-tui data scan my.toml",
