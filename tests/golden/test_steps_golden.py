@@ -70,15 +70,20 @@ class Replay:
             self.optimizer.step()
             self.optimizer.zero_grad()
 
-    def gradient_cosines(self, step: int) -> dict[str, float]:
-        """Cosine between recorded and our gradient, by tensor name."""
+    def gradients(self, step: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """(our gradient, the recorded one), by tensor name."""
         found = {}
         for adapter in self.network:
             for name, parameter in (("lora_down", adapter.down), ("lora_up", adapter.up)):
                 key = f"grad_step{step}.{adapter.target.key}.{name}.weight"
                 if key in self.golden:
-                    found[key] = cosine(parameter.grad, self.golden[key])
+                    assert parameter.grad is not None, key
+                    found[key] = (parameter.grad.detach().clone(), self.golden[key])
         return found
+
+    def gradient_cosines(self, step: int) -> dict[str, float]:
+        """Cosine between recorded and our gradient, by tensor name."""
+        return {name: cosine(ours, golden) for name, (ours, golden) in self.gradients(step).items()}
 
 
 def cosine(a: torch.Tensor | None, b: torch.Tensor) -> float:
@@ -127,10 +132,17 @@ def test_qwen_bf16(tmp_path: Path) -> None:
         assert cosine(prediction, expected) > 0.999
         assert relative(prediction, expected) < 2e-2
         assert float(loss) == pytest.approx(replay.scalars["loss"][step], rel=1e-3)
-        cosines = replay.gradient_cosines(step)
+        pairs, cosines = replay.gradients(step), replay.gradient_cosines(step)
     # Nothing of the text stream leaves the last block, so some of its adapters have no gradient in either program.
-    assert len(cosines) == 104
-    assert min(cosines.values()) > 0.99, min(cosines, key=cosines.__getitem__)
+    assert len(pairs) == 104
+    ours, theirs = (torch.cat([pair[side].double().flatten() for pair in pairs.values()]) for side in (0, 1))
+    assert relative(ours, theirs) < 1e-2  # 3.2e-3 measured
+    # Step 1 starts from weights that Adam's sign-like first update made, and how a processor rounds bf16 decides the signs of
+    # entries near zero. So a tensor's direction counts where its gradient is more than a thousandth of the whole; the
+    # others (norms around 3e-5 of 8e-2) are held by the bound on all of them together.
+    whole = theirs.norm()
+    for name, (_, golden) in pairs.items():
+        assert cosines[name] > 0.99 or golden.double().norm() < 1e-3 * whole, name
 
 
 def test_musubi_noise_and_target_are_in_the_dtype_of_the_cache(tmp_path: Path) -> None:
