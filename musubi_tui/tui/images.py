@@ -35,10 +35,10 @@ class Images:
     cell: tuple[int, int] = (0, 0)
 
 
-class HasLink(Protocol):
-    """An app that knows whether its link is slow."""
+class Link(Protocol):
+    """What an app knows of its link, as ``app.link``."""
 
-    eco: bool
+    eco: bool  # the link is to be spared
 
 
 def choose_images(setting: str, config: str, probe: Callable[[], Terminal] = find_terminal) -> Images:
@@ -64,7 +64,8 @@ def choose_images(setting: str, config: str, probe: Callable[[], Terminal] = fin
 def kind_now(app: object) -> str:
     """How pictures are drawn in this app at this moment: not at all over a slow link, in characters where there is no colour."""
     images = getattr(app, "images", Images())
-    if not images.chosen and getattr(app, "eco", False):
+    link: Link | None = getattr(app, "link", None)
+    if not images.chosen and link is not None and link.eco:
         return "off"
     colourless = getattr(app, "no_color", False) or getattr(getattr(app, "glyphs", None), "name", "") == "ascii"
     return "ascii" if colourless and images.kind != "off" else str(images.kind)

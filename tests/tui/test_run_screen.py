@@ -18,7 +18,8 @@ from engine.events.reader import read_events
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.status import Status
-from engine.events.types import Block, Host, RunStart, Sample, Step, Warned
+from engine.events.types import Block, Host, Plan, RunStart, Sample, Step, Warned
+from engine.events.viewers import Viewers
 from musubi_tui.tui.glyphs import ASCII, UNICODE
 from musubi_tui.tui.screens.confirm import ConfirmScreen
 from musubi_tui.tui.screens.run import RunScreen, RunSource
@@ -362,6 +363,26 @@ async def test_keys_steer_a_living_run_and_lock_until_the_answer(tmp_path):
         sink.emit(Step(step=4, loss=0.2))
         sink.flush()
         await app.until(pilot, lambda screen: screen.view.step == 4 and " 4/100" in screen_text(app))
+    sink.close()
+
+
+async def test_single_blocks_are_told_because_the_screen_looks(tmp_path):
+    run, sink = living_run(tmp_path)
+    viewers = Viewers(run)
+    plain = Shown(RunSource.live(run.path))
+    async with plain.run_test(size=SMALL) as pilot:
+        await plain.until(pilot, lambda screen: screen.view.step == 3)
+        assert not run.viewer.exists()  # nothing is streamed: nobody asks
+    sink.emit(Plan(2, 4, 3, "gpu", "because"))
+    sink.flush()
+    app = Shown(RunSource.live(run.path))
+    async with app.run_test(size=SMALL) as pilot:
+        await app.until(pilot, lambda screen: run.viewer.exists())
+        assert viewers.looking()
+        for index in range(6):
+            sink.emit(Block(index, "resident" if index in (0, 3) else "computing" if index == 2 else "cpu"))
+        sink.flush()
+        await app.until(pilot, lambda screen: "■□●■□□" in screen.query_one("#vitals", Lines).plain())
     sink.close()
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -154,7 +155,7 @@ class App:
     no_color = False
 
     def __init__(self, images: Images, eco: bool) -> None:
-        self.images, self.eco = images, eco
+        self.images, self.link = images, SimpleNamespace(eco=eco)
 
 
 def test_a_slow_link_shows_no_pictures_unless_a_person_chose_a_kind():

@@ -322,7 +322,9 @@ class RunScreen(SteeringScreen):
     def action_picture(self) -> None:
         """The sample under the cursor on the whole screen, with the one before it to flick to."""
         view = self.view
-        pictures = self.strip.of_prompt(view) if view is not None else []
+        if view is None:
+            return
+        pictures = self.strip.of_prompt(view)
         if not pictures:
             self.tell(say("no samples yet", "サンプルはまだありません"))
             return
