@@ -51,7 +51,7 @@ def check_picture(values, log):
     for lines in (canvas.lines(), canvas.lines(ascii_only=True)):
         assert [len(line) for line in text_of(lines)] == [20] * 5
     assert all(ord(char) < 128 for line in text_of(canvas.lines(ascii_only=True)) for char in line)
-    assert all(width_of(line) == 30 for line in small_curve(x, y, 30, 4))
+    assert all(width_of(line) == 30 for line in small_curve(x, [(y, None, "ema")], 30, 4))
 
 
 @pytest.mark.parametrize("log", [False, True])
