@@ -206,6 +206,16 @@ class _Rules:
         if self.kind != "clip":
             return
         self.values["target_frames"] = self._clip_lengths(self.values["target_frames"])
+        if self.values["fps_from_file"] and self.values["source_fps"] is not None:
+            self._complain(
+                "source_fps",
+                "conflicting_keys",
+                say(
+                    "source_fps and fps_from_file exclude each other.",
+                    "source_fps と fps_from_file は同時に使えません。",
+                ),
+                say("Remove one of them.", "どちらかを外してください。"),
+            )
         for name, mode in READ_ONLY_BY.items():
             if name in self.written and self.values["frame_extraction"] != mode:
                 self._no_effect(name, f'frame_extraction = "{mode}"')

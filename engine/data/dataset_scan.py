@@ -217,7 +217,7 @@ class DatasetScan:
     def _clips(self, source: Source, facts: ClipInfo, controls: list[Control]) -> Iterator[Item]:
         dataset = self.dataset
         target_fps = 0.0 if self.spec is None else self.spec.fps
-        frames = count_kept(facts.frames, dataset.source_fps, target_fps)
+        frames = count_kept(facts.frames, self._source_fps(facts), target_fps)
         self.rates[round(facts.fps, 2)] += 1
         if facts.promised:
             self.cut_off.append(f"{source.path.name} ({facts.frames} / {facts.promised})")
@@ -244,6 +244,10 @@ class DatasetScan:
                 bucket = Bucket(*size, length)
                 name = clip_latent_name(source.stem, start, bucket, self.cache_id)
                 yield self._item(source, rule, facts, start, bucket, name, sized)
+
+    def _source_fps(self, facts: ClipInfo) -> float | None:
+        """The rate that frames are dropped from; None: none are dropped."""
+        return facts.fps or None if self.dataset.fps_from_file else self.dataset.source_fps
 
     def _sizes(self, path: Path, facts: ClipInfo) -> Iterator[tuple[BucketRule, tuple[int, int]]]:
         """The size at each resolution of the dataset, equal ones once; none when the file is too small."""
@@ -292,7 +296,7 @@ class DatasetScan:
             text_cache=texts / text_name(source.stem, self.cache_id),
             repeats=dataset.num_repeats,
             batch_size=dataset.batch_size,
-            source_fps=dataset.source_fps,
+            source_fps=self._source_fps(facts),
             target_fps=0.0 if self.spec is None else self.spec.fps,
             controls=controls,
             targets=source.targets,

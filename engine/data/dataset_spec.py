@@ -48,6 +48,7 @@ class DatasetSpec:
     frame_sample: int = 1
     max_frames: int = 129
     source_fps: float | None = None
+    fps_from_file: bool = False
     recursive: bool = False
     min_bucket_size: int | None = None
     max_bucket_size: int | None = None

@@ -45,6 +45,15 @@ OWN_KEYS: tuple[DatasetKey, ...] = (
         minimum=16,
     ),
     DatasetKey(
+        "fps_from_file",
+        "clip",
+        "bool",
+        False,
+        "Drop frames by the frame rate that each video's header states, instead of one source_fps for all.",
+        "全動画共通の source_fps の代わりに、各動画のヘッダーにあるフレームレートで間引く。",
+        general=True,
+    ),
+    DatasetKey(
         "trigger_word",
         "any",
         "text",

@@ -172,13 +172,24 @@ def clip_notes(
     stated = dataset.source_fps
     expected = stated or spec.fps
     off = {rate: n for rate, n in rates.items() if rate and abs(rate - expected) > 0.02 * expected}
+    if dataset.fps_from_file:  # faster ones are thinned out; slower ones have no frames to add
+        off = {rate: n for rate, n in off.items() if rate < expected}
     if not off:
         return
     listed = ", ".join(f"{rate:g} fps ({n})" for rate, n in sorted(off.items()))
-    if stated is None:
+    if dataset.fps_from_file:
+        en = f"{spec.title} was trained at {spec.fps:g} fps, and these videos have {listed}: motion will be faster."
+        ja = f"{spec.title} は {spec.fps:g} fps で学習されていますが、動画は {listed} です。動きが速くなります。"
+        fix = say(
+            "Train them as stills, or find faster ones.", "静止画として使うか、レートの高い動画を用意してください。"
+        )
+    elif stated is None:
         en = f"{spec.title} was trained at {spec.fps:g} fps, and these videos have {listed}: motion will be slower."
         ja = f"{spec.title} は {spec.fps:g} fps で学習されていますが、動画は {listed} です。動きが遅くなります。"
-        fix = say("Set source_fps to their frame rate.", "source_fps に動画のフレームレートを書いてください。")
+        fix = say(
+            "Set source_fps to their frame rate, or fps_from_file = true.",
+            "source_fps に動画のフレームレートを書くか、fps_from_file = true にしてください。",
+        )
     else:
         en = f"source_fps is {stated:g}, but some videos have {listed}."
         ja = f"source_fps は {stated:g} ですが、{listed} の動画があります。"

@@ -234,6 +234,18 @@ def test_frame_rate_is_converted_or_warned_about(tmp_path: Path) -> None:
     assert "after source_fps" in found.skipped[0].reason
 
 
+def test_every_video_may_have_its_own_rate(tmp_path: Path) -> None:
+    video(tmp_path / "fast.mp4", 64, fps=32)
+    video(tmp_path / "right.mp4", 32, fps=16)
+    video(tmp_path / "slow.mp4", 16, fps=8)
+    found = run(tmp_path, {"video_directory": ".", "frame_extraction": "full", "fps_from_file": True})
+    frames = {item.name: (item.bucket.frames, item.source_fps) for item in found.items}
+    assert frames == {"fast": (29, 32.0), "right": (29, 16.0), "slow": (13, 8.0)}  # 4n+1 of 32, 32 and 16
+    (warning,) = [warning for warning in found.warnings if warning.code == "frame_rate"]
+    assert "8 fps (1)" in warning.message
+    assert "32" not in warning.message
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_picture_without_permission(tmp_path: Path) -> None:
     picture(tmp_path / "a.png").chmod(0)
