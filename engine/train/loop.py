@@ -282,7 +282,9 @@ class _Training:
         if (saved and save.save_state) or self._state_is_due():
             saved = True
             self.save_state()
-        if _due(step, self.config.validation.validate_every_n_steps) and step < live.max_train_steps:
+        checks = self.config.validation
+        every = checks.validate_every_n_steps if checks.validation_items else None  # else held-out items, at both ends
+        if _due(step, every) and step < live.max_train_steps:
             self._validate()
         if samples_due(
             step,

@@ -15,13 +15,15 @@ from PIL import Image
 from engine.config.problems import UserError
 from engine.data import Bucket, Item, read_pixels
 from engine.data.buckets import BucketRule, bucket_list
+from engine.data.clip_reading import read_clips
 from engine.data.control_pictures import control_bucket
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.frames import count_kept, cut_clips, kept_frames
 from engine.data.media import clip_info
 from engine.data.pixels import read_image
 from engine.data.resize import average_area, resize_to_bucket, scaled_size
-from tests.unit.test_data_scan import video
+from engine.data.variants import with_variants
+from tests.unit.test_data_scan import run, video
 
 side = st.integers(1, 6000)
 
@@ -275,3 +277,17 @@ def test_rotated_videos_stand_upright(tmp_path: Path) -> None:
     info = clip_info(path)
     assert (info.width, info.height, info.frames) == (32, 64, 2)
     assert read_pixels(item_of(path, Bucket(32, 64, 2))).shape == (2, 64, 32, 3)
+
+
+def test_cuts_of_one_video_are_made_in_one_pass(tmp_path: Path) -> None:
+    video(tmp_path / "a.mp4", 9, width=96, noise=True)
+    entry = {"video_directory": ".", "target_frames": [5], "frame_extraction": "slide", "frame_stride": 2}
+    found = run(tmp_path, {**entry, "flip": True, "random_crop": 3})
+    items = list(with_variants(found.items))
+    assert len({item.latent_cache for item in items}) == len(items) == 3 * 3 * 2
+    together = {item.latent_cache: pixels for item, pixels in read_clips(items)}
+    for item in items:
+        assert np.array_equal(together[item.latent_cache], read_pixels(item))
+    by_view = {(item.start, item.crop, item.flip): together[item.latent_cache] for item in items}
+    for (start, crop, flip), pixels in by_view.items():
+        assert np.array_equal(by_view[start, crop, not flip], pixels[:, :, ::-1])

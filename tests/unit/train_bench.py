@@ -155,7 +155,7 @@ def options(**changes: Any) -> SimpleNamespace:
                  "save_last_n_steps": None, "save_state": False, "save_state_on_train_end": False,
                  "save_precision": None, "save_state_every_minutes": 10.0, "keep_states": 2, "no_metadata": False},
         "sampling": {"sample_every_n_steps": None, "sample_every_n_epochs": None, "sample_at_first": False, "sample_after_steps": None},
-        "validation": {"validate_every_n_steps": None},
+        "validation": {"validation_items": 4, "validate_every_n_steps": None},
         "metadata": {"metadata_title": None, "metadata_author": None, "metadata_description": None,
                      "metadata_license": None, "metadata_tags": None, "metadata_reso": None, "metadata_arch": None},
     }  # fmt: skip
