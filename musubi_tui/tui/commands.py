@@ -30,8 +30,8 @@ class MusubiCommands(Provider):
 
     async def discover(self) -> Hits:
         """Everything, before one types."""
-        for text, hint, run in self._commands():
-            yield DiscoveryHit(text, run, help=hint)
+        for text, hint, run in sorted(self._commands(), key=lambda command: "musubi-tui" not in command[1]):
+            yield DiscoveryHit(text, run, help=hint)  # what does something before what looks around
 
     async def search(self, query: str) -> Hits:
         """What fits."""

@@ -37,7 +37,7 @@ TOPICS: dict[str, Topic] = {
     ),
     "column.kind": Topic(
         say("kind", "種類"),
-        say("What the engine was asked to do: train, cache …", "エンジンへの依頼内容（train、cache など）。"),
+        say("What the engine was asked to do: train, cache and the like.", "エンジンへの依頼内容（train、cache など）。"),
         say("train; cache encodes and ends.", "通常は train。cache はエンコードだけを行います。"),
         say("musubi-tui train and musubi-tui cache start them.", "musubi-tui train と musubi-tui cache で開始します。"),
     ),

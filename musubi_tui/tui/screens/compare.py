@@ -49,9 +49,9 @@ class CompareScreen(ModeScreen):
     CSS_PATH = "compare.tcss"
     AUTO_FOCUS = "#overlay"
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("compare.axis", "x", "axis", say("axis: step, time, cost", "軸: ステップ・時間・費用"), show=True),
+        key("compare.axis", "x", "axis", say("x axis", "横軸"), show=True),
         key("compare.log", "L", "chart('logarithmic')", say("log", "対数軸"), show=True),
-        key("compare.validation", "v", "chart('validation')", say("validation", "検証"), show=True),
+        key("compare.validation", "v", "chart('validation')", say("val only", "検証のみ"), show=True),
         key("compare.all", "equals_sign", "everything", say("all", "全設定"), show=True, display="="),
         key("compare.copy", "y", "copy", say("copy the table", "表をコピー")),
         key("compare.add", "a", "add", say("runs", "run を選び直す"), show=True),

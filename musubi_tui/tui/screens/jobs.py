@@ -39,7 +39,8 @@ class Header(Part):
         """Sort."""
         event.stop()
         if isinstance(self.screen, JobsScreen):
-            self.screen.sort_by(column_at(event.x, self.size.width).sort)
+            width = self.screen.query_one(RunList).line_width
+            self.screen.sort_by(column_at(event.x, width).sort)
 
 
 class JobsScreen(JobsActions):
@@ -83,7 +84,7 @@ class JobsScreen(JobsActions):
 
     def _show_frame(self, view: View) -> None:
         found = self.query_one(RunList)
-        width = found.size.width
+        width = found.line_width
         shape = columns(width)
         titles = line([column.title for column in shape], shape, width, self.musubi.glyphs)
         self.query_one("#header", Part).show(" ".join(cell.text for cell in titles))

@@ -48,7 +48,7 @@ class RunList(ScrollView, can_focus=True):
     RunList > .run-list--error { color: $error; }
     RunList > .run-list--reason { color: $text-muted; }
     RunList > .run-list--cursor { text-style: reverse; }
-    RunList { scrollbar-size-horizontal: 0; }
+    RunList { scrollbar-size-horizontal: 0; scrollbar-gutter: stable; }
     """
 
     class Chosen(Message):
@@ -92,8 +92,13 @@ class RunList(ScrollView, can_focus=True):
         """Lay the columns out for another width."""
         self._lay_out()
 
+    @property
+    def line_width(self) -> int:
+        """Cells of a line; the column of the scrollbar is kept free, so that lines never move when it appears."""
+        return self.scrollable_content_region.width or self.size.width
+
     def _lay_out(self) -> None:
-        width = self.scrollable_content_region.width or self.size.width
+        width = self.line_width
         shape = columns(width, self._facts)
         lines: list[tuple[int, tuple[Cell, ...]]] = []
         for place, now in enumerate(self.runs):
@@ -171,7 +176,7 @@ class RunList(ScrollView, can_focus=True):
 
     def topic_at(self, x: int) -> str:
         """Which explanation belongs to a cell of a line."""
-        return f"column.{column_at(x, self.size.width).id}"
+        return f"column.{column_at(x, self.line_width).id}"
 
     def action_page(self, by: int) -> None:
         """A page up or down."""
