@@ -7,6 +7,7 @@ blocks and lines double want the ASCII set.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.config.language import say
@@ -44,6 +45,19 @@ class Glyphs:
         low, high = min(values), max(values)
         scale = (len(self.spark) - 1) / (high - low) if high > low else 0.0
         return "".join(self.spark[round((value - low) * scale)] for value in values)
+
+    def chart(self, values: Sequence[float], rows: int) -> list[str]:
+        """A column per value, scaled to the range of the values, over ``rows`` lines from the top down."""
+        if not values:
+            return []
+        low, high = min(values), max(values)
+        scale = (rows * len(self.spark) - 1) / (high - low) if high > low else 0.0
+        heights = [1 + round((value - low) * scale) for value in values]
+        floors = [(rows - 1 - row) * len(self.spark) for row in range(rows)]
+        return ["".join(self._part(height - floor) for height in heights) for floor in floors]
+
+    def _part(self, height: int) -> str:
+        return " " if height <= 0 else self.spark[min(height, len(self.spark)) - 1]
 
 
 UNICODE = Glyphs(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise
 
 
 def duration(seconds: float | None) -> str:
@@ -43,6 +45,13 @@ def percent(step: int, of: int) -> str:
     return f"{step * 100 // of}%" if of else ""
 
 
+def means(values: Sequence[float], cells: int) -> tuple[float, ...]:
+    """At most ``cells`` means of consecutive values."""
+    count = min(len(values), cells)
+    edges = [len(values) * cell // count for cell in range(count + 1)] if count else []
+    return tuple(sum(values[a:b]) / (b - a) for a, b in pairwise(edges))
+
+
 def cells(text: str) -> int:
     """Terminal cells of ``text``: East Asian wide characters take two, combining marks none."""
     return sum(
@@ -61,3 +70,20 @@ def fit(text: str, width: int, *, right: bool = False, ellipsis: str = "…") ->
         text = kept + ellipsis if width else ""
     blanks = " " * (width - cells(text))
     return blanks + text if right else text + blanks
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """``text`` in lines of at most ``width`` cells, broken at blanks, inside a word only where one is longer than a line."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if cells(longer) <= width:
+            lines[-1] = longer
+            continue
+        if lines[-1]:
+            lines.append("")
+        for char in word:
+            if cells(lines[-1] + char) > width:
+                lines.append("")
+            lines[-1] += char
+    return lines

@@ -11,7 +11,6 @@ import os
 import time
 from dataclasses import replace
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 from engine.config.problems import UserError
@@ -25,10 +24,11 @@ from musubi_tui.runs.pricing import known_price
 from musubi_tui.runs.queue import QueueFile
 from musubi_tui.runs.registry import Registry
 from musubi_tui.runs.snapshot import Snapshot, snapshot
+from musubi_tui.tui.numbers import means
 from musubi_tui.tui.view import Detail, View, WaitingHook
 
 _CURVE_STEPS = 2000  # the card's curve shows the last so many steps
-_CURVE_CELLS = 24
+_CURVE_CELLS = 60
 _HOOK_SECONDS = 24 * 3600.0  # nobody waits longer for a command after a run
 _COARSE_SECONDS = 10  # a countdown moves in such steps
 GONE = "gone"  # the directory was moved or deleted by hand
@@ -92,7 +92,10 @@ class RunsReader:
             origin = None if now.state == GONE else read_origin(run)
             if whole.cost is None and now.cost is not None:
                 whole = replace(whole, cost=now.cost)
-            self._detail = mark, Detail(whole, _means(losses), norm if norm == norm else None, origin, elsewhere)
+            self._detail = (
+                mark,
+                Detail(whole, means(losses, _CURVE_CELLS), norm if norm == norm else None, origin, elsewhere),
+            )
         return self._detail[1]
 
 
@@ -133,13 +136,6 @@ def _age(iso: str) -> float:
         return time.time() - datetime.fromisoformat(iso).timestamp()
     except ValueError:
         return math.inf
-
-
-def _means(values: list[float]) -> tuple[float, ...]:
-    """At most ``_CURVE_CELLS`` means of consecutive values."""
-    cells = min(len(values), _CURVE_CELLS)
-    edges = [len(values) * cell // cells for cell in range(cells + 1)] if cells else []
-    return tuple(sum(values[a:b]) / (b - a) for a, b in pairwise(edges))
 
 
 def _mark(*paths: Path) -> tuple[tuple[int, int, int], ...]:

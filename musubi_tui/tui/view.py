@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Detail:
-    """The chosen run: its whole snapshot, the end of its loss curve, one mean per cell, and the preset it came from.
+    """The chosen run: its whole snapshot, the end of its loss curve as a few means, and the preset it came from.
 
     ``elsewhere``: it works on another machine, so it is only watched.
     """

@@ -17,7 +17,7 @@ from musubi_tui.tui.clipboard import osc52
 from musubi_tui.tui.glyphs import ASCII, UNICODE
 from musubi_tui.tui.keymap import PLACES, check_keys, forbidden, known_bindings
 from musubi_tui.tui.modes import MODES
-from musubi_tui.tui.numbers import cells, duration, fit, per_step, small
+from musubi_tui.tui.numbers import cells, duration, fit, means, per_step, small, wrapped
 from musubi_tui.tui.screens.help import HelpScreen, help_lines
 from musubi_tui.tui.screens.jobs import JobsScreen
 from musubi_tui.tui.screens.later import LaterScreen
@@ -247,6 +247,15 @@ def test_numbers_are_short() -> None:
     assert [duration(s) for s in (None, 20, 700, 6960, 400_000)] == ["", "<1m", "11m", "1h56", "4d15h"]
     assert [small(x) for x in (None, 0.0831, 1.2041, 12.307)] == ["", ".0831", "1.204", "12.31"]
     assert [per_step(x) for x in (None, 0.042, 1.234, 12.34)] == ["", ".042", "1.23", "12.3"]
+
+
+def test_lines_are_broken_at_blanks_and_never_lose_a_letter() -> None:
+    assert wrapped("ab cd efg", 5) == ["ab cd", "efg"]
+    assert wrapped("abcdefgh i", 3) == ["abc", "def", "gh", "i"]
+    assert wrapped("浮世絵の猫", 4) == ["浮世", "絵の", "猫"]
+    assert wrapped("", 4) == [""]
+    assert means([1, 2, 3, 4, 6], 2) == (1.5, 13 / 3)
+    assert (means([1.0], 8), means([], 8)) == ((1.0,), ())
 
 
 def test_wide_characters_are_never_halved() -> None:

@@ -132,7 +132,9 @@ async def test_jumping_to_a_panel(home: Home, size: tuple[int, int]) -> None:
         assert_snapshot(app, f"jump-{size[0]}x{size[1]}")
         await pilot.press("9")  # on no panel
         assert isinstance(app.screen, JobsScreen)
-        await pilot.press("ctrl+o", "s")
+        await pilot.press("ctrl+o")
+        (letter,) = [letter for letter, panel in app.screen._targets.items() if panel.id == "card"]
+        await pilot.press(letter)
         assert app.focused is not None
         assert app.focused.id == "card"
 
@@ -190,14 +192,12 @@ def test_every_key_of_every_screen_has_an_id_a_text_and_may_be_pressed() -> None
     assert [(owner, binding) for owner, binding in found if not binding.description or not binding.id] == []
     pressed = [(owner, one) for owner, binding in found for one in binding.key.split(",")]
     assert [pair for pair in pressed if forbidden(pair[1])] == []
-    assert [
-        pair
-        for pair in pressed
-        if pair[1].startswith("f")
-        and pair[1][1:].isdigit()
-        and pair != ("MusubiApp", "f1")
-        and pair[0] != "ExplainScreen"
-    ] == []
+    for (
+        owner,
+        binding,
+    ) in found:  # terminals and desktops keep F keys for themselves: never the only way, but for F1, which is a habit
+        others = [one for one in binding.key.split(",") if one == "f1" or not re.fullmatch(r"f\d+", one)]
+        assert others, (owner, binding)
     everywhere = {one for owner, one in pressed if owner == "MusubiApp"}
     for owner in {owner for owner, _ in pressed}:
         mine = [one for name, one in pressed if name == owner]

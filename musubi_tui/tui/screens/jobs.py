@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
-from textual.containers import Vertical
+from textual.containers import Container, Vertical
 from textual.events import Click
 from textual.widget import Widget
 from textual.widgets import Input
@@ -24,6 +24,9 @@ from musubi_tui.tui.widgets.status_bar import Part
 
 if TYPE_CHECKING:
     from musubi_tui.runs.snapshot import Snapshot
+
+
+_WIDE = (140, 36)
 
 
 class RunsPanel(Vertical):
@@ -60,8 +63,8 @@ class JobsScreen(JobsActions):
 
     def panels(self) -> Iterable[Widget]:
         """Runs and card."""
-        yield RunsPanel(Header(id="header"), RunList(id="list"), Part(id="empty"), id="runs")
-        yield RunCard(id="card")
+        runs = RunsPanel(Header(id="header"), RunList(id="list"), Part(id="empty"), id="runs")
+        yield Container(runs, RunCard(id="card"), id="jobs")
 
     def show(self, view: View) -> None:
         """Show these facts."""
@@ -80,7 +83,7 @@ class JobsScreen(JobsActions):
         """The chosen run's card; another run's facts are not shown while its own are being read."""
         folder = self.chosen.run_dir if self.chosen else ""
         detail = view.detail if view.detail and view.detail.now.run_dir == folder else None
-        self.query_one(RunCard).show(detail, view, self.musubi.glyphs, self._waiting.get(folder, ""))
+        self.query_one(RunCard).show_run(detail, view, self.musubi.glyphs, self._waiting.get(folder, ""))
 
     def _show_frame(self, view: View) -> None:
         found = self.query_one(RunList)
@@ -120,7 +123,8 @@ class JobsScreen(JobsActions):
         return f"musubi-tui runs show {shlex.quote(self.chosen.id)}" if self.chosen else "musubi-tui runs list"
 
     def on_resize(self) -> None:
-        """The header follows the columns."""
+        """Beside each other where there is room; the header follows the columns."""
+        self.set_class(self.size.width >= _WIDE[0] and self.size.height >= _WIDE[1], "-wide")
         self.call_after_refresh(lambda: self.show(self.musubi.view))
 
     def on_run_list_chosen(self, message: RunList.Chosen) -> None:

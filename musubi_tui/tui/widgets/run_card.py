@@ -1,75 +1,110 @@
-"""The chosen run on seven lines: how far, how well, what it left, what it warns of."""
+"""The chosen run: how far, how well, what it left, what it warns of. Seven lines, more where there is room."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.markup import escape
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.glyphs import Glyphs, state_word
-from musubi_tui.tui.numbers import cells, duration, per_step, small
+from musubi_tui.tui.numbers import cells, duration, fit, means, per_step, small, wrapped
 from musubi_tui.tui.runs_table import local_time, money
 from musubi_tui.tui.view import Detail, View
-from musubi_tui.tui.widgets.status_bar import Part, hook_text
+from musubi_tui.tui.widgets.lines import Lines
+from musubi_tui.tui.widgets.status_bar import hook_text
 
 if TYPE_CHECKING:
     from musubi_tui.runs.snapshot import Snapshot
 
 _LINES = 7
+_TALL = 24  # lines from which the card shows more than the run in short
+_CURVE_ROWS, _SPARKS, _OUTPUTS, _TOLD = 8, 24, 8, 4
 
 
-class RunCard(Vertical, can_focus=True):
-    """``show`` gives it the run."""
+class RunCard(Lines, can_focus=True):
+    """``show_run`` gives it the run. Tall cards add the curve, all that was made and all that was warned of."""
 
     ALLOW_MAXIMIZE = True
     HELP = say("The run under the cursor, in short.", "カーソル位置の run の概要。")
 
-    def compose(self) -> ComposeResult:
-        """Seven lines."""
-        for number in range(_LINES):
-            yield Part(id=f"card-{number}")
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, rows=_LINES)
+        self._redraw: Callable[[], None] = lambda: None
 
-    def show(self, detail: Detail | None, view: View, glyphs: Glyphs, waiting: str = "") -> None:
+    def show_run(self, detail: Detail | None, view: View, glyphs: Glyphs, waiting: str = "") -> None:
         """Show a run; ``waiting`` is the command that has no answer yet."""
+        self._redraw = lambda: self.show_run(detail, view, glyphs, waiting)
         title = escape(clean(detail.now.name)) if detail else ""
         if self.border_title != title:
             self.border_title = title
-        texts = card_lines(detail, view, glyphs, max(20, self.content_size.width), waiting) if detail else []
-        for number in range(_LINES):
-            self.query_one(f"#card-{number}", Part).show(texts[number] if number < len(texts) else "")
+        width, height = max(20, self.size.width), self.size.height
+        texts = card_lines(detail, view, glyphs, width, height, waiting) if detail else []
+        self.show([[(fit(text, width, ellipsis=glyphs.ellipsis), "")] for text in texts])
+
+    def on_resize(self) -> None:
+        """Draw at the new size."""
+        self._redraw()
 
 
-def card_lines(detail: Detail, view: View, glyphs: Glyphs, width: int, waiting: str = "") -> list[str]:
+def card_lines(
+    detail: Detail, view: View, glyphs: Glyphs, width: int, height: int = _LINES, waiting: str = ""
+) -> list[str]:
     """The lines, top down; the folder only where there is room."""
     now = detail.now
     steps = f"{now.step}/{now.max_steps}" if now.max_steps else say(f"step {now.step}", f"ステップ {now.step}")
     right = "  ".join(filter(None, [steps, f"ep {now.epoch}" if now.epoch is not None else ""]))
     room = max(10, width - cells(right) - 2)
     done = now.step / now.max_steps if now.max_steps else 0.0
-    lines = [f"{glyphs.bar(done, room)}  {right}", _learning(detail, glyphs), _state(now, glyphs, waiting)]
-    lines.append("   ".join(filter(None, [_made(now), _money(now, view)])))
-    rest = [line for line in (_version(detail), *_attention(detail, view)) if line] + _told(now)
-    if len(lines) + len(rest) < _LINES:
-        lines.append(f"{say('folder', 'フォルダー')} {_home_short(now.run_dir)}")
-    return [*lines, *rest][:_LINES]
+    lines = [
+        f"{glyphs.bar(done, room)}  {right}",
+        _learning(detail, glyphs, curve=height < _TALL),
+        _state(now, view, glyphs, waiting),
+        _made(now),
+    ]
+    folder = f"{say('folder', 'フォルダー')} {_home_short(now.run_dir)}"
+    notes = [line for line in (_version(detail), *_attention(detail, view)) if line]
+    if height >= _TALL:
+        notes = [part for line in notes for part in wrapped(line, width)]
+        return [*lines, *notes, folder, *_more(detail, glyphs, width)][:height]
+    notes += _told(now, 1)
+    if len(lines) + len(notes) < _LINES:
+        lines.append(folder)
+    return [*lines, *notes][:_LINES]
 
 
-def _told(now: Snapshot) -> list[str]:
-    """The last warning or error, and what to do about it."""
+def _more(detail: Detail, glyphs: Glyphs, width: int) -> list[str]:
+    """What a tall card adds."""
+    now, lines = detail.now, []
+    if len(detail.losses) > 1:
+        high, low = small(max(detail.losses)), small(min(detail.losses))
+        lines += ["", say(f"loss of the last steps, {low} to {high}", f"直近の loss（{low}〜{high}）")]
+        lines += glyphs.chart(detail.losses[-width:], _CURVE_ROWS)
+    made = [output for output in now.outputs if output["kind"] != "state"][-_OUTPUTS:]
+    if made:
+        lines += ["", say("made, newest last", "出力（新しいものが最後）")]
+        lines += [
+            f"{output['step']:>7}  {output['kind']:<6}  {clean(os.path.basename(output['path']))}" for output in made
+        ]
+    told = [part for line in _told(now, _TOLD) for part in wrapped(line, width)]
+    return [*lines, *(["", *told] if told else [])]
+
+
+def _told(now: Snapshot, most: int) -> list[str]:
+    """The last warnings and errors, and what to do about each."""
     from musubi_tui.runs.telling import weight
 
     told = [(weight(entry["fix"]), entry) for entry in now.warnings]
     told += [(say("error", "エラー"), entry) for entry in now.errors]
-    if not told:
-        return []
-    word, entry = told[-1]
-    count = f"{len(told)} " if len(told) > 1 else ""
-    return [clean(f"! {count}{word}: {entry['message']}"), clean(f"  {entry['fix']}".rstrip())]
+    lines = []
+    for word, entry in told[-most:]:
+        count = f"{len(told)} " if len(told) > most else ""
+        lines.append(clean(f"! {count}{word}: {entry['message']}"))
+        lines += [clean(f"  {entry['fix']}")] if entry["fix"] else []
+    return lines
 
 
 def _attention(detail: Detail, view: View) -> list[str]:
@@ -139,11 +174,12 @@ def _money(now: Snapshot, view: View) -> str:
     return ""
 
 
-def _learning(detail: Detail, glyphs: Glyphs) -> str:
+def _learning(detail: Detail, glyphs: Glyphs, *, curve: bool) -> str:
     now = detail.now
     if now.loss is None:
         return say("no loss yet", "loss はまだありません")
-    parts = [" ".join(filter(None, ["loss", glyphs.sparkline(list(detail.losses)), small(now.loss)]))]
+    sparks = glyphs.sparkline(list(means(detail.losses, _SPARKS))) if curve else ""
+    parts = [" ".join(filter(None, ["loss", sparks, small(now.loss)]))]
     if now.lr is not None:
         parts.append(f"lr {now.lr:.3g}")
     if detail.grad_norm is not None:
@@ -153,7 +189,7 @@ def _learning(detail: Detail, glyphs: Glyphs) -> str:
     return "   ".join(parts)
 
 
-def _state(now: Snapshot, glyphs: Glyphs, waiting: str) -> str:
+def _state(now: Snapshot, view: View, glyphs: Glyphs, waiting: str) -> str:
     parts = [f"{glyphs.state(now.state)} {state_word(now.state)}"]
     if waiting:
         parts.append(say(f"{waiting}: waiting for the engine", f"{waiting}: エンジンの応答待ち"))
@@ -167,6 +203,7 @@ def _state(now: Snapshot, glyphs: Glyphs, waiting: str) -> str:
         parts.append(f"ETA {duration(now.eta_seconds)}")
     if now.attempt > 1:
         parts.append(say(f"attempt {now.attempt}", f"試行 {now.attempt}"))
+    parts += filter(None, [_money(now, view)])
     if now.reason and not now.errors and now.state != "orphaned":
         parts.append(now.reason)
     return clean("   ".join(parts))
