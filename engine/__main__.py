@@ -7,8 +7,6 @@ Exit codes: 0 done or stopped as asked · 1 failed · 2 the user's input is wron
 from __future__ import annotations
 
 import errno
-import faulthandler
-import logging
 import os
 import sys
 import threading
@@ -21,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from engine.attempt import Attempt
 from engine.config.language import say
 from engine.config.problems import Problem, UserError
-from engine.events.redaction import RedactingStream
 from engine.events.rundir import RunDirectory
 from engine.events.types import Failed
 from engine.hooks import HookPlan, run_afterwards
 from engine.job import Interrupted, Job, StopRequest
 from engine.notices import Notice, watch_for_notices
+from engine.output import collect_output
 from engine.ranks import help_run, share_of_environment
 from engine.signals import SignalWatch
 
@@ -45,8 +43,8 @@ def main(arguments: list[str]) -> int:
     if not run.run_toml.is_file():
         sys.stderr.write(say(f"{run.run_toml} does not exist.\n", f"{run.run_toml} がありません。\n"))
         return 2
+    collect_output(run.engine_log)
     signals = SignalWatch()
-    _collect_output(run.engine_log)
     plan = HookPlan.take(os.environ)
     if share_of_environment().rank:
         return _help(run, signals)
@@ -187,18 +185,6 @@ def _explain(error: BaseException, run: RunDirectory) -> Problem:
     return Problem(
         "internal_error", text, say(f"The whole story is in {run.engine_log}.", f"詳細は {run.engine_log} にあります。")
     )
-
-
-def _collect_output(log: Path) -> None:
-    """Send everything this process prints, native libraries included, to engine.log; what Python writes, without secrets."""
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    os.close(handle)
-    faulthandler.enable()
-    # It recommends, in every run, a package that only 4-bit weights on a CPU would use.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-    sys.stdout, sys.stderr = RedactingStream(sys.stdout), RedactingStream(sys.stderr)
 
 
 if __name__ == "__main__":

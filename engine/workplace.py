@@ -24,6 +24,7 @@ from engine.data.task_needs import unmet_needs
 from engine.data.variants import with_variants
 from engine.dtypes import DTYPES
 from engine.events.atomic import write_text_atomically
+from engine.events.redaction import redact
 from engine.families.family import FamilyModel
 from engine.job import Job
 from engine.ranks import Helpers, Share, local_rank, share_of_environment
@@ -171,7 +172,7 @@ class Workplace:
         lines = [
             json.dumps(
                 {
-                    "id": item.id, "path": str(item.path), "kind": item.kind, "caption_sha256": caption_hash(item.caption),
+                    "id": redact(item.id), "path": redact(str(item.path)), "kind": item.kind, "caption_sha256": caption_hash(item.caption),
                     "width": item.width, "height": item.height, "bucket": list(item.bucket), "start": item.start,
                     "repeats": item.repeats, "dataset": item.dataset,
                     **({"held_out": True} if number >= len(found.items) else {}),

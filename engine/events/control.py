@@ -19,7 +19,7 @@ from typing import Any
 from engine.config.language import say
 from engine.events.atomic import write_text_atomically
 from engine.events.lines import iso_time
-from engine.events.redaction import redact
+from engine.events.redaction import redact, redacted
 from engine.events.rundir import RunDirectory
 from engine.events.types import plain
 
@@ -57,7 +57,7 @@ class Ack:
 def send(run: RunDirectory, name: str, arguments: Mapping[str, Any] | None = None) -> Command:
     """Put a command before the engine. Raises ``OSError``."""
     command = Command(f"{time.time_ns():019d}-{secrets.token_hex(3)}", name, dict(arguments or {}))
-    values = {"id": command.id, "command": name, "t": iso_time(time.time()), **command.arguments}
+    values = {"id": command.id, "command": name, "t": iso_time(time.time()), **redacted(command.arguments)}
     run.control.mkdir(mode=0o700, exist_ok=True)
     write_text_atomically(run.control / f"{command.id}.json", json.dumps(plain(values), ensure_ascii=False) + "\n")
     return command
@@ -127,7 +127,7 @@ def _read(run: RunDirectory, command_id: str) -> Command:
     if not isinstance(values, dict):
         return Command(command_id, "", error=say("It is not a JSON object.", "JSON オブジェクトではありません。"))
     name = str(values.pop("command", ""))
-    arguments = {key: value for key, value in values.items() if key not in ("id", "t")}
+    arguments = redacted({key: value for key, value in values.items() if key not in ("id", "t")})
     return Command(command_id, name, arguments, _complaint(name, arguments))
 
 

@@ -22,6 +22,7 @@ from torch import nn
 from engine.config.language import say
 from engine.config.problems import Problem, UserError
 from engine.dtypes import DTYPES
+from engine.events.redaction import redact, redacted
 from engine.events.types import Sample
 from engine.families.family import FamilyModel
 from engine.sample.prompts import RawPrompt, SamplePrompt, parse_prompt_line, read_prompts, resolve_prompt
@@ -182,7 +183,8 @@ class Previewer:
             seed=prompt.seed,
             when=datetime.now(),
         )
-        metadata = {"prompt": prompt.text, "comment": json.dumps(_facts(prompt, step), ensure_ascii=False)}
+        facts = redacted(_facts(prompt, step))  # pictures are shared
+        metadata = {"prompt": redact(prompt.text), "comment": json.dumps(facts, ensure_ascii=False)}
         return write_sample(frames, Path(folder) / "sample", name, fps=self.family_model.spec.fps, metadata=metadata)
 
     def _resolved(self, raw: Sequence[RawPrompt]) -> list[SamplePrompt]:

@@ -20,6 +20,7 @@ from torch import nn
 from engine.config.language import say
 from engine.data.batches import BatchPlan
 from engine.data.dataset_config import DatasetSpec
+from engine.events.redaction import redact
 from engine.events.types import Checkpoint, NoiseLevels, Step, Validation
 from engine.families.family import FamilyModel
 from engine.job import Interrupted, StopRequest
@@ -217,7 +218,7 @@ class _Training:
             loss, drawn = self.step_of.accumulate(batch.tensors, share)
             losses.append(loss)
             levels.append(drawn)
-            items += [item.id for item in batch.items]
+            items += [redact(item.id) for item in batch.items]  # ids hold file names
             if micro + 1 < window and self._must_leave_now():
                 self._drop_step()
         norm = self.step_of.update(self.position.step, self.live.learning_rate_factor)

@@ -15,6 +15,7 @@ from typing import Any
 from engine.config.network_args import network_args_as_written
 from engine.data.batches import BatchPlan
 from engine.data.dataset_config import DatasetSpec
+from engine.events.redaction import redact
 from engine.families.family import FamilySpec, TaskSpec
 
 _MINIMUM = ("ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_network_args")
@@ -41,7 +42,7 @@ class RunMetadata:
         training = {f"ss_{key}": str(value) for key, value in self._training(step, epoch).items()}
         if self.config.save.no_metadata:
             training = {key: training[key] for key in _MINIMUM if key in training}
-        return {**training, **self._model_spec()}
+        return {key: redact(value) for key, value in {**training, **self._model_spec()}.items()}
 
     def _training(self, step: int, epoch: int) -> dict[str, Any]:
         run, network, training = self.config.run, self.config.network, self.config.training

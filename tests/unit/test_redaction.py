@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,7 @@ def test_the_log_holds_no_secret_not_even_in_a_traceback(tmp_path: Path) -> None
         "def run_stages(job, names):\n"
         "    text = os.environ['EVERYTHING']\n"
         "    print(text); sys.stderr.write(text); logging.warning(text)\n"
+        "    os.write(2, text.encode()); os.system('printenv EVERYTHING')\n"
         "    raise RuntimeError(text)\n"
     )
     # the variable's own name says nothing; what it holds is told apart by name, looks, or the other variables
@@ -169,3 +171,24 @@ def test_complaints_and_tables_hold_neither_secrets_nor_escapes(capsys: pytest.C
     captured = capsys.readouterr()
     assert_clean(captured.out + captured.err)
     assert "\x1b" not in captured.out + captured.err
+
+
+def test_what_a_library_wrote_before_kill_9_is_in_the_log_and_masked(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "log")
+    write_run_toml(Config.of({"family": "wan", "device": "cpu"}), run.run_toml, kind="train", stages=["train"])
+    stage = (
+        "import os, signal\n"
+        "def run_stages(job, names):\n"
+        "    for line in range(2000):\n"
+        "        os.write(2, f'native line {line} hf_AbCdEfGhIjKlMnOpQrStUvWx\\n'.encode())\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _FRAME.format(stage=stage), str(run.path)]
+    assert subprocess.run(command, env=environment, cwd=run.path, check=False).returncode == -9
+    deadline = time.monotonic() + 20
+    while "native line 1999 " not in run.engine_log.read_text():
+        assert time.monotonic() < deadline, run.engine_log.read_text()[-500:]
+        time.sleep(0.02)
+    lines = [line for line in run.engine_log.read_text().splitlines() if line.startswith("native")]
+    assert lines == [f"native line {number} <redacted>" for number in range(2000)]
