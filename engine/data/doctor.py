@@ -264,7 +264,9 @@ class Examination:
         limit = 0 if self.spec is None else self.spec.token_limit
         entries = []
         for item in self.sources if limit else ():
-            count = counter.count(item.caption) if len(item.caption) > limit else 0  # a token has at least a character
+            captions = [text.caption for text in item.texts] or [item.caption]
+            long = [caption for caption in captions if len(caption) > limit]  # a token has at least a character
+            count = max(map(counter.count, long), default=0)
             if count > limit:
                 about = "" if counter.exact else say("about ", "約 ")
                 entries.append(Entry(item.path, say(f"{about}{count} tokens of {limit}", f"{about}{count} トークン (上限 {limit})"), item.dataset))  # fmt: skip

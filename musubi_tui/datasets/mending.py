@@ -15,6 +15,7 @@ from pathlib import Path
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from engine.data.doctor import holds
 from engine.data.findings import Diagnosis, Entry, Finding
 from engine.data.tokens import TokenCounter
 from musubi_tui.datasets.captions import caption_place
@@ -110,16 +111,20 @@ def _free(target: Path) -> Path:
 
 
 def _caption(opened: OpenedDataset, entry: Entry, fix: str, trigger: str, counter: TokenCounter) -> list[Change]:
-    place = caption_place(opened.config.datasets[entry.dataset], entry.path)
+    spec = opened.config.datasets[entry.dataset]
+    place = caption_place(spec, entry.path)
     before, text = place.raw(), (place.read() or "").strip()
+    lines = text.splitlines() if spec.multiple_captions else [text]  # each line is a caption of its own
     match fix:
         case "empty_caption" | "missing_caption":
             after = text or trigger
         case "trigger_word":
-            after = f"{trigger}, {text}"
+            after = "\n".join(
+                line if not line.strip() or holds(line, trigger) else f"{trigger}, {line}" for line in lines
+            )
         case _:
             limit = opened.spec.token_limit if opened.spec is not None else 0
-            after = shortened(text, limit, counter.count)
+            after = "\n".join(shortened(line, limit, counter.count) for line in lines)
     return [Change("caption", entry.path, entry.dataset, fix, before=before, after=after)] if after != text else []
 
 

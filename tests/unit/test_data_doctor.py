@@ -380,3 +380,15 @@ def test_show_json_and_what_is_left_out(messy: Path, capsys: pytest.CaptureFixtu
     assert "Did you mean s" in capsys.readouterr().err
     shutil.rmtree(messy.parent / "clips")
     assert run(["data", "show", str(messy), "s0"]) == 0
+
+
+def test_every_line_is_mended_where_lines_are_captions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene(1).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("a cat\n\nohwx asleep\nthe cat\n")
+    file = tmp_path / "d.toml"
+    file.write_text(
+        '[general]\nresolution = 128\nenable_bucket = true\ncaption_extension = ".txt"\nmultiple_captions = true\n'
+        '[[datasets]]\nimage_directory = "."\n'
+    )
+    examine(file, capsys, "--trigger", "ohwx", "--fix", "trigger_word", "--yes")
+    assert (tmp_path / "a.txt").read_text() == "ohwx, a cat\n\nohwx asleep\nohwx, the cat\n"

@@ -15,7 +15,19 @@ from PIL import Image
 
 from engine.families import family_names
 
-HEAVY = ("torch", "diffusers", "transformers", "accelerate", "textual", "numpy", "scipy", "av", "plotext", "pydantic")
+HEAVY = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "textual",
+    "numpy",
+    "scipy",
+    "av",
+    "cv2",
+    "plotext",
+    "pydantic",
+)
 
 _PROBE = """
 import json, sys
@@ -68,7 +80,7 @@ def test_looking_at_a_dataset_needs_no_torch(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     modules = modules_after("data", "buckets", str(dataset), "--json", "--family", family_names()[0])
-    assert loaded(modules, "torch", "diffusers", "transformers", "accelerate", "textual") == set()
+    assert loaded(modules, "torch", "diffusers", "transformers", "accelerate", "textual", "cv2") == set()
 
 
 @pytest.mark.parametrize("room", ["engine.config", "engine.events", "engine.data", "engine.planner", "engine.job"])
