@@ -21,6 +21,7 @@ from engine.planner.request import PlanRequest
 
 _SHORT, _SHORT_SHARE = 4096, 0.20  # tokens, share of the data sheet's arithmetic
 _LONG, _LONG_SHARE = 32768, 0.55
+_BLOCK_SECONDS = 1e-3  # a block cannot pass faster however small the picture: its kernels have to be started
 _ROUGH = 1.8  # an estimate from the data sheet is between 1/1.8 and 1.8 times what happens
 _SAME_SPREAD = 0.08  # a run of the same model on this card: other sizes and batches cost this much more or less
 
@@ -118,11 +119,12 @@ def _measured(runs: list[PastRun], spread: float) -> Rate:
 
 
 def step_seconds(ask: PlanRequest, speed: Rate) -> Seconds:
-    """Seconds of one optimizer step: its arithmetic, but never faster than the weights can be read."""
+    """Seconds of one optimizer step: its arithmetic, but never faster than weights can be read and kernels be started."""
     middle = step_flops(ask) / speed.flops
     card = ask.machine.card
     if card is not None and not speed.measured:
         passes = (3 if ask.checkpointing else 2) * ask.accumulation
+        middle = max(middle, passes * ask.transformer.blocks * _BLOCK_SECONDS)
         middle = max(middle, passes * ask.transformer.weight_bytes(ask.weight_dtype_bytes) / (card.bandwidth * 1e9))
     return Seconds(middle, middle / speed.doubt, middle * speed.doubt)
 

@@ -152,13 +152,9 @@ def _ask(session: Session, question: Question) -> bool:
                 continue
             return True
         try:
-            session.answer(text)
-            if question.id == "models_folder" and session.wants_download():
-                session.download(_progress())
+            session.answer(text, _progress())
         except UserError as error:
             print_problems(error.problems)
-            if question.id == "models_folder":
-                return True
             continue
         return True
 

@@ -29,6 +29,7 @@ PLACES = {
     "start": "musubi_tui.tui.screens.start",
     "compare": "musubi_tui.tui.screens.compare",
     "run": "musubi_tui.tui.screens.run.screen",
+    "wizard": "musubi_tui.tui.screens.wizard",
     "preset": "musubi_tui.tui.screens.preset.screen",
     "picker": "musubi_tui.tui.screens.preset.picker",
     "text": "musubi_tui.tui.widgets.toml_view",

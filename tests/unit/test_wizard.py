@@ -213,6 +213,7 @@ def test_what_is_missing_is_named_with_repository_and_file(tmp_path: Path) -> No
     assert question is not None
     text = "\n".join(question.lines)
     assert "✓ dit" in text
+    assert "models/a.safetensors" in text
     assert "Wan2.1_VAE.pth" in text
     assert "huggingface.co/Wan-AI/Wan2.1-T2V-14B" in text
     assert question.default == "later"
@@ -223,6 +224,21 @@ def test_what_is_missing_is_named_with_repository_and_file(tmp_path: Path) -> No
     assert {choice.value for choice in last.choices if not choice.unavailable} == {"write"}
     written = tomllib.loads(wizard.write().preset.read_text())
     assert written["model"]["vae"].endswith("models/Wan2.1_VAE.pth")
+
+
+@pytest.mark.parametrize(("task", "file", "size"), [("t2v-1.3B", "t2v_1.3B_bf16", "2.8 GB"), ("t2v-14B", "t2v_14B_bf16", "28.6 GB")])  # fmt: skip
+def test_the_file_of_the_chosen_size_is_named(tmp_path: Path, task: str, file: str, size: str) -> None:
+    write_pictures(tmp_path / "work" / "bella")
+    wizard = Session(around(tmp_path))
+    wizard.answer("")
+    wizard.answer(f"wan/{task}")
+    question = wizard.flow.question
+    assert question is not None
+    first, second = question.lines[:2]
+    assert file in first
+    assert size in second
+    answer_all(wizard, {}, lambda *_: None)
+    assert file in tomllib.loads(wizard.write().preset.read_text())["model"]["dit"]
 
 
 def test_a_folder_that_is_named_is_looked_through(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.families import FamilySpec, TaskSpec, family_names, get_family
+from engine.families import FamilySpec, ModelSlot, TaskSpec, family_names, get_family
 from engine.planner.cards import CARDS, Card
 from engine.planner.facts import Machine, PastRun
 from engine.planner.lines import GIB
@@ -169,6 +170,24 @@ class Around:
             return self.machine
         found = next((card for card in CARDS if card.name == name), None)
         return Machine(found, int(found.memory_gib * GIB)) if isinstance(found, Card) else Machine()
+
+
+def slots_for(spec: FamilySpec, task: TaskSpec) -> tuple[ModelSlot, ...]:
+    """The family's model slots, with the files of this task's size first, and that file's size."""
+    size = re.search(r"\d+(\.\d+)?B", task.name)
+    found = []
+    for slot in spec.slots:
+        if slot.role == "transformer" and size is not None:
+            names = sorted(slot.files, key=lambda name: size[0].lower() not in name.lower())
+            slot = replace(slot, files=tuple(names), size_gb=round(_released_bytes(spec, task) / 1e9, 1))
+        found.append(slot)
+    return tuple(found)
+
+
+def _released_bytes(spec: FamilySpec, task: TaskSpec) -> int:
+    from engine.planner.transformer import find_transformer
+
+    return 2 * find_transformer(spec, task.name, None).parameters
 
 
 def _near(one: Path, other: Path) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
 from engine.families import FamilySpec, TaskSpec, get_family
 from engine.planner.facts import DataSummary, SizeGroup, summarise
-from engine.planner.lines import Line, Plan, duration, gib
+from engine.planner.lines import Line, Plan, gib
 from engine.planner.plan import make_plan
 from engine.planner.request import PlanRequest
 from engine.planner.transformer import file_parameters, find_transformer
@@ -24,6 +24,7 @@ IDS = ("light", "balanced", "fine")
 _TITLES = {"light": say("light", "軽い"), "balanced": say("balanced", "標準"), "fine": say("fine", "細かい")}
 _GRID = 64
 _BATCH_OF_TOYS = 4
+_BAR_CELLS = 8
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ def offers(answers: Answers, around: Around) -> list[Offer]:
         batch = _batch(toy, clip)
         data = summarise(scanned, spec) if scanned.items else _assumed(resolution, frames, batch)
         plan = make_plan(request(answers, around, data), advise=False)
-        size = f"{resolution[0]}x{resolution[1]}" + (f", {frames} frames" if frames > 1 else "")
-        title = f"{_TITLES[name]}  {size}"
+        size = f"{resolution[0]}x{resolution[1]}" + (f"x{frames}" if frames > 1 else "")
+        title = f"{_TITLES[name]} {size}"
         found.append(Offer(name, title, _figures(plan), resolution, frames, batch, plan))
     return found
 
@@ -171,32 +172,33 @@ def _assumed(resolution: tuple[int, int], frames: int, batch: int) -> DataSummar
 
 def _figures(plan: Plan) -> str:
     """``12.1 GB  1.2 s  20 min  0.31``: memory, a step, and 1000 steps; a range where it is one."""
-    parts = [gib(plan.peak)]
+    parts = [_bar(plan) + gib(plan.peak)]
     step = plan.line("step")
     if step is not None and step.amount is not None:
-        parts += [_range(step, duration, 1), _range(step, duration, 1000)]
+        parts += [_time(step, 1), _time(step, 1000)]
         if plan.money and plan.steps:
             cost = plan.money[0]
-            parts.append(_range(replace_scaled(cost, 1000 / plan.steps), lambda amount: f"{amount:.2f}", 1))
+            low, high = ((amount or 0) * 1000 / plan.steps for amount in (cost.low, cost.high))
+            parts.append(f"{low:.2f}–{high:.2f}")
     if plan.fits is False:
         parts.append(say("does not fit", "収まりません"))
     return "  ".join(parts)
 
 
-def replace_scaled(line: Line, factor: float) -> Line:
-    """The line times a factor."""
-    return replace(
-        line,
-        amount=(line.amount or 0) * factor,
-        low=(line.low or 0) * factor,
-        high=(line.high or 0) * factor,
-    )
+def _bar(plan: Plan) -> str:
+    """How much of the card it fills."""
+    if not plan.available:
+        return ""
+    filled = min(_BAR_CELLS, round(_BAR_CELLS * plan.peak / plan.available))
+    return f"▕{'█' * filled}{'░' * (_BAR_CELLS - filled)}▏ "
 
 
-def _range(line: Line, shown: Any, times: float) -> str:
-    if line.low is None or line.high is None or line.sure != "rough":
-        return str(shown((line.amount or 0) * times))
-    return f"{shown(line.low * times)}–{shown(line.high * times)}"
+def _time(line: Line, times: float) -> str:
+    """``0.9–2.3 s``, ``12–31 min``, ``1.5–3.9 h``."""
+    low, high = ((amount or 0) * times for amount in (line.low, line.high))
+    factor, unit, digits = (1.0, "s", 2) if high < 100 else (60.0, "min", 0) if high < 5400 else (3600.0, "h", 1)
+    shown = [f"{value / factor:.{digits}g}" if unit == "s" else f"{value / factor:.{digits}f}" for value in (low, high)]
+    return f"{shown[0]} {unit}" if shown[0] == shown[1] else f"{shown[0]}–{shown[1]} {unit}"
 
 
 def _chosen(answers: Answers) -> tuple[FamilySpec, TaskSpec]:

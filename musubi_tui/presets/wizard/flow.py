@@ -121,6 +121,11 @@ class Wizard:
                 return True
         return False
 
+    def withdraw(self, name: str) -> None:
+        """Ask a question again whose answer could not be carried out; what was answered is proposed."""
+        self._proposals[name] = self.answers.pop(name)
+        self._at = name
+
     def progress(self) -> list[tuple[str, str]]:
         """(page, "done" | "here" | "open") of every page."""
         question = self.question

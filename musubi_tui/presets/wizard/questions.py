@@ -14,7 +14,7 @@ from engine.config.language import say
 from engine.families import FamilySpec, TaskSpec, get_family
 from engine.planner.cards import CARDS
 from engine.planner.lines import gib
-from musubi_tui.presets.wizard.around import Around, Pictures
+from musubi_tui.presets.wizard.around import Around, Pictures, slots_for
 from musubi_tui.presets.wizard.fitting import offers, tiny
 from musubi_tui.presets.wizard.flow import Answers, Choice, Question, Step, refused
 
@@ -67,7 +67,7 @@ def _model(answers: Answers, around: Around) -> Question:
             continue
         if answers["goal"] == "edit" and "control_images" not in spec.capabilities | task.capabilities:
             continue
-        needed = [slot for slot in spec.slots if slot.role != "tokenizer"]
+        needed = [slot for slot in slots_for(spec, task) if slot.role != "tokenizer"]
         here = around.best(spec, task)
         found = sum(slot.option in here for slot in needed)
         size = sum(slot.size_gb for slot in needed if slot.option not in here)
@@ -78,7 +78,7 @@ def _model(answers: Answers, around: Around) -> Question:
             note += say(" (a tiny model to try with)", "（お試し用の小さなモデル）")
         value = f"{spec.name}/{task.name}"
         choices.append(Choice(value, task.title, note))
-        score = found * 100 - size - _weight(spec, task) / 1e10
+        score = found * 100 - size  # most files here, then the smallest download
         if score > most or not best:
             best, most = value, score
     return Question(
@@ -96,18 +96,12 @@ def _model(answers: Answers, around: Around) -> Question:
     )  # fmt: skip
 
 
-def _weight(spec: FamilySpec, task: TaskSpec) -> float:
-    from engine.planner.transformer import find_transformer
-
-    return float(find_transformer(spec, task.name, None).parameters)
-
-
 def _files(answers: Answers, around: Around) -> Question | None:
     spec, task = chosen(answers)
     lines, missing = file_lines(answers, around)
     choices = [Choice("use", say("go on with these", "これで進む"))]
     if missing:
-        total = sum(slot.size_gb for slot in spec.slots if slot.option in missing)
+        total = sum(slot.size_gb for slot in slots_for(spec, task) if slot.option in missing)
         choices = [
             Choice("later", say("go on; I will put them there later", "このまま進む（後で用意する）")),
             Choice("download", say(f"download what is missing ({total:.1f} GB)", f"不足分をダウンロード（{total:.1f} GB）")),
@@ -134,7 +128,7 @@ def file_lines(answers: Answers, around: Around) -> tuple[list[str], list[str]]:
     spec, task = chosen(answers)
     here = around.best(spec, task)
     lines, missing = [], []
-    for slot in spec.slots:
+    for slot in slots_for(spec, task):
         found = here.get(slot.option)
         if found is not None:
             size = f"  {gib(found.size)}" if found.size else ""
@@ -144,8 +138,7 @@ def file_lines(answers: Answers, around: Around) -> tuple[list[str], list[str]]:
             lines.append(
                 say(f"– {slot.option:<13}missing: {slot.files[0]}", f"– {slot.option:<13}なし: {slot.files[0]}")
             )
-            lines.append(say(f"  {'':<13}from huggingface.co/{slot.repository}, {slot.size_gb:g} GB",
-                             f"  {'':<13}huggingface.co/{slot.repository}、{slot.size_gb:g} GB"))  # fmt: skip
+            lines.append(f"      huggingface.co/{slot.repository}, {slot.size_gb:g} GB")
     return lines, missing
 
 
@@ -357,15 +350,19 @@ def _fit(answers: Answers, around: Around) -> Question:
     default = next((o.id for o in fitting if o.id == "balanced"), fitting[-1].id if fitting else found[0].id)
     lines = [
         say(
-            "memory, then seconds of a step, hours and cost of 1000 steps",
-            "メモリ、1 ステップの秒数、1000 ステップの時間と費用",
+            "Beside each: memory, a step, 1000 steps, and what they cost.",
+            "各行: メモリ、1 ステップ、1000 ステップの時間と費用。",
         )
     ]
     plan = found[0].plan
     if plan.available is not None:
+        card = f" ({plan.card})" if plan.card else ""
         lines.append(
-            say(f"There: {gib(plan.available)} {plan.card}", f"使えるメモリ: {gib(plan.available)} {plan.card}")
+            say(f"The card has {gib(plan.available)} free{card}.", f"GPU の空きメモリ: {gib(plan.available)}{card}")
         )
+    step = plan.line("step")
+    if step is not None:
+        lines.append(say(f"Speed: {step.how}", f"速度: {step.how}"))
     if not fitting:
         lines.append(say("! None fits. The files are written all the same: for a larger card.", "! どれも収まりません。より大きな GPU のためにファイルは作成できます。"))  # fmt: skip
     return Question(

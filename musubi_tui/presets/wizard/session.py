@@ -13,7 +13,7 @@ from typing import Any
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem, UserError
 from musubi_tui.presets.wizard import downloading, writing
-from musubi_tui.presets.wizard.around import Around
+from musubi_tui.presets.wizard.around import Around, slots_for
 from musubi_tui.presets.wizard.flow import Wizard
 from musubi_tui.presets.wizard.questions import STEPS, chosen, file_lines
 
@@ -26,36 +26,35 @@ class Session:
         self.flow = Wizard(STEPS, self.around)
         self.out = out
 
-    def answer(self, text: str) -> None:
-        """Answer the present question. Raises ``UserError``."""
+    def answer(self, text: str, tell: downloading.Tell = lambda name, done, total: None) -> None:
+        """Answer the present question; where the answer says so, files are downloaded now. Raises ``UserError``: then the
+        question is asked again."""
         question = self.flow.question
         if question is not None and question.id == "folder" and not text.strip() and self.out is not None:
             text = str(self.out)
         self.flow.answer(text)
-        if question is not None and question.id == "models_folder":
-            folder = Path(self.flow.answers["models_folder"])
-            if folder not in self.around.extra:
-                self.around.extra.insert(0, folder)
-            self.around.forget_files()
-
-    def wants_download(self) -> bool:
-        """Whether files are to be downloaded now."""
-        answers = self.flow.answers
-        return answers.get("files") == "download" and "models_folder" in answers and bool(self.missing())
+        if question is None or question.id != "models_folder":
+            return
+        folder = Path(self.flow.answers["models_folder"])
+        if folder not in self.around.extra:
+            self.around.extra.insert(0, folder)
+        self.around.forget_files()
+        if self.flow.answers["files"] == "download" and self.missing():
+            try:
+                self._download(folder, tell)
+            except UserError:
+                self.flow.withdraw("models_folder")
+                raise
 
     def missing(self) -> list[str]:
         """Options whose files are not here."""
         return file_lines(self.flow.answers, self.around)[1] if "model" in self.flow.answers else []
 
-    def download(self, tell: downloading.Tell) -> list[Path]:
-        """Fetch what is missing. Raises ``UserError``."""
-        spec, _ = chosen(self.flow.answers)
+    def _download(self, folder: Path, tell: downloading.Tell) -> None:
         missing = self.missing()
-        slots = [slot for slot in spec.slots if slot.option in missing]
-        folder = Path(self.flow.answers["models_folder"])
-        paths = downloading.fetch(downloading.look_up(slots), folder, tell)
+        slots = [slot for slot in slots_for(*chosen(self.flow.answers)) if slot.option in missing]
+        downloading.fetch(downloading.look_up(slots), folder, tell)
         self.around.forget_files()
-        return paths
 
     def write(self) -> writing.Written:
         """Write the version folder."""
@@ -109,11 +108,10 @@ def answer_all(session: Session, given: Mapping[str, Any], tell: downloading.Tel
         if question.id in ("prompts", "trigger") and question.id in given and not text:
             text = "-"
         try:
-            session.answer(text)
+            session.answer(text, tell)
         except UserError as error:
-            raise ConfigError([_in_file(problem, file) for problem in error.problems]) from error
-        if question.id == "models_folder" and session.wants_download():
-            session.download(tell)
+            error.problems = tuple(_in_file(problem, file) for problem in error.problems)
+            raise
 
 
 def _text(value: Any) -> str:

@@ -15,7 +15,7 @@ from engine.config.problems import ConfigError
 from engine.config.toml_text import toml_value
 from engine.events.atomic import write_text_atomically
 from engine.planner.lines import duration
-from musubi_tui.presets.wizard.around import Around
+from musubi_tui.presets.wizard.around import Around, slots_for
 from musubi_tui.presets.wizard.fitting import Answers, Offer, model_values, offer_of, reads_captions, tiny
 from musubi_tui.presets.wizard.questions import FIRST_PREVIEW, chosen
 
@@ -144,7 +144,7 @@ def _preset(answers: Answers, around: Around, offer: Offer) -> Iterator[_Row]:
         yield _Row("price_per_hour", float(answers["price"]), say("money is counted with it", "費用の計算に使います"))
     yield _Row(None, comment="model")
     here = around.best(spec, task)
-    for slot in spec.slots:
+    for slot in slots_for(spec, task):
         found = here.get(slot.option)
         if found is not None:
             yield _Row(slot.option, str(found.path), slot.title)

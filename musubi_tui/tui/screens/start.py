@@ -64,7 +64,10 @@ class StartScreen(ModalScreen[None]):
                 markup=False,
             )
             yield Input(
-                placeholder=say("path or name of a preset", "プリセットのパスまたは名前"),
+                placeholder=say(
+                    "path or name of a preset; nothing: the wizard asks",
+                    "プリセットのパスまたは名前。空欄ならウィザード",
+                ),
                 suggester=SuggestFromList(found, case_sensitive=True),
                 compact=True,
                 id="path",
@@ -99,7 +102,12 @@ class StartScreen(ModalScreen[None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Check and start, off this thread."""
-        if self._busy or not event.value.strip():
+        if self._busy:
+            return
+        if not event.value.strip():
+            from musubi_tui.tui.screens.wizard import WizardScreen
+
+            self.app.switch_screen(WizardScreen())
             return
         self._busy = True
         self.query_one("#told", Static).update(say("Checking …", "検査中 …"))

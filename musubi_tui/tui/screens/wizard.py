@@ -1,0 +1,299 @@
+"""The wizard on the screen: one question at a time, its choices or a field, why it is asked, and what was answered so far.
+
+Looking (model files, pictures, plans) and downloading happen on a thread; the screen only shows the question that came of it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from engine.config.language import say
+from engine.config.problems import UserError
+from musubi_tui.presets.wizard.flow import PAGES, Question
+from musubi_tui.presets.wizard.session import Session
+from musubi_tui.presets.wizard.telling import choice_rows, so_far
+from musubi_tui.tui.keymap import key
+from musubi_tui.tui.widgets.lines import Lines, justify
+
+if TYPE_CHECKING:
+    from musubi_tui.tui.app import MusubiApp
+
+_TITLES = {
+    "goal": say("What to learn", "学習すること"), "model": say("Model and files", "モデルとファイル"), "data": say("Pictures or clips", "画像・動画"),
+    "fit": say("Fit to the GPU", "GPU に合わせる"), "length": say("Length", "長さ"), "samples": say("Previews", "プレビュー"), "review": say("Review", "確認"),
+}  # fmt: skip
+_MARKS = {"unicode": {"done": "✓", "here": "▸", "open": "○"}, "ascii": {"done": "+", "here": ">", "open": "."}}
+
+
+# What the logic writes, for terminals that draw ASCII only.
+_ASCII = str.maketrans({"█": "#", "░": ".", "▕": "|", "▏": "|", "✓": "+", "–": "-", "×": "x", "·": "-"})
+
+
+class WizardScreen(Screen[None]):
+    """Closes when the run has started, the files are written, or the person leaves."""
+
+    CSS_PATH = "wizard.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("wizard.back", "escape", "back", say("back", "戻る"), show=True),
+        key("wizard.why", "w,f1", "why", say("why", "説明"), show=True, display="w"),
+        key("wizard.leave", "q", "leave", say("leave", "終了"), show=True),
+    ]
+
+    class Looked(Message):
+        """The thread is done: the question that is asked now, or what went wrong."""
+
+        def __init__(self, question: Question | None, error: str = "") -> None:
+            super().__init__()
+            self.question, self.error = question, error
+
+    class Downloading(Message):
+        """How far a download is."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(self, session: Session | None = None) -> None:
+        super().__init__()
+        self._session = session
+        self._question: Question | None = None
+        self._busy = True
+        self._why = False
+        self._highlighted: int | None = None  # the choice under the cursor, once it was moved
+
+    @property
+    def musubi(self) -> MusubiApp:
+        """The app, by its type."""
+        return cast("MusubiApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """The frame: where one is, the question, what was answered."""
+        yield Lines(id="head", rows=2)
+        with Vertical(id="page"):
+            yield Static(markup=False, id="title")
+            with VerticalScroll(id="told", can_focus=False):
+                yield Static(markup=False, id="lines")
+            yield OptionList(id="choices", markup=False)
+            yield Input(id="field", compact=True)
+            yield Static(markup=False, id="why")
+            yield Static(markup=False, id="wrong")
+        yield Lines(id="sofar", rows=1)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Look around."""
+        self._work(lambda: None)
+
+    def on_resize(self) -> None:
+        """The lines of the frame follow the width."""
+        self.call_after_refresh(self._show_frame)
+
+    def cli_twin(self) -> str:
+        """The same questions at a plain prompt."""
+        answers = self._session.flow.answers if self._session else {}
+        out = f" --out {shlex.quote(str(answers['folder']))}" if "folder" in answers else ""
+        return f"musubi-tui wizard{out}"
+
+    # Work on a thread
+
+    def _work(self, job: Callable[[], None]) -> None:
+        self._busy = True
+        self._say_busy(say("Looking …", "確認中 …"))
+        self.run_worker(lambda: self._look(job), thread=True, exclusive=True, group="wizard")
+
+    def _look(self, job: Callable[[], None]) -> None:
+        """On the thread: do the job, then build the next question."""
+        try:
+            if self._session is None:
+                self._session = Session()
+            job()
+            found = self.Looked(self._session.flow.question)
+        except UserError as error:
+            found = self.Looked(self._question, "\n".join(str(problem) for problem in error.problems))
+        self.post_message(found)
+
+    def on_wizard_screen_looked(self, message: Looked) -> None:
+        """Show the question, or end."""
+        self._busy = False
+        if message.question is None and not message.error:
+            self._finish()
+            return
+        again = message.question is not None and self._question is not None and message.question.id == self._question.id
+        self._question = message.question
+        self._why = self._why and again
+        self._show(message.error)
+
+    def on_wizard_screen_downloading(self, message: Downloading) -> None:
+        """Tell how far it is."""
+        self._say_busy(message.text)
+
+    # Showing
+
+    def _say_busy(self, text: str) -> None:
+        if self.is_mounted:
+            self.query_one("#wrong", Static).update(text)
+
+    def _show(self, error: str = "") -> None:
+        question = self._question
+        if question is None:
+            return
+        self.query_one("#title", Static).update(question.title)
+        self.query_one("#lines", Static).update(self._plain("\n".join(question.lines)))
+        self.query_one("#told").display = bool(question.lines)
+        choices, box = self.query_one(OptionList), self.query_one(Input)
+        choosing = question.kind == "choice"
+        choices.display, box.display = choosing, not choosing
+        if choosing:
+            self._highlighted = None
+            choices.clear_options()
+            rows = self._rows(question)
+            choices.add_options([Option(row, id=choice.value, disabled=bool(choice.unavailable)) for row, choice in zip(rows, question.choices, strict=True)])  # fmt: skip
+            values = [choice.value for choice in question.choices]
+            choices.highlighted = values.index(question.default) if question.default in values else 0
+            choices.focus()
+        else:
+            box.value = f"{question.default:g}" if isinstance(question.default, float) else str(question.default)
+            box.cursor_position = len(box.value)
+            box.focus()
+        self._show_why()
+        self.query_one("#wrong", Static).update(error)
+        self._show_frame()
+
+    def _rows(self, question: Question) -> list[str]:
+        """The choices; the one under the cursor has a sign, not only a colour."""
+        values = [choice.value for choice in question.choices]
+        chosen = self._highlighted if self._highlighted is not None else values.index(question.default) if question.default in values else 0  # fmt: skip
+        mark = self.musubi.glyphs.cursor
+        return [
+            f"{mark if place == chosen else ' '} {self._plain(row)}" for place, row in enumerate(choice_rows(question))
+        ]
+
+    def _plain(self, text: str) -> str:
+        return text.translate(_ASCII) if self.musubi.glyphs.name == "ascii" else text
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Move the sign."""
+        question = self._question
+        if question is None or event.option_index == self._highlighted:
+            return
+        self._highlighted = event.option_index
+        for place, row in enumerate(self._rows(question)):
+            if event.option_list.get_option_at_index(place).prompt != row:
+                event.option_list.replace_option_prompt_at_index(place, row)
+
+    def _show_why(self) -> None:
+        question = self._question
+        if question is not None:
+            shown = self._why or question.kind != "choice"
+            self.query_one("#why", Static).update(question.why if shown else "")
+
+    def _show_frame(self) -> None:
+        if self._session is None or self._question is None or not self.is_mounted:
+            return
+        progress = self._session.flow.progress()
+        names = dict(PAGES)
+        place = [page for page, _ in PAGES].index(self._question.page)
+        marks = _MARKS[self.musubi.glyphs.name]
+        width = self.size.width
+        title = say(f" New run · {place + 1} of {len(PAGES)} · ", f" 新しい run · {place + 1}/{len(PAGES)} · ")
+        head = [(title, "muted"), (_TITLES[self._question.page], "bold")]
+        keys = say("enter next  esc back  q leave ", "enter 次へ  esc 戻る  q 終了 ")
+        trail = [(f" {marks[state]}{names[page]} ", "accent" if state == "here" else "muted" if state == "open" else "") for page, state in progress]  # fmt: skip
+        self.query_one("#head", Lines).show([justify(head, [(keys, "muted")], width), trail])
+        told = so_far(self._session.flow.answers, self._session.around)
+        self.query_one("#sofar", Lines).show([[(say(" so far: ", " ここまで: ") + told, "muted")]])
+
+    # Keys
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Take the choice."""
+        event.stop()
+        self._take(str(event.option.id))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take what was typed."""
+        event.stop()
+        self._take(event.value)
+
+    def _take(self, text: str) -> None:
+        session, question = self._session, self._question
+        if self._busy or session is None or question is None:
+            return
+        self._work(lambda: session.answer(text, self._tell))
+
+    def _tell(self, name: str, done: int, total: int) -> None:
+        """On the thread: how far a download is."""
+        share = f"{100 * done // total} %" if total else ""
+        self.post_message(self.Downloading(say(f"Downloading {name} {share}", f"ダウンロード中 {name} {share}")))
+
+    def action_why(self) -> None:
+        """Show or hide the sentence that explains the term."""
+        self._why = not self._why
+        self._show_why()
+
+    def action_back(self) -> None:
+        """The question before; leave at the first one."""
+        session = self._session
+        if self._busy or session is None:
+            return
+        if not session.flow.answers or self._question is None:
+            self.dismiss(None)
+            return
+
+        def back() -> None:
+            if not session.flow.back():
+                self.post_message(self.Downloading(""))
+
+        if self._question.id == next(iter(session.flow.steps)):
+            self.dismiss(None)
+        else:
+            self._work(back)
+
+    def action_leave(self) -> None:
+        """Back to the app; nothing is written."""
+        self.dismiss(None)
+
+    # The end
+
+    def _finish(self) -> None:
+        """Write, and start what was asked for."""
+        session = self._session
+        assert session is not None
+        self._busy = True
+        self._say_busy(say("Writing …", "書き込み中 …"))
+        home = self.musubi.home
+
+        def finish() -> str:
+            from musubi_tui.presets.wizard.writing import smoke_values
+            from musubi_tui.tui.steering import start
+
+            written = session.write()
+            told = say(f"Written: {written.preset}", f"作成しました: {written.preset}")
+            then = session.flow.answers["then"]
+            if then == "write":
+                return told
+            return f"{told}\n{start(str(written.preset), home, smoke_values() if then == 'smoke' else None)}"
+
+        self.musubi.in_background(finish, self._ended, self._refused)
+
+    def _ended(self) -> None:
+        if self.is_attached:
+            self.dismiss(None)
+
+    def _refused(self, text: str) -> None:
+        """Something was wrong after all: back to the last question."""
+        if self.is_attached and self._session is not None:
+            self._session.flow.back()
+            self._question = self._session.flow.question
+            self._busy = False
+            self._show(text)
