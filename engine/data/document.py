@@ -11,12 +11,13 @@ from typing import Any
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
 from engine.config.toml_source import read_text, read_toml
+from engine.data.json_positions import json_key_positions
 from engine.data.positions import Address, key_positions
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a file says. ``positions`` maps ("datasets", 0, "resolution") to (line, column), both from 1; JSON has none."""
+    """What a file says. ``positions`` maps ("datasets", 0, "resolution") to (line, column), both from 1."""
 
     content: Mapping[str, Any]
     file: str = ""
@@ -34,7 +35,8 @@ def read_document(path: Path) -> Document:
     """Read a dataset file. Raises ``ConfigError`` when it cannot be read, is not text, or is not TOML / JSON."""
     match path.suffix.lower():
         case ".json":
-            return Document(_parse_json(read_text(path), path), str(path))
+            text = read_text(path)
+            return Document(_parse_json(text, path), str(path), json_key_positions(text))
         case ".toml":
             source = read_toml(path)
             return Document(source.data, str(path), source.positions)
@@ -52,10 +54,11 @@ def read_document(path: Path) -> Document:
 
 
 def positions_of(path: Path) -> Mapping[Address, tuple[int, int]]:
-    """Key positions of a TOML file that was already read by someone else (a preset); empty when it is not TOML."""
-    if path.suffix.lower() != ".toml" or not path.is_file():
+    """Key positions of a file that was already read by someone else (a preset); empty when it is neither TOML nor JSON."""
+    read = {".toml": key_positions, ".json": json_key_positions}.get(path.suffix.lower())
+    if read is None or not path.is_file():
         return {}
-    return key_positions(path.read_bytes().decode("utf-8-sig", errors="replace"))
+    return read(path.read_bytes().decode("utf-8-sig", errors="replace"))
 
 
 def _parse_json(text: str, path: Path) -> Mapping[str, Any]:

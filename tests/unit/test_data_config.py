@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.config.problems import ConfigError, Problem
 from engine.data.dataset_config import check_dataset_config, read_dataset_config
+from engine.data.json_positions import json_key_positions
 from engine.data.positions import key_positions
 from engine.data.schema import KEYS
 from engine.families import get_family
@@ -67,6 +68,49 @@ def test_json_is_read_and_complained_about(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read_dataset_config(path, base_dir=tmp_path, spec=WAN)
     assert caught.value.problems[0].line == 1
+
+
+def test_json_complaints_have_their_places_too(tmp_path: Path) -> None:
+    text = """\
+{
+  "general": {"resolutoin": 512, "caption_extension": ".txt"},
+  "datasets": [
+    {"image_directory": "a{\\"b", "enable_bucket": true},
+    {"image_directory": "é", "batch_size": "2",
+     "frame_stride": 3}
+  ]
+}
+"""
+    found = problems_of(tmp_path / "d.json", text)
+    errors = {(p.key, p.line, p.column) for p in found if p.severity == "error"}
+    assert errors == {("resolutoin", 2, 15), ("batch_size", 5, 30), ("frame_stride", 6, 6)}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    content=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+        max_leaves=20,
+    ),
+    indent=st.sampled_from([None, 1]),
+)
+def test_every_key_of_a_json_text_is_found_where_it_stands(content: object, indent: int | None) -> None:
+    text = json.dumps({"x": content}, indent=indent, ensure_ascii=False)
+    found = json_key_positions(text)
+    lines = text.split("\n")
+    expected = 0
+    waiting: list[tuple[tuple[str | int, ...], object]] = [((), {"x": content})]
+    while waiting:
+        address, value = waiting.pop()
+        parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for part, inner in parts:
+            expected += 1
+            line, column = found[*address, part]
+            start = json.dumps(part if isinstance(value, dict) else inner, indent=indent, ensure_ascii=False)
+            assert lines[line - 1][column - 1 :].startswith(start.split("\n")[0])
+            waiting.append(((*address, part), inner))
+    assert len(found) == expected
 
 
 def test_precedence_and_the_document_that_run_toml_keeps(tmp_path: Path) -> None:
