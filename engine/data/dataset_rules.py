@@ -166,6 +166,14 @@ class _Rules:
                 say(f"{encoding!r} is no encoding of texts.", f"{encoding!r} という文字コードはありません。"),
                 say('Write one such as "utf-8", "cp932" or "latin-1".', '"utf-8"、"cp932"、"latin-1" などを書きます。'),
             )
+        if (
+            values["caption_extension"] is None
+            and values.get("image_jsonl_file") is None
+            and values.get("video_jsonl_file") is None
+        ):
+            for name in ("caption_encoding", "multiple_captions", "tag_shuffle"):
+                if values[name] and name in self.written.own:
+                    self._no_effect(name, "caption_extension")
         if values["keep_tags"] and not values["tag_shuffle"] and "keep_tags" in self.written:
             self._no_effect("keep_tags", "tag_shuffle")
         trigger = values["trigger_word"]
@@ -241,6 +249,9 @@ class _Rules:
         for name in ("no_resize_control", "control_resolution"):
             if name in self.written.own and values[name] and values["control_directory"] is None and not from_list:
                 self._no_effect(name, "control_directory")
+        window, sections = "fp_latent_window_size", {"sections", "one_frame"}
+        if window in self.written.own and self.spec is not None and not sections & self.spec.capabilities:
+            self._no_effect(window, say("a task that works in sections", "区間ごとに学習するタスク"))
         clean = values.get("fp_1f_clean_indices")
         if clean is not None and len(set(clean)) < len(clean):
             self._warn(

@@ -29,6 +29,7 @@ from engine.data.scan_notes import (
     keys_without_sources,
     leftovers,
     missing_source,
+    split_notes,
     stops,
     unreadable_folders,
 )
@@ -103,6 +104,7 @@ class DatasetScan:
         self.warnings += damage_notes(self.dataset, self.cut_off, self.unsteady)
         self._tell_counts()
         self.items, self.held_out = hold_out(self.items, self.dataset)
+        self.warnings += split_notes(self.dataset, self.items, self.held_out)
 
     def cache_folders(self) -> set[str]:
         """Every folder that cache files of this dataset go into."""

@@ -224,6 +224,39 @@ def damage_notes(dataset: DatasetSpec, cut_off: Sequence[str], unsteady: Sequenc
         )
 
 
+def split_notes(dataset: DatasetSpec, items: Sequence[Item], held_out: Sequence[Item]) -> Iterator[Problem]:
+    """Keys that found nothing to work on: too few files to hold some out, no caption with tags to shuffle."""
+    split = dataset.validation_split
+    files = len({item.name for item in held_out})
+    if isinstance(split, int) and items and files < split and not dataset.validation:
+        yield about(
+            dataset,
+            "few_held_out",
+            say(
+                f"validation_split asks for {split} files, and {files} can be held out: one must be left to train.",
+                f"validation_split は {split} ファイルですが、取り分けられるのは {files} です (1つは学習に残します)。",
+            ),
+        )
+    elif split and items and not files and not dataset.validation:
+        yield about(
+            dataset,
+            "few_held_out",
+            say(
+                "one file alone cannot be held out: nothing is validated.",
+                "1ファイルだけでは取り分けられず、検証できません。",
+            ),
+        )
+    if dataset.tag_shuffle and items and not any(len(item.texts) > 1 for item in items):
+        yield about(
+            dataset,
+            "no_tags",
+            say(
+                "tag_shuffle has nothing to shuffle: no caption has two tags, parted by commas, behind keep_tags.",
+                "tag_shuffle で並べ替えるものがありません。カンマ区切りのタグが keep_tags の後ろに2つ以上必要です。",
+            ),
+        )
+
+
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 

@@ -68,7 +68,7 @@ class FamilySpec:
     """The torch-free facts of one family. Options name the capabilities they need; families list the ones they have.
 
     Capabilities in use: ``images``, ``clips``, ``control_images`` (one for each item, any number with ``many_controls``),
-    ``control_video``, ``layers`` (several target pictures), ``one_frame``, ``cfg`` (real guidance with a negative prompt),
+    ``control_video``, ``layers`` (several target pictures), ``one_frame``, ``sections``, ``cfg`` (real guidance with a negative prompt),
     ``cfg_norm`` (guided predictions get the length of the conditional one, token by token), ``embedded_guidance``,
     ``two_experts``, ``t5``, ``qwen_vl``.
     """

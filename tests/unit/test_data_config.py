@@ -232,6 +232,12 @@ def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
     config, found = check_dataset_config({"datasets": [entry]}, base_dir=tmp_path, spec=WAN)
     assert config is not None
     assert [p.key for p in found if p.code == "no_effect"] == ["bucket_no_upscale", "frame_stride"]
+    entry = {
+        "image_directory": "a", "multiple_captions": True, "keep_tags": 1, "min_bucket_size": 64, "control_resolution": 512,
+        "fp_latent_window_size": 12, "is_reg": True, "caption_dropout": 0.1,
+    }  # fmt: skip
+    _, found = check_dataset_config({"datasets": [entry]}, base_dir=tmp_path, spec=WAN)
+    assert {p.key for p in found if p.code == "no_effect"} == set(entry) - {"image_directory", "is_reg"}
 
 
 def test_positions_of_every_kind_of_key() -> None:

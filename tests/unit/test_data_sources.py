@@ -342,6 +342,18 @@ def test_held_out_files_are_never_trained_and_stay_the_same(tmp_path: Path) -> N
     assert len(run(tmp_path, {"image_directory": ".", "validation_split": 99}).items) == 1
 
 
+def test_keys_that_find_nothing_to_work_on_are_told(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", caption="one sentence, and its end")
+    entry = {"image_directory": "."}
+    assert warned(run(tmp_path, entry, tag_shuffle=3)) == set()
+    assert warned(run(tmp_path, entry, tag_shuffle=3, keep_tags=1)) == {"no_tags"}
+    assert warned(run(tmp_path, entry, validation_split=0.5)) == {"few_held_out"}
+    picture(tmp_path / "b.png")
+    assert warned(run(tmp_path, entry, validation_split=0.5)) == set()
+    found = run(tmp_path, entry, validation_split=2)
+    assert (len(found.items), warned(found)) == (1, {"few_held_out"})
+
+
 def test_clips_of_a_held_out_video_are_held_out_together(tmp_path: Path) -> None:
     for name in "abc":
         video(tmp_path / f"{name}.mp4", 20)
