@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.config.language import say
@@ -74,6 +75,22 @@ class JobsActions(ModeScreen):
                 value=str(chosen.step + max(1, chosen.step // 2)),
             )
         )
+
+    def action_edit(self) -> None:
+        """Open the preset the run was made of in the editor."""
+        from engine.events.rundir import RunDirectory
+        from musubi_tui.runs.origin import preset_of
+        from musubi_tui.tui.screens.preset.launch import edit_preset
+
+        chosen = self._existing()
+        if chosen is None:
+            return
+        try:
+            preset = preset_of(RunDirectory(Path(chosen.run_dir)))
+        except UserError as error:
+            self.musubi.tell(str(error), wrong=True)
+            return
+        self.musubi.run_worker(edit_preset(self.musubi, str(preset)))
 
     def action_duplicate(self) -> None:
         """Ask for a note and make the next version of the run's preset."""

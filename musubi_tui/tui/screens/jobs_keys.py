@@ -12,6 +12,7 @@ KEYS: list[BindingType] = [
     key("jobs.resume", "r,R", "resume", say("resume", "再開"), show=True),
     key("jobs.pause", "p", "pause", say("pause", "一時停止"), show=True),
     key("jobs.stop", "s,X", "stop", say("stop", "停止"), show=True),
+    key("jobs.edit", "e", "edit", say("edit its preset", "プリセットを編集")),
     key("jobs.duplicate", "D", "duplicate", say("duplicate as the next version", "次のバージョンを作成")),
     key("jobs.mark", "space", "mark", say("mark for a comparison", "比較用の印")),
     key("jobs.compare", "C", "compare", say("compare the marked runs", "印を付けた run を比較")),
