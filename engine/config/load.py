@@ -70,8 +70,15 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check
 
     Raises ``ConfigError`` with all errors of the file; with ``check_files`` also for files it names that do not exist.
     """
-    path = Path(path)
-    reading = examine(read_toml(path), overrides, check_files=check_files)
+    return load_source(read_toml(Path(path)), overrides, check_files=check_files)
+
+
+def load_source(
+    source: TomlSource, overrides: Mapping[str, Any] | None = None, *, check_files: bool = False
+) -> LoadedConfig:
+    """The same of a text that is not (yet) in its file."""
+    path = source.path
+    reading = examine(source, overrides, check_files=check_files)
     errors = [problem for problem in reading.problems if problem.severity == "error"]
     if errors or reading.config is None or reading.identity is None:
         raise ConfigError(errors)

@@ -40,6 +40,7 @@ TWINS: dict[str, str] = {
     "preset.explain": "musubi-tui presets options WORD",
     "preset.save_as": "musubi-tui presets copy FILE NEW",
     "preset.launch": "musubi-tui train FILE --detach",
+    "preset.plan": "musubi-tui plan FILE",
     "preset.open": "musubi-tui presets list",
     "app.preset": "musubi-tui presets list",
     "app.jobs": "musubi-tui runs list",

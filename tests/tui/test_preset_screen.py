@@ -605,6 +605,39 @@ async def test_files_and_pictures_are_looked_at_beside(home: Home, ink: Path, mo
         await editor.until(lambda: "dit" not in {one.key for one in editor.screen.problems})
 
 
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
+async def test_the_plan_follows_every_edit(
+    home: Home, ink: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a plan needs is gathered beside the keys, once per rest; an edit only asks the planner again."""
+    from engine.planner.cards import find_card
+    from engine.planner.facts import Machine
+    from musubi_tui.presets import planning
+
+    machine = Machine(card=find_card("4090"), total=24 << 30)
+    monkeypatch.setattr(planning, "this_machine", lambda: machine)
+    monkeypatch.setattr(planning, "_disk_free", lambda values: {})
+    monkeypatch.setattr(Checking, "CHECKS", True)
+    async with editing(home, ink, size) as editor:
+        await editor.until(lambda: editor.screen.request is not None)
+        await editor.until(lambda: "/24.0G" in editor.text)
+        monkeypatch.setattr(Checking, "CHECKS", False)
+        await editor.go("gradient_checkpointing")
+        before = editor.screen._plan_line
+        await editor.press("space")
+        await editor.until(lambda: editor.screen._plan_line != before)
+        assert editor.screen._plan_line in editor.text or size[0] > 80
+        assert float(editor.screen._plan_line.split("/")[0]) > float(before.split("/")[0]), (
+            "nothing is recomputed: more is kept"
+        )
+        await editor.press("P")
+        assert "what would make it fit" in editor.text or "training:" in editor.text
+        await editor.press("escape")
+        editor.draft.replace(editor.draft.text.replace("network_dim = 32", "network_dim = -1"))
+        editor.screen.changed()
+        await editor.until(lambda: editor.screen._plan_line == "")
+
+
 async def test_odd_files_are_told_and_nothing_is_lost(home: Home, tmp_path: Path) -> None:
     bad = tmp_path / "bad.toml"
     bad.write_bytes(b"seed = 1 \xff")

@@ -10,6 +10,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option as ListOption
@@ -19,6 +20,7 @@ from engine.config.option import PathKind
 from musubi_tui.presets.completing import candidates, completed
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
+from musubi_tui.tui.screens.help import HelpScreen
 
 _SHOWN_CANDIDATES = 6
 
@@ -30,6 +32,20 @@ class Answer:
     id: str
     text: str
     remark: str = ""
+
+
+class ToldScreen(HelpScreen):
+    """Titled lines to read, as (kind, text) of ``HelpScreen``."""
+
+    CSS_PATH = "../help.tcss"
+
+    def __init__(self, title: str, lines: Sequence[tuple[str, str]]) -> None:
+        super().__init__(list(lines))
+        self._title = title
+
+    def on_mount(self) -> None:
+        """Its own title."""
+        self.query_one("#help").border_title = Content(self._title)
 
 
 class ListScreen(ModalScreen[str]):

@@ -11,9 +11,11 @@ from textual.timer import Timer
 from engine.config.language import say
 from engine.config.load import check_source
 from engine.config.problems import Problem
+from engine.planner.request import PlanRequest
 from musubi_tui.presets import journal
 from musubi_tui.presets.draft import Draft
 from musubi_tui.tui.screens.preset.editing import Editing
+from musubi_tui.tui.screens.preset.plan import gather_request
 
 CHECK_AFTER = 0.4  # seconds of rest after an edit
 LOOK_EVERY = 2.0  # seconds between looks at the file on disk
@@ -27,9 +29,9 @@ class Checking(Editing):
     class Checked(Message):
         """The files and pictures of a text were looked at."""
 
-        def __init__(self, draft: Draft, problems: tuple[Problem, ...]) -> None:
+        def __init__(self, draft: Draft, problems: tuple[Problem, ...], request: PlanRequest | None, why: str) -> None:
             super().__init__()
-            self.draft, self.problems = draft, problems
+            self.draft, self.problems, self.request, self.why = draft, problems, request, why
 
     class Disk(Message):
         """What became of the file on disk."""
@@ -83,18 +85,20 @@ class Checking(Editing):
 
     @work(thread=True, group="check", exit_on_error=False)
     def _look_at_files(self, draft: Draft) -> None:
-        source = draft.facts.source
+        facts = draft.facts
         try:
-            found = tuple(check_source(source)) if source is not None else ()
+            found = tuple(check_source(facts.source)) if facts.source is not None else ()
         except OSError as error:  # a disk that went away while it was read
             found = (Problem("unreadable_file", str(error), file=str(draft.path)),)
-        self.post_message(self.Checked(draft, found))
+        self.post_message(self.Checked(draft, found, *gather_request(facts)))
 
     def on_checking_checked(self, message: Checked) -> None:
         """Show them, and look again when the text is another one by now."""
         self._checking = False
         if message.draft is self.draft:
             self.deep = message.problems
+            if message.request is not None or self.request is None:
+                self.request, self.no_plan = message.request, message.why
             self.draw()
             self.check_soon()
 

@@ -64,6 +64,7 @@ class Filing(Checking):
             self.leave_text()
         self.draft, self.deep, self.note = draft, (), ""
         self._checked_text = None
+        self.request, self.no_plan = None, ""
         journal.note_recent(draft.path)
         self.query_one(TomlText).load_text("")
         self.set_class(False, "-picking")

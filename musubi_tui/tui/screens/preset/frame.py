@@ -17,13 +17,17 @@ from engine.config.language import say
 from engine.config.option import Option
 from engine.config.problems import Problem
 from engine.config.schema import OPTIONS
+from engine.planner.lines import Plan
+from engine.planner.request import PlanRequest
 from musubi_tui.presets import form
 from musubi_tui.presets.batch import RateHint, rate_hint
 from musubi_tui.presets.draft import Draft
+from musubi_tui.presets.facts import Facts
 from musubi_tui.presets.form import Look
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.screens.preset import panels
 from musubi_tui.tui.screens.preset.picker import Picker
+from musubi_tui.tui.screens.preset.plan import panel, plan_now, short
 from musubi_tui.tui.view import View
 from musubi_tui.tui.widgets.grid import PropertyGrid
 from musubi_tui.tui.widgets.key_line import KeyLine
@@ -34,7 +38,16 @@ from musubi_tui.tui.widgets.toml_view import TomlText, TomlView
 _WIDE = (140, 36)
 
 
-class Sections(Lines):
+class Pane(Lines):
+    """Lines that are drawn again when there is room for them, or other room."""
+
+    def on_resize(self) -> None:
+        """Draw at the new size."""
+        if isinstance(self.screen, EditorFrame):
+            self.screen.draw_soon()
+
+
+class Sections(Pane):
     """The sections; a click chooses one."""
 
     def on_click(self, event: Click) -> None:
@@ -58,6 +71,11 @@ class EditorFrame(ModeScreen):
         self.look = Look()
         self.note = ""
         self.deep: tuple[Problem, ...] = ()  # complaints that took a look at files and pictures
+        self.request: PlanRequest | None = None  # the question to the planner, once it was gathered
+        self.no_plan = ""  # why there is none
+        self._plan_line = ""
+        self._drawing_soon = False
+        self._plan: tuple[Facts, Plan | None] | None = None
         self._link = ""
         self._titles: dict[str, tuple[str, str]] = {}
 
@@ -66,7 +84,7 @@ class EditorFrame(ModeScreen):
         yield ModeBar(self.MODE)
         yield Picker(id="picker")
         with Vertical(id="editor"):
-            yield Lines(id="head")
+            yield Pane(id="head")
             yield Sections(id="section-line")
             with Horizontal(id="body"):
                 yield Sections(id="sections", classes="panel")
@@ -76,8 +94,10 @@ class EditorFrame(ModeScreen):
                         yield PropertyGrid(id="grid")
                         yield Input(id="value", compact=True, select_on_focus=False)
                         yield Input(id="search", compact=True)
-                    yield Lines(id="below", classes="panel dock")
-                yield Lines(id="beside", classes="panel dock")
+                    yield Pane(id="below", classes="panel dock")
+                with Vertical(id="right"):
+                    yield Pane(id="beside", classes="panel dock")
+                    yield Pane(id="plan", classes="panel dock")
             with Container(id="toml", classes="panel"):
                 yield TomlView(id="text")
                 yield TomlText(id="editing", soft_wrap=False, show_line_numbers=True)
@@ -142,6 +162,16 @@ class EditorFrame(ModeScreen):
 
     # Drawing
 
+    def draw_soon(self) -> None:
+        """Draw once, however many ask for it."""
+        if not self._drawing_soon:
+            self._drawing_soon = True
+            self.call_after_refresh(self._draw_now)
+
+    def _draw_now(self) -> None:
+        self._drawing_soon = False
+        self.draw()
+
     def draw(self) -> None:
         """Everything that is shown, from the draft there is."""
         if not self.is_mounted:
@@ -154,6 +184,30 @@ class EditorFrame(ModeScreen):
             self._draw_grid(self.draft)
             self.draw_dock()
             self.draw_text()
+        self.call_after_refresh(self.draw_plan)  # off the path of the key
+
+    def draw_plan(self) -> None:
+        """What a run of the draft will need, where that could be gathered: a panel, or a line at the dock."""
+        draft = self.draft
+        planned = (
+            draft is not None and draft.facts.source is not None and (self.request is not None or bool(self.no_plan))
+        )
+        if planned is not self.has_class("-planned"):
+            self.set_class(planned, "-planned")
+        if draft is None or not planned:
+            self._plan_line = ""
+            return
+        facts = draft.facts
+        if self.request is not None and (self._plan is None or self._plan[0] is not facts):
+            self._plan = (facts, plan_now(self.request, facts))
+        plan = self._plan[1] if self._plan and self.request is not None else None
+        why = self.no_plan or say("no plan while there are errors", "エラーがある間は計画を作れません")
+        line = short(plan) if plan is not None else ""
+        if line != self._plan_line:
+            self._plan_line = line
+            self.draw_dock()
+        self._entitle("plan", say("plan (live)", "計画"), "P")
+        self._show("plan", lambda width, height: panel(plan, why, width, self.musubi.glyphs)[:height])
 
     def _draw_around(self, draft: Draft) -> None:
         glyphs, problems = self.musubi.glyphs, self.problems
@@ -207,7 +261,10 @@ class EditorFrame(ModeScreen):
             return
         draft, option, glyphs = self.draft, self.option, self.musubi.glyphs
         name = "beside" if self.wide else "below"
-        self._entitle(name, panels.dock_title(option) if option else say("help", "説明"))
+        if self.has_class("-typing") and told is None:
+            return
+        title = panels.dock_title(option) if option else say("help", "説明")
+        self._entitle(name, title, "" if self.wide else panels.drawable(self._plan_line, glyphs))
         if told is not None:
             self._show(name, lambda width, height: told)
         elif option is not None:

@@ -16,6 +16,7 @@ from engine.config.language import say
 from musubi_tui.presets.facts import facts_of
 from musubi_tui.presets.form import Look
 from musubi_tui.tui.screens.preset import panels
+from musubi_tui.tui.screens.preset.ask import ToldScreen
 from musubi_tui.tui.screens.preset.filing import Filing
 from musubi_tui.tui.screens.preset.keys import KEYS
 from musubi_tui.tui.screens.preset.picker import Picker
@@ -205,11 +206,23 @@ class PresetScreen(Filing):
     def action_explain(self) -> None:
         """Everything about the option under the cursor."""
         from engine.config.reference import describe
-        from musubi_tui.tui.screens.help import HelpScreen
 
         if self.option is not None:
             lines = describe(self.option).splitlines()
-            self.app.push_screen(HelpScreen([("title", lines[0]), *(("text", line) for line in lines[1:])]))
+            told = [("title", lines[0]), *(("text", line.strip()) for line in lines[1:])]
+            self.app.push_screen(ToldScreen(self.option.name, told))
+
+    def action_plan(self) -> None:
+        """The whole plan: every line with how it was computed, and what would make it fit."""
+        from musubi_tui.tui.screens.preset.plan import whole
+
+        lines = (
+            list(whole(self.request, self.draft.facts)) if self.request is not None and self.draft is not None else []
+        )
+        if lines:
+            self.app.push_screen(ToldScreen(say("plan", "計画"), lines))
+        else:
+            self.say_note(self.no_plan or say("no plan yet", "計画はまだありません"))
 
     def action_copy_value(self) -> None:
         """Copy the line of the option as TOML."""
@@ -231,5 +244,5 @@ class PresetScreen(Filing):
 
 _OF_A_FILE = frozenset(
     {"save", "toggle_value", "step", "reset", "undo", "redo", "fix", "search", "section", "look", "toml", "editor", "diff",
-     "save_as", "launch", "explain", "copy_value", "open"}
+     "save_as", "launch", "explain", "plan", "copy_value", "open"}
 )  # fmt: skip
