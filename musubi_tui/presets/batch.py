@@ -30,6 +30,8 @@ def pictures_per_step(facts: Facts) -> int | None:
     if not isinstance(tables, list) or not tables:
         return None
     common = general.get("batch_size", 1) if isinstance(general, Mapping) else 1
+    if isinstance(common, list | dict):
+        return None
     sizes = {table.get("batch_size", common) for table in tables if isinstance(table, Mapping) and _hashable(table)}
     accumulated = facts.value("gradient_accumulation_steps")
     size = next(iter(sizes)) if len(sizes) == 1 else None
@@ -47,7 +49,7 @@ def rate_hint(before: Facts, now: Facts) -> RateHint | None:
     if (
         not isinstance(rate, int | float)
         or isinstance(rate, bool)
-        or rate <= 0
+        or not 0 < rate < math.inf
         or rate != before.value("learning_rate")
     ):
         return None

@@ -49,6 +49,8 @@ def is_doubled(option: Option) -> bool:
 
 def spelled(number: float) -> str:
     """A float as people write it in a preset: ``2e-4``, ``0.05``, ``1.5``, ``3.0``."""
+    if not math.isfinite(number):
+        return str(number)
     if number and (abs(number) < 1e-2 or abs(number) >= 1e6):
         digits, _, power = f"{number:.4e}".partition("e")
         return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"

@@ -185,8 +185,11 @@ async def test_ascii_and_mono(home: Home, ink: Path, settings: dict[str, str], m
         assert_snapshot(editor.app, "preset-ascii" if "glyphs" in settings else "preset-mono")
         if "glyphs" in settings:
             assert editor.text.isascii(), [line for line in editor.text.splitlines() if not line.isascii()]
-            await editor.press("T")
+        await editor.press("T")
+        if "glyphs" in settings:
             assert editor.text.isascii()
+        await editor.press("enter", "x", "escape", "d", "escape", "P", "f1", "escape")
+        assert "x" in editor.draft.text
 
 
 async def test_the_text_on_the_whole_screen(home: Home, ink: Path) -> None:
@@ -390,6 +393,38 @@ async def test_text_that_is_not_toml_is_edited_as_text(home: Home, ink: Path, si
         assert editor.draft.facts.syntax is None
         await editor.press("ctrl+s")
         assert ink.read_text() == INK
+
+
+async def test_what_somebody_writes_while_the_text_is_edited_is_not_undone(home: Home, ink: Path) -> None:
+    """The text editor holds a copy: it must follow the file, and what was typed must not be taken for the file's."""
+    theirs = INK.replace("batch_size = 2", "batch_size = 3")
+    async with editing(home, ink) as editor:
+        await editor.press("T", "enter")
+        ink.write_text(theirs)
+        editor.screen.look_at_disk()
+        await editor.until(lambda: editor.draft.text == theirs)
+        editor.screen.take_text()
+        assert (editor.draft.text, editor.draft.dirty) == (theirs, False)
+        await editor.press("x")
+        ink.write_text(INK)
+        editor.screen.look_at_disk()
+        await editor.until(lambda: "somebody else changed" in editor.text)
+        assert editor.draft.dirty
+        assert "batch_size = 3" in editor.draft.text
+
+
+async def test_the_floating_editor_follows_its_value(home: Home, ink: Path) -> None:
+    async with editing(home, ink) as editor:
+        await editor.go("learning_rate")
+        await editor.press("enter")
+        grid, field = editor.screen.query_one(PropertyGrid), editor.screen.query_one("#value", Input)
+        grid.scroll_relative(y=2, animate=False)
+        await editor.until(
+            lambda: (region := grid.value_region()) is None or field.region.y == grid.region.y + region.y
+        )
+        grid.scroll_relative(y=40, animate=False)
+        await editor.until(lambda: not field.display)
+        assert grid.has_focus
 
 
 async def test_typing_in_the_text_changes_the_form(home: Home, ink: Path) -> None:

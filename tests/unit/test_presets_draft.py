@@ -299,6 +299,8 @@ def test_cells_say_value_default_origin_and_marks(tmp_path: Path) -> None:
         ("huggingface_token", "secret", "••••••••"),
         ("seed", 10**30, "1" + "0" * 30),
         ("output_name", None, "–"),
+        ("learning_rate", float("inf"), "inf"),
+        ("learning_rate", [1, {"a": 2}], "[1, { a = 2 }]"),
     ],
 )
 def test_values_are_shown_on_one_line(name: str, value: object, text: str) -> None:
@@ -436,6 +438,8 @@ def test_the_square_root_rule_is_offered_and_not_applied(tmp_path: Path) -> None
     assert (found.before, found.after, found.rate) == (4, 16, "2e-4")
     prodigy = text.replace("batch_size = 4", "batch_size = 8") + ""
     assert rate_hint(before, facts_of('optimizer_type = "prodigy"\n' + prodigy, tmp_path / "p.toml")) is None
+    for odd in ("batch_size = [1]", "batch_size = 1e99", 'batch_size = "x"', "batch_size = 0"):
+        assert rate_hint(before, facts_of(text.replace("batch_size = 4", odd), tmp_path / "p.toml")) is None
     elsewhere = 'family = "wan"\nlearning_rate = 1e-4\ndataset_config = "d.toml"\n'
     one, four = (facts_of(head + elsewhere, tmp_path / "p.toml") for head in ("", "gradient_accumulation_steps = 4\n"))
     assert rate_hint(one, four) is not None

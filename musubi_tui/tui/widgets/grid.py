@@ -106,6 +106,9 @@ class PropertyGrid(ScrollView, can_focus=True):
             super().__init__()
             self.key = key
 
+    class Scrolled(Message):
+        """Other rows are seen than before."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.rows: tuple[GridRow, ...] = ()
@@ -147,9 +150,16 @@ class PropertyGrid(ScrollView, can_focus=True):
     def _place(self) -> int:
         return next((n for n, row in enumerate(self.rows) if row.key and row.key == self.cursor), 0)
 
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Say so: whoever floats over a row must follow it."""
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self.post_message(self.Scrolled())
+
     def on_resize(self) -> None:
         """Lay out for another width."""
         self._lay_out()
+        self.post_message(self.Scrolled())
         self.call_after_refresh(self.scroll_to_cursor)
 
     @property

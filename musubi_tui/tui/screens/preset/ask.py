@@ -34,6 +34,23 @@ class Answer:
     remark: str = ""
 
 
+class Choices(OptionList):
+    """A list whose page keys work before it was laid out, and when it is empty: Textual's own fail then."""
+
+    def action_page_up(self) -> None:
+        """A page up."""
+        self._page(-1)
+
+    def action_page_down(self) -> None:
+        """A page down."""
+        self._page(1)
+
+    def _page(self, direction: int) -> None:
+        if self.option_count:
+            place = (self.highlighted or 0) + direction * max(1, self.size.height - 1)
+            self.highlighted = max(0, min(self.option_count - 1, place))
+
+
 class ToldScreen(HelpScreen):
     """Titled lines to read, as (kind, text) of ``HelpScreen``."""
 
@@ -67,7 +84,7 @@ class ListScreen(ModalScreen[str]):
         width = max((len(answer.text) for answer in self._answers), default=0)
         with Vertical(classes="ask"):
             yield Static(self._title, markup=False, classes="title")
-            yield OptionList(
+            yield Choices(
                 *(ListOption(f"{fit(answer.text, width)}  {answer.remark}".rstrip()) for answer in self._answers),
                 markup=False,
                 compact=True,

@@ -36,24 +36,33 @@ MOST_EDITED = 500_000  # characters that the text editor of this screen opens
 class Editing(EditorFrame):
     """What keys do to the draft."""
 
-    _busy = False
     _typing: Option | None = None
 
     def changed(self) -> None:
         """The draft is another one: draw it, keep it, check it. Overridden where those are."""
+        if self.text_is_edited and self.draft is not None:
+            self._follow_text(self.draft.text)
         self.draw()
+
+    def _follow_text(self, text: str) -> None:
+        """The text editor shows what the draft became by other ways than typing; the cursor stays."""
+        area = self.query_one(TomlText)
+        if rewritten(text, area.document.lines) != text:
+            place = area.cursor_location
+            area.load_text(text)
+            area.move_cursor(place)
 
     def attempt(self, change: Callable[[], object]) -> None:
         """Change the draft. What is refused is told; a long text is changed beside the screen, one change at a time."""
         if self.draft is None:
             return
-        if self._busy:
+        if self.busy:
             self.say_note(say("still working on the last change …", "前の変更を処理中です …"))
             return
         if len(self.draft.text) <= HEAVY:
             self._finish(_tried(change))
             return
-        self._busy = True
+        self.busy = True
         self.say_note(say("working …", "処理中 …"))
         self.run_worker(self._attempt_beside(change), exclusive=False)
 
@@ -62,7 +71,7 @@ class Editing(EditorFrame):
         refused = await asyncio.to_thread(_tried, change)
         if draft is not None:
             await asyncio.to_thread(lambda: draft.facts.lines_of_pairs)
-        self._busy = False
+        self.busy = False
         self._finish(refused)
 
     def _finish(self, refused: str) -> None:
@@ -78,7 +87,7 @@ class Editing(EditorFrame):
         option = OPTIONS.get(message.key)
         if option is None or self.draft is None:
             self._go_to_complaint()
-        elif self.draft.facts.syntax is not None or not settable(option.name):
+        elif self.draft.facts.syntax is not None or not _fits_a_line(option, self.draft.facts.value(option.name)):
             self.edit_text(self.draft.facts.line(option.name) or 1)
         elif option.kind == "yes/no":
             self.action_toggle_value()
@@ -118,21 +127,35 @@ class Editing(EditorFrame):
     def _type(self, option: Option) -> None:
         """The floating line editor on the value's place."""
         assert self.draft is not None
-        grid, field = self.query_one(PropertyGrid), self.query_one("#value", Input)
-        region = grid.value_region()
-        if region is None:
-            return
+        field = self.query_one("#value", Input)
         self._typing = option
+        if not self.place_value():
+            self._typing = None
+            return
         self.add_class("-typing")
-        place = grid.region.offset - self.query_one("#form").content_region.offset
-        field.styles.offset = Offset(place.x + region.x, place.y + region.y)
-        field.styles.width = region.width
         written = written_as(self.draft.facts, option.name)
         field.password = option.secret
         field.value = typed(self.draft.facts, option, written)
         field.cursor_position = len(field.value)
         field.focus()
         self._tell_typing()
+
+    def place_value(self) -> bool:
+        """Put the floating editor on the value under the cursor; whether that is on the screen."""
+        grid, field = self.query_one(PropertyGrid), self.query_one("#value", Input)
+        region = grid.value_region()
+        if region is None:
+            return False
+        place = grid.region.offset - self.query_one("#form").content_region.offset
+        field.styles.offset = Offset(place.x + region.x, place.y + region.y)
+        field.styles.width = region.width
+        return True
+
+    @on(PropertyGrid.Scrolled)
+    def grid_scrolled(self) -> None:
+        """The floating editor stays on its value, and goes when that is scrolled away."""
+        if self._typing is not None and not self.place_value():
+            self.close_value()
 
     def _tell_typing(self, refused: str = "") -> None:
         """In the dock: what is wrong with the text, what a path may become, what is expected."""
@@ -346,6 +369,13 @@ def _tried(change: Callable[[], object]) -> str:
         problem = error.problems[0]
         return f"{problem.message} {problem.fix}".strip()
     return ""
+
+
+def _fits_a_line(option: Option, value: object) -> bool:
+    """Whether the value can be typed on one line."""
+    if isinstance(value, list):
+        return settable(option.name) and all(isinstance(item, str | int | float) for item in value)
+    return settable(option.name) and not (isinstance(value, str) and "\n" in value) and not isinstance(value, dict)
 
 
 def _remark(option: Option, value: object) -> str:

@@ -217,6 +217,10 @@ class Filing(Checking):
 
     def disk_changed(self, draft: Draft, state: str) -> None:
         """A clean draft follows the file; one with changes stays, and the head line says so until it is saved or reloaded."""
+        if self.busy:
+            return
+        if self.text_is_edited:
+            self.take_text()
         if state == "other" and not draft.dirty:
             try:
                 draft.reload()

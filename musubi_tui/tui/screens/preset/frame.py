@@ -76,6 +76,7 @@ class EditorFrame(ModeScreen):
         self._plan_line = ""
         self._drawing_soon = False
         self._plan: tuple[Facts, Plan | None] | None = None
+        self.busy = False  # a long text is being changed beside the keys
         self._link = ""
         self._titles: dict[str, tuple[str, str]] = {}
 
@@ -127,7 +128,8 @@ class EditorFrame(ModeScreen):
         now = self.draft.facts.problems
         told = {(problem.code, problem.key, problem.message) for problem in now}
         more = (one for one in self.deep if (one.code, one.key, one.message) not in told)
-        return (*now, *more) if self.draft.facts.syntax is None else now
+        found = (*now, *more) if self.draft.facts.syntax is None else now
+        return tuple(dict.fromkeys(found))
 
     @property
     def hint(self) -> RateHint | None:
@@ -179,6 +181,9 @@ class EditorFrame(ModeScreen):
         if self.draft is None:
             self._show_link("")
             return
+        if self.busy:
+            self._show("head", lambda width, height: [[(f" {self.note}", "accent")]])
+            return
         with self.app.batch_update():
             self._draw_around(self.draft)
             self._draw_grid(self.draft)
@@ -189,6 +194,8 @@ class EditorFrame(ModeScreen):
     def draw_plan(self) -> None:
         """What a run of the draft will need, where that could be gathered: a panel, or a line at the dock."""
         draft = self.draft
+        if self.busy:
+            return
         planned = (
             draft is not None and draft.facts.source is not None and (self.request is not None or bool(self.no_plan))
         )
@@ -257,7 +264,7 @@ class EditorFrame(ModeScreen):
 
     def draw_dock(self, told: list[Line] | None = None) -> None:
         """The help of the option under the cursor; ``told`` takes its place while a value is typed."""
-        if self.draft is None:
+        if self.draft is None or self.busy:
             return
         draft, option, glyphs = self.draft, self.option, self.musubi.glyphs
         name = "beside" if self.wide else "below"

@@ -41,7 +41,7 @@ def marks(glyphs: Glyphs) -> Mapping[str, str]:
 
 def problem_key(problem: Problem) -> str:
     """The key of a row that complains about no option."""
-    return f"!{problem.code}:{problem.file}:{problem.line}:{problem.key}"
+    return f"!{problem.code}:{problem.file}:{problem.line}:{problem.column}:{problem.message}"
 
 
 def grid_rows(

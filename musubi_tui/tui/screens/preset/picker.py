@@ -21,7 +21,7 @@ from musubi_tui.presets.journal import recent_presets
 from musubi_tui.presets.library import list_presets
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
-from musubi_tui.tui.screens.preset.ask import candidate_text
+from musubi_tui.tui.screens.preset.ask import Choices, candidate_text
 from musubi_tui.tui.screens.preset.panels import short_path
 
 
@@ -93,7 +93,7 @@ class Picker(Vertical):
             id="where",
         )
         yield Static(markup=False, id="candidates")
-        yield OptionList(id="presets", markup=False, compact=True)
+        yield Choices(id="presets", markup=False, compact=True)
         yield Static(markup=False, id="told")
 
     def on_mount(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,12 @@ from textual.timer import Timer
 from textual.widgets import Input, OptionList, TextArea
 
 from engine.config.language import say
+from musubi_tui.presets import journal
 from musubi_tui.presets.facts import facts_of
 from musubi_tui.presets.form import Look
 from musubi_tui.tui.screens.preset import panels
 from musubi_tui.tui.screens.preset.ask import ToldScreen
+from musubi_tui.tui.screens.preset.editing import HEAVY
 from musubi_tui.tui.screens.preset.filing import Filing
 from musubi_tui.tui.screens.preset.keys import KEYS
 from musubi_tui.tui.screens.preset.picker import Picker
@@ -169,8 +172,15 @@ class PresetScreen(Filing):
         """Take what was typed when the keys rest: the form, the complaints and the kept draft follow."""
         if self._text_timer is not None:
             self._text_timer.stop()
-        if self.text_is_edited:
-            self._text_timer = self.set_timer(TAKE_TEXT_AFTER, self.take_text)
+        if self.text_is_edited and self.draft is not None:
+            rest = TAKE_TEXT_AFTER if len(self.draft.text) <= HEAVY else 6 * TAKE_TEXT_AFTER
+            self._text_timer = self.set_timer(rest, self.take_text)
+
+    def on_unmount(self) -> None:
+        """What was typed last is kept too."""
+        if self.draft is not None and self.draft.dirty:
+            with contextlib.suppress(OSError):  # nobody is left to be told
+                journal.keep(self.draft)
 
     # Keys
 
