@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from engine.data.captions import read_caption
 from engine.data.media import ClipInfo, clip_info, image_size
 from engine.events.atomic import write_bytes_atomically
 
@@ -61,6 +62,15 @@ class ScanIndex:
 
         return ClipInfo(*self.read("clip", os.fspath(path), facts))
 
+    def caption(self, path: str, encoding: str | None) -> tuple[str, str]:
+        """Text and notice of ``captions.read_caption``, from memory where the file did not change.
+
+        Raises ``WrongCaption`` and ``OSError`` as it does.
+        """
+        known = self.read("caption", path, lambda: [*_caption(path, encoding), encoding])
+        text, notice, read_in = known
+        return (text, notice) if read_in == encoding else _caption(path, encoding)
+
     def read(self, kind: Kind, path: str, read: Callable[[], Any], status: os.stat_result | None = None) -> Any:
         """What ``read`` gives (something JSON can hold), from memory where the file of that path did not change.
 
@@ -96,6 +106,11 @@ class ScanIndex:
             return None
         digest = hashlib.sha256(f"{kind}:{folder}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
         return self._folder / f"{digest}.index"
+
+
+def _caption(path: str, encoding: str | None) -> tuple[str, str]:
+    caption = read_caption(path, encoding)
+    return caption.text, caption.notice
 
 
 class _Room:

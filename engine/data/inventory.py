@@ -65,7 +65,7 @@ def _scan_datasets(
     file: str,
     index: ScanIndex,
 ) -> list[DatasetScan]:
-    listings = [list_sources(dataset) for dataset in config.datasets]
+    listings = [list_sources(dataset, index) for dataset in config.datasets]
     total = sum(len(listing.sources) for listing in listings)
     done = 0
 

@@ -107,10 +107,10 @@ def keys_without_sources(dataset: DatasetSpec, items: Sequence[Item]) -> Iterato
 
 def collisions(items: Sequence[Item]) -> Iterator[Problem]:
     """Two files of one stem would overwrite each other's cache files."""
-    owners: dict[Path, Item] = {}
+    owners: dict[str, Item] = {}
     for item in items:
-        owner = owners.setdefault(item.text_cache, item)
-        if owner.path == item.path and (owner.caption, owner.texts) == (item.caption, item.texts):
+        owner = owners.setdefault(item.name, item)  # what the text cache is named by
+        if owner is item or (owner.path == item.path and (owner.caption, owner.texts) == (item.caption, item.texts)):
             continue
         same = owner.path == item.path
         yield Problem(
@@ -135,6 +135,8 @@ def collisions(items: Sequence[Item]) -> Iterator[Problem]:
 
 def leftovers(dataset: DatasetSpec, items: Sequence[Item], cache_id: str) -> Iterator[Problem]:
     """Musubi Tuner trains whatever lies in the cache folder; here only what belongs to an item is trained."""
+    if not dataset.cache_directory.is_dir():
+        return
     used: dict[str, set[str]] = {str(dataset.cache_directory): set()}
     for item in items:  # other cuts have names that are no latent names
         folder, _, name = str(item.latent_cache).rpartition("/")

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from engine.config.language import say
 from engine.config.problems import Problem
-from engine.data.captions import WrongCaption, captions_of, read_caption
+from engine.data.captions import CaptionFile, WrongCaption, captions_of
 from engine.data.companions import base_and_number, pictures_by_name, split_targets, videos_by_name
 from engine.data.dataset_spec import DatasetSpec
+from engine.data.index import ScanIndex
 from engine.data.items import Skipped
 from engine.data.listing import CaptionNotices, Listing, Source, tell_empty
 from engine.data.lists import is_unicode, list_jsonl
@@ -25,13 +26,13 @@ from engine.data.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, frame_files
 _OTHER_PICTURES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".jfif", ".jp2", ".psd", ".svg", ".exr", ".dng", ".raw")
 
 
-def list_sources(dataset: DatasetSpec) -> Listing:
-    """Everything the dataset's source holds, sorted by name."""
+def list_sources(dataset: DatasetSpec, index: ScanIndex | None = None) -> Listing:
+    """Everything the dataset's source holds, sorted by name. ``index`` spares reading captions that did not change."""
     listing = Listing()
     if dataset.jsonl is not None:
         list_jsonl(dataset, dataset.jsonl, listing)
     elif dataset.directory is not None:
-        _Folder(dataset, dataset.directory, listing).read()
+        _Folder(dataset, dataset.directory, listing, index or ScanIndex(None)).read()
     tell_empty(dataset, listing)
     return listing
 
@@ -52,8 +53,10 @@ class _Entry(NamedTuple):
 class _Folder:
     """One folder on its way to a listing."""
 
-    def __init__(self, dataset: DatasetSpec, folder: Path, listing: Listing) -> None:
+    def __init__(self, dataset: DatasetSpec, folder: Path, listing: Listing, index: ScanIndex) -> None:
         self.dataset = dataset
+        self.index = index
+        self.encoding = dataset.caption_encoding
         self.folder = folder
         self.listing = listing
         self.notices = CaptionNotices()
@@ -141,7 +144,7 @@ class _Folder:
         written = [] if self.extensions else [""]
         for path in entry.captions(self.extensions):
             try:
-                caption = read_caption(path, self.dataset.caption_encoding)
+                text, notice = self.index.caption(path, self.encoding)
             except FileNotFoundError:
                 continue
             except WrongCaption as error:
@@ -153,9 +156,9 @@ class _Folder:
                 )
                 self._skip(Path(entry.path), "unreadable_caption", reason, broken=True)
                 return
-            if caption.notice:
-                self.notices.note(Path(path), caption)
-            written.append(caption.text)
+            if notice:
+                self.notices.note(Path(path), CaptionFile(text, notice))
+            written.append(text)
         if written:
             captions = captions_of(self.dataset, tuple(written))
             self.listing.sources.append(Source(Path(entry.path), captions, entry.name))

@@ -19,6 +19,7 @@ from engine.families import get_family
 from tests.unit.test_data_scan import picture, video
 
 WAN = get_family("wan")
+CAPTIONS_READ: list[str] = []  # names of the caption files that the fixture saw being opened
 YEAR_AGO = time.time_ns() - 365 * 86400 * 10**9
 
 
@@ -31,12 +32,17 @@ def settle(path: Path, nanoseconds: int = YEAR_AGO) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the media files that were opened."""
     names: list[str] = []
-    for function in ("image_size", "clip_info"):
+    captions = CAPTIONS_READ
+    captions.clear()
+    for function in ("image_size", "clip_info", "read_caption"):
         original = getattr(index_module, function)
 
-        def spied(path: Path, original: object = original) -> object:
-            names.append(path.name)
-            return original(path)  # type: ignore[operator]
+        def spied(path: Path | str, *rest: object, original: object = original) -> object:
+            if Path(path).suffix != ".txt":
+                names.append(Path(path).name)
+            else:
+                captions.append(Path(path).name)
+            return original(path, *rest)  # type: ignore[operator]
 
         monkeypatch.setattr(index_module, function, spied)
     return names
@@ -83,6 +89,25 @@ def test_what_changed_is_opened_again(tmp_path: Path, opened: list[str], change:
     found = {item.name: item.width for item in look(tmp_path, tmp_path / "memory").items}
     assert opened == ["a.png"]
     assert found["a"] == (64 if change.startswith("other") else 96)
+
+
+def test_captions_are_read_again_when_they_or_their_encoding_change(tmp_path: Path, opened: list[str]) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.png", caption=name)
+        settle(tmp_path / f"{name}.txt")
+    look(tmp_path, tmp_path / "memory")
+    CAPTIONS_READ.clear()
+    assert [item.caption for item in look(tmp_path, tmp_path / "memory").items] == ["a", "b"]
+    assert CAPTIONS_READ == []
+    (tmp_path / "b.txt").write_text("other")
+    assert [item.caption for item in look(tmp_path, tmp_path / "memory").items] == ["a", "other"]
+    assert set(CAPTIONS_READ) == {"b.txt"}
+    with ScanIndex(tmp_path / "memory") as index:
+        CAPTIONS_READ.clear()
+        assert index.caption(str(tmp_path / "a.txt"), "utf-16-le") != ("a", "")
+        assert CAPTIONS_READ == ["a.txt"]
+        with pytest.raises(FileNotFoundError):
+            index.caption(str(tmp_path / "none.txt"), None)
 
 
 def test_a_file_written_a_moment_ago_is_not_remembered(tmp_path: Path, opened: list[str]) -> None:
