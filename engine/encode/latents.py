@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -23,7 +20,6 @@ from engine.data.media import UnreadableMedia
 from engine.data.pixels import read_pixels, unreadable
 from engine.data.provenance import (
     CacheContext,
-    CacheState,
     encoder_fingerprint,
     latent_metadata,
     latents_state,
@@ -31,6 +27,7 @@ from engine.data.provenance import (
     source_stamp,
 )
 from engine.dtypes import DTYPES
+from engine.encode.encoders import Decoded, Encoders
 from engine.encode.pipeline import Pipeline, Room, readers_here
 from engine.encode.stage import Waiting, announce, give_up, pause_or_stop
 from engine.encode.store import latents_key, set_aside, write_cache
@@ -38,14 +35,6 @@ from engine.encode.work import Unit, Work, Worklist, in_order_of, judge, units_b
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec
 from engine.job import Job
 from engine.ranks import ALONE, Share
-
-
-class Decoded(NamedTuple):
-    """An item's pixels (F, H, W, 3) uint8, what its source file was when they were read, and the state of its old cache."""
-
-    pixels: npt.NDArray[np.uint8]
-    stamp: dict[str, Any]
-    old: CacheState
 
 
 def encode_latents(
@@ -60,8 +49,8 @@ def encode_latents(
 ) -> tuple[Item, ...]:
     """Encode every item whose latent cache is not current. The items that cannot be decoded and are to be skipped.
 
-    ``datasets``: what the items are of; says which may be skipped, and what is noted in the headers. Raises ``UserError`` (bad items, all of them;
-    unwritable folder, wrong VAE), and ``Interrupted`` between items when asked to stop.
+    ``datasets``: what the items are of; says which may be skipped, and what is noted in the headers. Raises ``UserError`` (bad
+    items, all of them; unwritable folder, wrong VAE), and ``Interrupted`` between items when asked to stop.
     """
     with job.phase("latents") as progress:
         context = latent_context(job.config, job.spec, job.task, datasets)
@@ -72,7 +61,6 @@ def encode_latents(
             return ()
         call_helpers(len(work.todo))
         vae = _load_vae(job, family_model, device)
-        stored = DTYPES[job.spec.latents_dtype]
         with Claims() as claims:
             worklist = _worklist(work, context, claims, share)
             waiting = Waiting(job, say("latent", "潜在"))
@@ -87,16 +75,16 @@ def encode_latents(
                     done = work.total - len(work.todo) + flow.files + worklist.made_elsewhere
                     progress.update(done, work.total, flow.bytes)
 
-                for item, decoded in flow:
+                def before() -> None:
                     tell()
                     pause_or_stop(job)
-                    try:
-                        latents = _encode(family_model, vae, decoded.pixels, device).to("cpu", stored)
-                    except Exception as error:
-                        error.add_note(str(item.path))
-                        raise
-                    write = partial(_write, item, latents, decoded, context, claims)
-                    flow.write(write, latents.nbytes)
+
+                def keep(item: Item, decoded: Decoded, latents: torch.Tensor) -> None:
+                    flow.write(item, partial(_write, item, latents, decoded, context, claims), latents.nbytes)
+
+                count = readers_here(share.world) if device.type == "cpu" else 1
+                with Encoders(family_model, vae, device, DTYPES[job.spec.latents_dtype], count) as encoders:
+                    encoders.drive(flow, before, keep)
             tell()
         skipped = {dataset.index for dataset in datasets if dataset.on_bad_item == "skip"}
         return give_up(job, flow.failures, skipped)
@@ -164,15 +152,6 @@ def _bucket_bytes(item: Item) -> int:
 
 def _size(decoded: Decoded) -> int:
     return decoded.pixels.nbytes
-
-
-def _encode(
-    family_model: FamilyModel, vae: nn.Module, pixels: npt.NDArray[np.uint8], device: torch.device
-) -> torch.Tensor:
-    """(F, H, W, 3) uint8 -> (C, f, h, w). The bytes travel to the device, not the floats."""
-    whole = torch.from_numpy(pixels).to(device).permute(3, 0, 1, 2)[None]
-    with torch.inference_mode():
-        return family_model.encode_latents(vae, whole.to(torch.float32) / 127.5 - 1)[0]
 
 
 def _write(item: Item, latents: torch.Tensor, decoded: Decoded, context: CacheContext, claims: Claims) -> int:

@@ -94,7 +94,7 @@ class Pipeline:
         self._lanes: deque[_Lane] = deque()  # in the order of their claims; the encoder works on the first
         self._all_taken = False
         self._claimed = 0  # units that are neither written nor given up
-        self._current = _Lane(Unit(()))
+        self._taken: dict[int, tuple[_Lane, int]] = {}  # with the encoder: item -> where it belongs, bytes
         self._reserved = 0
         self._writes: deque[tuple[_Lane, Callable[[], int], int]] = deque()
         self._queued = 0
@@ -132,20 +132,23 @@ class Pipeline:
         while (lane := self._front()) is not None:
             with self._changed:
                 item, given, size = lane.ready.popleft()
-            self._current = lane
+                self._taken[id(item)] = (lane, size)
             yield item, given
             del given
-            with self._changed:
-                self._reserved -= size
-                self._changed.notify_all()
 
-    def write(self, write: Callable[[], int], size: int) -> None:
-        """Have ``write`` called by the writer for the item at hand; it returns the bytes it wrote. Waits while too much is unwritten."""
+    def write(self, item: Item, write: Callable[[], int], size: int) -> None:
+        """Have ``write`` called by the writer; it returns the bytes it wrote. Waits while too much is unwritten.
+
+        What was read for the item may be forgotten now.
+        """
         with self._changed:
+            lane, read = self._taken.pop(id(item))
+            self._reserved -= read
+            self._changed.notify_all()
             while self._queued and self._queued + size > self._write_limit and self._error is None:
                 self._changed.wait(_CHECK_SECONDS)
             self._raise()
-            self._writes.append((self._current, write, size))
+            self._writes.append((lane, write, size))
             self._queued += size
             self._changed.notify_all()
 

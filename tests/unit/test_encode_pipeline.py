@@ -70,7 +70,7 @@ def run(
             for item, _ in flow:
                 encode(item)
                 order.append(item.id)
-                flow.write(partial(write, item), 4)
+                flow.write(item, partial(write, item), 4)
     return order, flow
 
 

@@ -1,0 +1,93 @@
+"""The VAE on threads of its own: one for a GPU, one for each core of a CPU.
+
+A VAE of one torch thread leaves the other cores idle, and several threads for one VAE spin against each other. Copies share
+the weights; each item is encoded by one thread, so the numbers do not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+import copy
+import queue
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from engine.data.items import Item
+from engine.data.provenance import CacheState
+from engine.families.family import FamilyModel
+
+
+class Decoded(NamedTuple):
+    """An item's pixels (F, H, W, 3) uint8, what its source file was when they were read, and the state of its old cache."""
+
+    pixels: npt.NDArray[np.uint8]
+    stamp: dict[str, Any]
+    old: CacheState
+
+
+class Encoders:
+    """``count`` threads that encode. Use it with ``with``."""
+
+    def __init__(
+        self, family_model: FamilyModel, vae: nn.Module, device: torch.device, stored: torch.dtype, count: int
+    ) -> None:
+        self.count = count
+        self._model, self._device, self._stored = family_model, device, stored
+        self._free: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
+        self._free.put(vae)
+        for _ in range(count - 1):
+            shared: dict[int, Any] = {id(tensor): tensor for tensor in (*vae.parameters(), *vae.buffers())}
+            self._free.put(copy.deepcopy(vae, shared))
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="encoder")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def drive(
+        self,
+        flow: Iterable[tuple[Item, Decoded]],
+        before: Callable[[], None],
+        keep: Callable[[Item, Decoded, torch.Tensor], None],
+    ) -> None:
+        """Encode all of ``flow``: ``before()`` ahead of each item, where it may raise to stop; ``keep`` after each, in order.
+
+        What is being encoded when the work stops is kept, too.
+        """
+        pending: deque[tuple[Item, Decoded, Future[torch.Tensor]]] = deque()
+
+        def finish() -> None:
+            item, decoded, encoded = pending.popleft()
+            keep(item, decoded, encoded.result())
+
+        try:
+            for item, decoded in flow:
+                before()
+                pending.append((item, decoded, self._pool.submit(self._encode, item, decoded.pixels)))
+                if len(pending) == self.count:
+                    finish()
+        finally:
+            while pending:
+                finish()
+
+    def _encode(self, item: Item, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """(F, H, W, 3) uint8 -> (C, f, h, w) on the CPU as it is stored. The bytes travel to the device, not the floats."""
+        vae = self._free.get()
+        try:
+            whole = torch.from_numpy(pixels).to(self._device).permute(3, 0, 1, 2)[None]
+            with torch.inference_mode():
+                latents = self._model.encode_latents(vae, whole.to(torch.float32) / 127.5 - 1)[0]
+            return latents.to("cpu", self._stored)
+        except Exception as error:
+            error.add_note(str(item.path))  # which item it was, for the person who reads of it
+            raise
+        finally:
+            self._free.put(vae)
