@@ -52,7 +52,7 @@ def show(
     mine = [one for one in found.cached if is_called(one.path, item) or one.id == item]
     if not mine:
         return _left_out(opened, found, item, as_json)
-    facts = item_facts(opened, mine)
+    facts = item_facts(opened, mine, held_out=found.held_out)
     if as_json:
         print_json(facts)
         return OK
@@ -132,7 +132,30 @@ def told(facts: dict[str, Any]) -> list[tuple[str, str]]:
             f"{' '.join(facts['caption'].split()) or say('(none)', '(なし)')}  ({about}{count} tokens)",
         )
     )
-    return lines  # fmt: skip
+    return [*lines, *_more(facts)]  # fmt: skip
+
+
+def _more(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What only some items have: further captions, controls, targets, a mask, a weight."""
+    lines = [(say("or", "または"), " ".join(caption.split())) for caption in facts["captions"][1:]]
+    if facts["caption_dropout"]:
+        share = f"{facts['caption_dropout']:.0%}"
+        lines.append((say("or", "または"), say(f"no caption, in {share} of the draws", f"キャプションなし ({share})")))
+    for control in facts["controls"]:
+        bucket = control["bucket"]
+        sizes = f"{control['width']}x{control['height']} -> {bucket['width']}x{bucket['height']}"
+        lines.append((say("control", "制御"), f"{control['path']}  {sizes}"))
+    lines += [(say("target", "目標"), target) for target in facts["targets"]]
+    if facts["mask"] is not None:
+        alpha = facts["mask"] == facts["path"]
+        lines.append(
+            (say("mask", "マスク"), say("its alpha channel", "アルファチャンネル") if alpha else facts["mask"])
+        )
+    if facts["loss_weight"] != 1:
+        lines.append((say("weight", "重み"), f"{facts['loss_weight']:g}"))
+    if facts["held_out"]:
+        lines.append((say("held out", "検証用"), say("never trained, measured only", "学習せず、検証だけに使う")))
+    return lines
 
 
 def cache_words(part: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from engine.config.language import say
 from engine.data import Item
 from engine.data.cache_files import DamagedCache, latents_shape, read_header, stored_shapes
+from engine.data.items import Control
 from engine.data.media import clip_info
 from engine.data.summary import enlargement, printable
 from engine.data.timeline import Timeline, timeline
@@ -17,8 +18,13 @@ from musubi_tui.datasets.cells import crop_of
 from musubi_tui.datasets.opening import OpenedDataset
 
 
-def item_facts(opened: OpenedDataset, items: Sequence[Item], counter: TokenCounter = ESTIMATE) -> dict[str, Any]:
-    """The document of ``data show --json``. ``items`` are all of one file (a video gives several clips)."""
+def item_facts(
+    opened: OpenedDataset, items: Sequence[Item], counter: TokenCounter = ESTIMATE, *, held_out: Sequence[Item] = ()
+) -> dict[str, Any]:
+    """The document of ``data show --json``. ``items`` are all of one file (a video gives several clips).
+
+    ``held_out``: the items of the whole scan that are not trained.
+    """
     first = items[0]
     return {
         "id": first.id,
@@ -29,8 +35,25 @@ def item_facts(opened: OpenedDataset, items: Sequence[Item], counter: TokenCount
         "caption": first.caption,
         "caption_tokens": counter.count(first.caption),
         "caption_tokens_exact": counter.exact,
+        "captions": [text.caption for text in first.texts] or [first.caption],
+        "caption_dropout": first.caption_dropout,
+        "controls": [_control(control) for control in first.controls],
+        "targets": [printable(target) for target in first.targets],
+        "mask": None if first.mask is None else printable(first.mask),
+        "loss_weight": first.loss_weight,
+        "held_out": first.id in {item.id for item in held_out},
         "repeats": first.repeats,
         "parts": [_part(opened, item) for item in items],
+    }
+
+
+def _control(control: Control) -> dict[str, Any]:
+    """A control's file, its size, and the one it is encoded at."""
+    return {
+        "path": printable(control.path),
+        "width": control.width,
+        "height": control.height,
+        "bucket": {"width": control.bucket[0], "height": control.bucket[1]},
     }
 
 

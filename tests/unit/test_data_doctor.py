@@ -392,3 +392,39 @@ def test_every_line_is_mended_where_lines_are_captions(tmp_path: Path, capsys: p
     )
     examine(file, capsys, "--trigger", "ohwx", "--fix", "trigger_word", "--yes")
     assert (tmp_path / "a.txt").read_text() == "ohwx, a cat\n\nohwx asleep\nohwx, the cat\n"
+
+
+def test_show_tells_what_belongs_to_an_item(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("control", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b", "control/a", "control/b_0", "masks/a", "masks/b"):
+        scene(1).save(tmp_path / f"{name}.png")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text("a cat\nthe cat\n")
+    file = tmp_path / "d.toml"
+    file.write_text(
+        '[general]\nresolution = 128\nenable_bucket = true\ncaption_extension = ".txt"\nmultiple_captions = true\n'
+        "caption_dropout = 0.1\nvalidation_split = 1\nloss_weight = 0.5\n"
+        '[[datasets]]\nimage_directory = "."\ncontrol_directory = "control"\nmask_directory = "masks"\n'
+    )
+    told = {}
+    for name in ("a", "b"):
+        assert run(["data", "show", str(file), name, "--json"]) == 0
+        told[name] = json.loads(capsys.readouterr().out)
+    held, trained = sorted(told, key=lambda name: not told[name]["held_out"])
+    assert (told[held]["held_out"], told[trained]["held_out"]) == (True, False)
+    assert told[trained]["captions"] == ["a cat", "the cat"]
+    (control,) = told[trained]["controls"]
+    assert control["bucket"] == {"width": 144, "height": 112}
+    assert run(["data", "show", str(file), trained]) == 0
+    out = capsys.readouterr().out
+    for words in (
+        "or        the cat",
+        "no caption, in 10% of the draws",
+        "320x240 -> 144x112",
+        "masks",
+        "weight    0.5",
+    ):
+        assert words in out
+    assert run(["data", "show", str(file), held]) == 0
+    assert "never trained" in capsys.readouterr().out
