@@ -10,7 +10,7 @@ import typer
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.families import FamilySpec, family_names, get_family
-from musubi_tui.cli import output
+from musubi_tui.cli import downloading, output
 from musubi_tui.cli.family_option import require_family
 
 app = typer.Typer(
@@ -63,6 +63,9 @@ def list_models(
         for slot in slots
     ]
     output.print_table(headers, rows, right=[2])
+
+
+app.command("download")(downloading.download)
 
 
 @app.command("tiny")

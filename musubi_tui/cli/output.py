@@ -92,6 +92,19 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, rig
         sys.stdout.write((f"{_BOLD}{line}{_RESET}" if colour and index == 0 else line) + "\n")
 
 
+def tenths() -> Callable[[str, int, int], None]:
+    """Tells how far files are, given (file, done, in all): one line of narration per tenth."""
+    told: dict[str, int] = {}
+
+    def tell(name: str, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 0
+        if told.get(name) != tenth:
+            told[name] = tenth
+            narrate(f"{name}: {10 * tenth} %")
+
+    return tell
+
+
 def in_japanese(text: str) -> Callable[[F], F]:
     """Give a command its long help in Japanese where that is the user's language; the docstring is the English one."""
 

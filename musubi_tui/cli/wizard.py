@@ -11,10 +11,9 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from musubi_tui.cli.output import INTERRUPTED, OK, harmless, in_japanese, narrate, print_json, print_problems
+from musubi_tui.cli.output import INTERRUPTED, OK, harmless, in_japanese, narrate, print_json, print_problems, tenths
 
 if TYPE_CHECKING:
-    from musubi_tui.presets.wizard.downloading import Tell
     from musubi_tui.presets.wizard.flow import Question
     from musubi_tui.presets.wizard.session import Session
     from musubi_tui.presets.wizard.writing import Written
@@ -74,7 +73,7 @@ def wizard(
     if answers is not None:
         given = read_answers(answers)
         given.setdefault("then", "write")
-        answer_all(session, given, _progress(), answers)
+        answer_all(session, given, tenths(), answers)
     elif not sys.stdin.isatty():
         raise UserError.of(
             "usage",
@@ -152,7 +151,7 @@ def _ask(session: Session, question: Question) -> bool:
                 continue
             return True
         try:
-            session.answer(text, _progress())
+            session.answer(text, tenths())
         except UserError as error:
             print_problems(error.problems)
             continue
@@ -178,16 +177,3 @@ def _print_progress(session: Session) -> None:
 
 def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _progress() -> Tell:
-    """Bytes of a download as one line per tenth."""
-    told: dict[str, int] = {}
-
-    def tell(name: str, done: int, total: int) -> None:
-        tenth = 10 * done // total if total else 0
-        if told.get(name) != tenth:
-            told[name] = tenth
-            narrate(f"{name}: {10 * tenth} %")
-
-    return tell
