@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.attempt import Attempt
+from engine.budget import with_limits_kept
 from engine.config.language import say
 from engine.config.problems import Problem, UserError
 from engine.events.rundir import RunDirectory
@@ -74,7 +75,7 @@ def _work(attempt: Attempt, signals: SignalWatch) -> int:
     from engine.config import read_run_toml
 
     document = read_run_toml(attempt.run.run_toml)
-    changes = _changes(attempt.run, attempt.number)
+    changes = with_limits_kept(attempt.run, _changes(attempt.run, attempt.number))
     config = _changed(document.config, changes)
     job = Job(attempt, config, kind=document.kind, changes=changes)
     signals.tell(

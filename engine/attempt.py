@@ -23,10 +23,11 @@ from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.status import HEARTBEAT_SECONDS, Lease, Status
 from engine.events.steps_index import StepsIndex
-from engine.events.types import RunEnd, RunStart
+from engine.events.types import Failed, RunEnd, RunStart
 from engine.machine import Machine
 
 TICK_SECONDS = 0.2  # control files are looked for this often
+GONE_SECONDS = 10.0  # without its run directory the engine ends: a volume that hiccups has time to come back
 STATUS_SECONDS = 1.0  # status.json shows a new step after at most this long
 _STATE_NAME = re.compile(r"(\d{8,})-(\d+)")
 
@@ -65,6 +66,7 @@ class Attempt:
         self._told = threading.Event()  # the end is on disk
         self._on_end: Callable[[str], None] = lambda hook: None
         self._complained = False
+        self._gone_since: float | None = None
         self._troubles: set[str] = set()
         self.status = replace(
             before or Status("starting"),
@@ -160,6 +162,7 @@ class Attempt:
         while not self._ended.wait(TICK_SECONDS):
             now = time.monotonic()
             self._guarded(self._on_tick)
+            self._look_for_folder(now)
             if now >= next_beat:
                 next_beat = now + HEARTBEAT_SECONDS
                 next_status = 0.0
@@ -170,6 +173,27 @@ class Attempt:
                 next_status = now + STATUS_SECONDS
                 self.update(heartbeat=iso_time(time.time()))
                 self._write_status(durable=False)
+
+    def _look_for_folder(self, now: float) -> None:
+        """End when the run directory was deleted or moved: nobody would find what is trained, nobody could stop it."""
+        if _is_there(self.run):
+            self._gone_since = None
+            return
+        if self._gone_since is None:
+            self._gone_since = now
+        if now - self._gone_since < GONE_SECONDS:
+            return
+        message = say(f"The run directory {self.run.path} was deleted or moved while the run went on; the engine ends.",
+                      f"実行中に run のフォルダー {self.run.path} が削除または移動されたため、エンジンを終了します。")  # fmt: skip
+        fix = say("Stop a run before its folder is moved; move it back and resume it.",
+                  "フォルダーを移動する前に run を停止してください。元の場所に戻せば再開できます。")  # fmt: skip
+        # Files that are open still lead to the folder, where it was only moved: there the story says why it ends.
+        self.events.emit(Failed("run_folder_gone", message, fix))
+        self.events.emit(RunEnd("failed", message))
+        self.events.close(timeout=1.0)
+        sys.stderr.write(f"{message} {fix}\n")
+        sys.stderr.flush()
+        os._exit(1)
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Nothing that is done beside the heartbeat may end it: a run without one is taken for dead, and taken over."""
@@ -214,6 +238,17 @@ class Attempt:
                 say(f"status.json or lease.json cannot be written ({error.strerror or error}); retried.\n",
                     f"status.json または lease.json に書き込めません（{error.strerror or error}）。再試行します。\n")
             )  # fmt: skip
+
+
+def _is_there(run: RunDirectory) -> bool:
+    """Whether the run directory is where it was; what cannot be told (a volume that does not answer) counts as there."""
+    try:
+        os.stat(run.run_toml)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def newest_state_step(run: RunDirectory) -> int:

@@ -8,11 +8,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
+from engine.events.reader import other_events
+from engine.events.steps_index import StepsIndex
+from engine.events.types import Control, RunStart
 
 if TYPE_CHECKING:
     from engine.config import Config
+    from engine.events.rundir import RunDirectory
 
 PRICE_VARIABLE = "MUSUBI_TUI_PRICE_PER_HOUR"
+SMALLEST = {"max_cost": 0.01, "max_hours": 0.0001}  # the schema's: a smaller limit could not be resumed with
 LIMITS = ("max_cost", "max_hours")  # options that `set` may change while a run goes on
 
 
@@ -39,7 +44,7 @@ class Budget:
         if value in (None, "", "none", "off"):
             return replace(self, **{key: None})
         number = _number(str(value))
-        if number is None or number <= 0:
+        if number is None or number < SMALLEST[key]:
             raise ValueError(say(f"{value!r} is not a value of {key}", f"{value!r} は {key} の値ではありません"))
         return replace(self, **{key: number})
 
@@ -56,6 +61,23 @@ class Budget:
                 f"予算に達しました: {seconds / 3600:.3g} / {self.max_hours:g} 時間（max_hours）",
             )
         return ""
+
+
+def with_limits_kept(run: RunDirectory, changes: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    """``changes`` (by attempt: what it was started with) with the limits that were set while each attempt ran: they stay when the
+    run is resumed, until a later attempt is started with others."""
+    kept = {number: dict(values) for number, values in changes.items()}
+    attempt = 1
+    for record in other_events(run.events, StepsIndex(run.steps_idx)):
+        event = record.event
+        if isinstance(event, RunStart):
+            attempt = event.attempt
+        elif isinstance(event, Control) and (event.command, event.result) == ("set", "done"):
+            key, value = str(event.arguments.get("key", "")), event.arguments.get("value")
+            if key in LIMITS:
+                limit = getattr(Budget().changed(key, value), key)
+                kept.setdefault(attempt, {})[key] = limit
+    return dict(sorted(kept.items()))
 
 
 def _number(text: str) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -105,6 +105,7 @@ class Job:
         self.viewers = Viewers(self.run)  # whoever streams blocks asks it before it tells of single ones
         self._lock = threading.Lock()
         self._stop: StopRequest | None = None
+        self._on_stop: Callable[[StopRequest], None] = lambda request: None
         self._paused = False
         self._commands: list[tuple[float, Command]] = []  # (when it was seen, command) for the stage
         self._seen: set[str] = set()
@@ -191,6 +192,13 @@ class Job:
             if self._stop is None or request.reason == "preempted" or self._stop.reason == "stopped":
                 self._stop = request
         self._attempt.update(state="stopping", reason=request.explanation or request.source)
+        self._on_stop(request)
+
+    def on_stop(self, action: Callable[[StopRequest], None]) -> None:
+        """Call ``action`` at once with each request to stop, on the thread that brings it."""
+        self._on_stop = action
+        if self._stop is not None:
+            action(self._stop)
 
     def commands(self) -> list[Command]:
         """Commands the stage must carry out (save, sample, set), each of which it answers with ``ack``."""

@@ -41,12 +41,17 @@ def hashes(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> 
     }
 
 
-def save_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: Mapping[str, str]) -> SavedLora:
-    """Write, read back, check, and only then give the file its name. Raises ``CheckpointError`` and leaves nothing."""
+def save_tensors(
+    tensors: dict[str, torch.Tensor], path: Path, metadata: Mapping[str, str], *, owner: str = ""
+) -> SavedLora:
+    """Write, read back, check, and only then give the file its name. Raises ``CheckpointError`` and leaves nothing.
+
+    What a kill leaves behind carries ``owner`` in its name, and ``remove_unfinished`` finds it.
+    """
     header = {**metadata, **hashes(tensors, metadata)} if metadata else dict(metadata)
     content = save(tensors, header)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{owner or os.getpid()}.part")
     # Not mkstemp: a LoRA is for others to load, so it gets the permissions the user's umask gives new files.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
@@ -60,6 +65,14 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: Mapping
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
     return SavedLora(path, len(content), modules, norm)
+
+
+def remove_unfinished(folder: Path, owner: str) -> list[Path]:
+    """Remove what ``save_tensors`` of this ``owner`` left in ``folder`` when it was killed, and nothing else."""
+    left = sorted(folder.glob(f".*.{owner}.part")) if owner else []
+    for path in left:
+        path.unlink(missing_ok=True)
+    return left
 
 
 def _check(stored: Path, path: Path, expected: set[str]) -> tuple[float, int]:

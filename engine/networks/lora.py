@@ -250,9 +250,10 @@ class LoraNetwork(nn.Module):
         dialect: Dialect = "musubi",
         metadata: Mapping[str, str] | None = None,
         dtype: torch.dtype = torch.float32,
+        owner: str = "",
     ) -> SavedLora:
         """Write the adapter atomically, read it back and check it. Raises ``CheckpointError`` and leaves no file if wrong."""
-        return save_tensors(export(self.pairs(), dialect, dtype), path, metadata or {})
+        return save_tensors(export(self.pairs(), dialect, dtype), path, metadata or {}, owner=owner)
 
     @torch.no_grad()
     def delta_norm(self) -> float:

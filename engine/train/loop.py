@@ -7,12 +7,13 @@ from the same random numbers.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import nn
@@ -26,6 +27,7 @@ from engine.families.family import FamilyModel
 from engine.job import Interrupted, StopRequest
 from engine.networks.lora import LoraNetwork
 from engine.sample.schedule import samples_due
+from engine.train.deadline import Deadline, StepOutlasts
 from engine.train.live import LiveValues
 from engine.train.memory import measure_memory
 from engine.train.metadata import RunMetadata
@@ -82,9 +84,12 @@ def train(
     loss is no longer a number, ``UserError`` for options that cannot be met.
     """
     training = _Training(job, family_model, transformer, network, loader, plan, device, sampler, validation, datasets)
-    if resume is not None:
-        training.resume(resume)
-    return training.run()
+    try:
+        if resume is not None:
+            training.resume(resume)
+        return training.run()
+    finally:
+        training.deadline.close()
 
 
 def steps_of(config: Any, plan: BatchPlan) -> int:
@@ -138,6 +143,7 @@ class _Training:
             checkpoint_blocks(transformer, network)
         network.train()
         self.reader = StepReader(self._tell_step, gradients_may_overflow=self.step_of.scaler.is_enabled())
+        self.deadline = Deadline(job)
         self.position = Position()
         self.generators: Mapping[str, Any] | None = None
         self.saver = self._make_saver(built.name, datasets)
@@ -164,6 +170,8 @@ class _Training:
             warn=job.warn,
             precision=config.save.save_precision,
             dialects=config.network.lora_dialects,
+            # The lease lets one process work in a run directory, so a file that carries its path was left by a dead one.
+            owner=hashlib.sha256(str(job.run.state).encode()).hexdigest()[:16],
         )
 
     def resume(self, state: State) -> None:
@@ -206,7 +214,7 @@ class _Training:
         window = min(accumulation, per_epoch - start)
         # Musubi Tuner divides by the setting even when the epoch ends sooner.
         share = 1 / (accumulation if self.config.run.numerics == "musubi" else window)
-        self.generators = capture_generators() if window > 1 else None
+        self.generators = capture_generators()
         losses: list[torch.Tensor] = []
         levels: list[Timesteps] = []
         items: list[str] = []
@@ -215,7 +223,11 @@ class _Training:
             batch = next(self.batches)
             waited += time.perf_counter() - asked
             self._tell_levels(batch.tensors["latents"].shape)
-            loss, drawn = self.step_of.accumulate(batch.tensors, share)
+            try:
+                with self.deadline.micro_step():
+                    loss, drawn = self.step_of.accumulate(batch.tensors, share)
+            except StepOutlasts:
+                self._drop_step()
             losses.append(loss)
             levels.append(drawn)
             items += [redact(item.id) for item in batch.items]  # ids hold file names
@@ -346,7 +358,7 @@ class _Training:
         stop = self.job.stop_requested
         return stop is not None and stop.reason == "preempted"
 
-    def _drop_step(self) -> None:
+    def _drop_step(self) -> NoReturn:
         """Undo the part of the step that is done. Raises ``_Discarded``."""
         self.step_of.discard()
         self.step_of.clock.take()
@@ -405,7 +417,7 @@ class _Training:
             keep=self.config.save.keep_states,
         )
         size = sum(file.stat().st_size for file in path.iterdir())
-        seconds = time.monotonic() - begin
+        seconds = self.deadline.saving_s = time.monotonic() - begin
         self._state_due = time.monotonic() + self.config.save.save_state_every_minutes * 60
         self.job.events.emit(Checkpoint(path=str(path), kind="state", bytes=size, seconds=seconds, step=here.step))
         return path

@@ -10,6 +10,7 @@ from engine.config.language import say
 from engine.dtypes import DTYPES
 from engine.events.types import Checkpoint, Event
 from engine.networks.dialects import Dialect
+from engine.networks.files import remove_unfinished
 from engine.networks.lora import LoraNetwork
 
 
@@ -53,7 +54,9 @@ class Saver:
         warn: Callable[[str, str, str], None],
         precision: str | None = None,
         dialects: Sequence[Dialect] = ("musubi",),
+        owner: str = "",
     ) -> None:
+        """``owner`` names the run in unfinished files: what a killed attempt of it left in ``folder`` is removed now."""
         self.network = network
         self.folder = folder
         self.name = name
@@ -63,6 +66,8 @@ class Saver:
         self._warn = warn
         self._dtype = DTYPES[precision or "fp32"]
         self._dialects = tuple(dialects) or ("musubi",)
+        self._owner = owner
+        remove_unfinished(folder, owner)
 
     def save(self, stem: str, step: int, epoch: int) -> None:
         """Write ``stem`` in every dialect: the first under the plain name, others as ``stem.<dialect>.safetensors``.
@@ -71,7 +76,7 @@ class Saver:
         """
         for path, dialect in self._files(stem):
             begin = time.monotonic()
-            saved = self.network.save(path, dialect, self._metadata(step, epoch), self._dtype)
+            saved = self.network.save(path, dialect, self._metadata(step, epoch), self._dtype, self._owner)
             seconds = time.monotonic() - begin
             self._emit(Checkpoint(path=str(path), kind="lora", bytes=saved.bytes, seconds=seconds, step=step))
             if path not in self.outputs:

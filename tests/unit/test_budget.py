@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from engine.attempt import Attempt
-from engine.budget import Budget, price_of
+from engine.budget import LIMITS, SMALLEST, Budget, price_of, with_limits_kept
 from engine.config import Config
+from engine.config.problems import ConfigError
 from engine.events import Checkpoint, RunDirectory, Status, Step
 from engine.events.control import send
+from engine.events.sink import EventSink
+from engine.events.types import Control, RunStart
 from engine.job import Job
 from musubi_tui.runs.fetching import copy_line, fetch_line
 from musubi_tui.runs.snapshot import brief, snapshot
@@ -119,3 +122,31 @@ def test_the_line_home_names_the_providers_address(run: RunDirectory) -> None:
     assert "@203.0.113.8:" in fetch_line(now, vast)
     assert "@pod:" in fetch_line(now, {})
     assert fetch_line(replace(now, outputs=()), {}) == ""
+
+
+def test_a_limit_that_was_set_while_running_stays_when_the_run_is_resumed(run: RunDirectory) -> None:
+    sink = EventSink(run.events, run.steps_idx, attempt=1)
+    for event in (
+        RunStart(1, 0, {}),
+        Control("a", "set", "done", "", {"key": "max_cost", "value": "5"}),
+        Control("b", "set", "refused", "", {"key": "max_cost", "value": "6"}),
+        Control("c", "set", "done", "", {"key": "max_hours", "value": 2}),
+        Control("d", "set", "done", "", {"key": "learning_rate_factor", "value": 0.5}),
+        RunStart(2, 0, {}),
+        Control("e", "set", "done", "", {"key": "max_hours", "value": "off"}),
+    ):
+        sink.emit(event)
+    assert sink.close()
+    kept = with_limits_kept(run, {2: {"max_cost": 7.0, "seed": 1}})
+    assert kept == {1: {"max_cost": 5.0, "max_hours": 2.0}, 2: {"max_cost": 7.0, "seed": 1, "max_hours": None}}
+
+
+def test_live_limits_are_held_to_the_schemas_smallest() -> None:
+    for key in LIMITS:
+        smallest = SMALLEST[key]
+        assert Budget().changed(key, smallest) == Budget(**{key: smallest})
+        config(**{key: smallest, "price_per_hour": 1.0})
+        with pytest.raises(ConfigError, match=key):
+            config(**{key: smallest / 2, "price_per_hour": 1.0})
+        with pytest.raises(ValueError, match=key):
+            Budget().changed(key, smallest / 2)

@@ -5,6 +5,7 @@ The frame is run with a stage of the test's own in place of the real ones, so th
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pytest
 
 from engine.config import Config, write_run_toml
 from engine.events import Failed, Lease, RunDirectory, RunEnd, Status, read_events, true_state
+from engine.events.control import send, wait_for_ack
+from engine.events.reader import story
 
 _FRAME = """
 import sys, time, types
@@ -194,3 +197,53 @@ def test_a_log_that_cannot_be_opened_frees_the_run(run: RunDirectory) -> None:
     assert start(run, TRAINS).wait(20) == 1
     assert "events.jsonl" in run.engine_log.read_text()
     assert not run.lease.exists()
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+def test_an_engine_whose_folder_is_gone_ends_and_says_so_where_it_can(run: RunDirectory, how: str) -> None:
+    quick = "import engine.attempt\nengine.attempt.GONE_SECONDS = 0.5\n"
+    process = start(run, quick + TRAINS)
+    wait_until(lambda: steps(run) > 0)
+    elsewhere = run.path.with_name("elsewhere")
+    if how == "moved":
+        run.path.rename(elsewhere)
+    else:
+        shutil.rmtree(run.path)
+    assert process.wait(20) == 1
+    if how == "moved":
+        moved = RunDirectory(elsewhere)
+        told = [record.event for record in story(moved.events)]
+        (failure,) = [event for event in told if isinstance(event, Failed)]
+        assert failure.code == "run_folder_gone"
+        assert str(run.path) in failure.message
+        assert [event.state for event in told if isinstance(event, RunEnd)] == ["failed"]
+        assert "deleted or moved" in moved.engine_log.read_text()
+        assert "Traceback" not in moved.engine_log.read_text()
+    else:
+        assert not run.path.exists()
+
+
+def test_a_folder_that_comes_back_in_time_is_no_reason_to_end(run: RunDirectory) -> None:
+    quick = "import engine.attempt\nengine.attempt.GONE_SECONDS = 5.0\n"
+    process = start(run, quick + TRAINS)
+    wait_until(lambda: steps(run) > 0)
+    elsewhere = run.path.with_name("elsewhere")
+    run.path.rename(elsewhere)
+    time.sleep(0.6)
+    elsewhere.rename(run.path)
+    before = steps(run)
+    wait_until(lambda: steps(run) > before)
+    process.terminate()
+    assert process.wait(20) == 75
+
+
+def test_a_raised_budget_holds_in_the_next_attempt(run: RunDirectory) -> None:
+    process = start(run, TRAINS)
+    wait_until(lambda: steps(run) > 0)
+    assert wait_for_ack(run, send(run, "set", {"key": "max_hours", "value": 1e-4})).result == "done"  # type: ignore[union-attr]
+    assert process.wait(20) == 0
+    assert end(run).state == "stopped"
+    again = start(run, TRAINS)
+    assert again.wait(20) == 0  # spent at once: the limit is known without being given again
+    assert (end(run).state, end(run).attempt) == ("stopped", 2)
+    assert "max_hours" in end(run).reason

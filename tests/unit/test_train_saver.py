@@ -64,3 +64,35 @@ def test_every_dialect_beside_the_first(tmp_path: Path) -> None:
     saver.remove("cat")
     assert not list(tmp_path.iterdir())
     assert not saver.outputs
+
+
+def test_what_a_killed_save_left_is_removed_by_the_same_run_alone(tmp_path: Path) -> None:
+    def saver(owner: str) -> Saver:
+        return Saver(
+            adapter(tiny_wan()), tmp_path, "cat", lambda step, epoch: {},
+            emit=lambda event: None, warn=lambda *words: None, owner=owner,
+        )  # fmt: skip
+
+    for name in (
+        ".cat.safetensors.mine.part",
+        ".cat.safetensors.other.part",
+        ".cat.safetensors.1234.part",
+        "cat.mine.part",
+    ):
+        (tmp_path / name).write_bytes(b"half")
+    saver("mine").save("cat", 1, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".cat.safetensors.1234.part", ".cat.safetensors.other.part", "cat.mine.part", "cat.safetensors",
+    ]  # fmt: skip
+
+
+def test_an_unfinished_file_carries_the_name_of_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(
+        "engine.networks.files._check", lambda stored, path, keys: (seen.append(stored.name), (1.0, 1))[1]
+    )
+    Saver(
+        adapter(tiny_wan()), tmp_path, "cat", lambda step, epoch: {},
+        emit=lambda event: None, warn=lambda *words: None, owner="a1b2",
+    ).save("cat", 1, 1)  # fmt: skip
+    assert seen == [".cat.safetensors.a1b2.part"]

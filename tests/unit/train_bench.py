@@ -97,6 +97,7 @@ class FakeJob:
     resumed_from: int = -1
     attempt: int = 1
     saved_by: int = -1
+    hear: Any = None  # what a request to stop is told to
 
     def __post_init__(self) -> None:
         self.run = SimpleNamespace(state=self.path / "state", output=self.path / "output")
@@ -125,6 +126,9 @@ class FakeJob:
 
     def goes_on_from(self, attempt: int) -> None:
         self.saved_by = attempt
+
+    def on_stop(self, action: Any) -> None:
+        self.hear = action
 
     def set_step(self, step: int, max_steps: int) -> None:
         self.steps.append(step)
