@@ -37,8 +37,8 @@ class Change:
 
 
 def aside_folder(dataset: DatasetSpec) -> Path:
-    """Where files of this dataset are set aside."""
-    source = dataset.directory or dataset.jsonl or dataset.cache_directory
+    """Where files of this dataset are set aside: beside the folder itself, on its own disk, also when it is reached by a link."""
+    source = Path(os.path.realpath(dataset.directory or dataset.jsonl or dataset.cache_directory))
     return source.with_name(f"{source.name}.set-aside")
 
 
