@@ -204,8 +204,8 @@ class Examination:
                 f"想定のレート ({wanted:g} fps、または source_fps) と異なる動画が {odd.total()} 本",
             ),
             say(
-                "Motion is learned too slow or too fast. Write their rate as source_fps into the dataset.",
-                "動きの速さがずれて学習されます。データセットの source_fps に実際のレートを書いてください。",
+                "Motion is learned too slow or too fast. Write their rate as source_fps into the dataset, or fps_from_file = true.",
+                "動きの速さがずれて学習されます。データセットの source_fps に実際のレートを書くか、fps_from_file = true にしてください。",
             ),
             tuple(entries),
             "frame_rate",

@@ -143,22 +143,25 @@ def shortened(text: str, limit: int, count: Callable[[str], int]) -> str:
 
 
 def _source_fps(opened: OpenedDataset, entries: Sequence[Entry]) -> list[Change]:
-    """``source_fps`` for each dataset, where all its odd videos share one rate. Raises ``UserError`` where they do not."""
+    """``source_fps`` for each dataset whose videos share one rate, ``fps_from_file`` for the others."""
     rates: dict[int, set[str]] = {}
     for entry in entries:
         rates.setdefault(entry.dataset, set()).add(entry.detail.removesuffix(" fps"))
     file = Path(opened.config.file)
     before = text = read_dataset_text(file)
     for dataset, found in rates.items():
-        if len(found) != 1:
-            name = opened.config.datasets[dataset].name
+        spec = opened.config.datasets[dataset]
+        if len(found) == 1:
+            text = with_dataset_key(text, dataset, "source_fps", found.pop(), file)
+        elif spec.source_fps is None:
+            text = with_dataset_key(text, dataset, "fps_from_file", "true", file)
+        else:
             raise UserError.of(
                 "several_rates",
-                say(f"the videos of {name} have several rates: {', '.join(sorted(found))}.", f"{name} の動画にはレートが複数あります: {', '.join(sorted(found))}"),
-                say("Put videos of one rate into one dataset, and write source_fps into it.", "レートごとにデータセットを分け、source_fps を書いてください。"),
+                say(f"the videos of {spec.name} have several rates: {', '.join(sorted(found))}.", f"{spec.name} の動画にはレートが複数あります: {', '.join(sorted(found))}"),
+                say("Write fps_from_file = true instead of source_fps.", "source_fps の代わりに fps_from_file = true と書いてください。"),
                 file=file,
             )  # fmt: skip
-        text = with_dataset_key(text, dataset, "source_fps", found.pop(), file)
     return [Change("text", file, min(rates), "frame_rate", before=before, after=text)] if text != before else []
 
 

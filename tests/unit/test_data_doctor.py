@@ -286,8 +286,13 @@ def test_source_fps_goes_into_the_right_table_and_nothing_else_moves(
     assert "frame_rate" not in found(examine(messy, capsys))
 
 
-def test_videos_of_several_rates_are_left_to_the_person(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_videos_of_several_rates_are_read_at_their_own(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video(messy.parent / "clips" / "slow.mp4", 40, fps=16)
+    before = messy.read_text()
+    examine(messy, capsys, "--fix", "frame_rate", "--yes")
+    assert "# from the phone\nfps_from_file = true\n" in messy.read_text()
+    assert "frame_rate" not in found(examine(messy, capsys))
+    messy.write_text(before.replace("target_frames", "source_fps = 24\ntarget_frames"))
     told = examine(messy, capsys, "--fix", "frame_rate", "--yes")
     assert told["changes"] == []
     assert "several rates: 16, 30" in told["left"][0]
