@@ -90,10 +90,10 @@ async def measure(file: Path, size: tuple[int, int], repeats: int, home: Home) -
         began = time.perf_counter()
         during = []
         while screen.board is None:
-            during += [await press(pilot, "question_mark"), await press(pilot, "escape")]
+            during += [await press(pilot, "o"), await press(pilot, "escape")]
             await asyncio.sleep(0.05)
         print(f"  the scan took {time.perf_counter() - began:.1f} s")
-        told("help opens, closes during the scan", during)
+        told("dialog opens, closes during the scan", during)
         again = []
         screen.action_rescan()
         while screen._scanning is not None and len(again) < 400:

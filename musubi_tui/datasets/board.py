@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,10 @@ class Texts:
             self._parts = self._whole.split("\0")
         return self._parts
 
+    def folded(self) -> list[str]:
+        """The texts in lower case."""
+        return self._whole.casefold().split("\0")
+
     def __getitem__(self, row: int) -> str:
         return self.all[row]
 
@@ -83,6 +88,18 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.kind)
+
+    @cached_property
+    def searched(self) -> list[str]:
+        """Name, caption and reason of each row in lower case: what a filter looks into. Made once, best on a thread."""
+        columns = (self.names.folded(), self.captions.folded(), self.reasons.folded())
+        return ["\n".join(texts) for texts in zip(*columns, strict=True)]
+
+    def retell(self, row: int, caption: str, tokens: int) -> None:
+        """A row has another caption."""
+        self.captions.replace(row, caption)
+        self.tokens[row] = tokens
+        self.searched[row] = "\n".join((self.names[row], caption, self.reasons[row])).casefold()
 
     def item(self, row: int, opened: OpenedDataset) -> Item | None:
         """The item of a row, as far as it is shown; None for a file that is left out."""

@@ -67,7 +67,9 @@ class Scanning:
             for line in out:
                 told = json.loads(line)
                 if "bytes" in told:
-                    last = pickle.loads(out.read(told["bytes"]))
+                    board: Board = pickle.loads(out.read(told["bytes"]))
+                    last = board
+                    board.rows.searched  # noqa: B018 - made here, so that the first letter of a filter does not wait
                     break
                 if "refused" in told:
                     last = Refused(told["refused"])

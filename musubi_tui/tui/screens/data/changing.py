@@ -89,8 +89,7 @@ class Changes:
             if other == path:
                 left_out |= bool(rows.reasons[row])
                 trained = trained or captions_of(board.opened.config.datasets[int(rows.dataset[row])], (caption,))[0]
-                rows.captions.replace(row, trained)
-                rows.tokens[row] = estimate(trained)
+                rows.retell(row, trained, estimate(trained))
                 if rows.texts[row] == PRESENT:
                     rows.texts[row] = MISSING
         if left_out:

@@ -98,12 +98,18 @@ def chosen(board: Board, choice: Choice) -> npt.NDArray[np.int64]:
         wanted = not word.startswith("!")
         parts = [part for part in word.lstrip("!").split("|") if part]
         if parts:
-            names, captions, reasons = rows.names.all, rows.captions.all, rows.reasons.all
-            places = np.array([
-                place for place in places.tolist()
-                if any(part in names[place].casefold() or part in captions[place].casefold() or part in reasons[place].casefold() for part in parts) is wanted
-            ], np.int64)  # fmt: skip
+            places = _holding(rows.searched, places, parts, wanted)
     return places
+
+
+def _holding(
+    texts: Sequence[str], places: npt.NDArray[np.int64], parts: Sequence[str], wanted: bool
+) -> npt.NDArray[np.int64]:
+    """The places whose text holds one of the parts, or none of them."""
+    if len(parts) == 1:
+        part = parts[0]
+        return np.array([place for place in places.tolist() if (part in texts[place]) is wanted], np.int64)
+    return np.array([p for p in places.tolist() if any(part in texts[p] for part in parts) is wanted], np.int64)
 
 
 def _in_group(rows: Rows, group: Group) -> npt.NDArray[np.bool_]:
