@@ -74,10 +74,10 @@ def _files(
             path = inside / entry
             if entry.startswith("."):
                 continue
-            if folders and not extension and path.is_dir():
-                yield prefix + entry, path
-            elif extension.lower() in extensions:
+            if extension.lower() in extensions:
                 yield prefix + stem, path
+            elif folders and path.is_dir():
+                yield prefix + entry, path
 
 
 def split_targets(stems: Iterable[str], captioned: Collection[str]) -> dict[str, str]:

@@ -195,7 +195,8 @@ class _Rules:
 
     def _extensions(self) -> tuple[str, ...]:
         """The caption extensions, each with its dot."""
-        found: tuple[str, ...] = self.values["caption_extension"] or ()
+        written = self.values["caption_extension"]
+        found: tuple[str, ...] = (written,) if isinstance(written, str) else written or ()
         for extension in found:
             if "." not in extension:
                 self._warn(

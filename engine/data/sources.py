@@ -122,7 +122,11 @@ class _Folder:
         if self.dataset.kind != "clip" or folder.name.startswith(".") or extension in self.wanted:
             return False
         captions = _Entry(folder.name, folder.path, "").captions(self.extensions)
-        return any(map(os.path.isfile, captions)) and bool(frame_files(Path(folder.path)))
+        try:
+            return any(map(os.path.isfile, captions)) and bool(frame_files(Path(folder.path)))
+        except OSError as error:
+            self._skip(Path(folder.path), "unreadable_clip", _unreadable_folder(error), broken=True)
+            return False
 
     def _is_wanted(self, entry: _Entry) -> bool:
         if entry.extension in self.others:

@@ -80,13 +80,13 @@ def _number(key: DatasetKey, value: Any) -> float | int:
     return value if key.type == "count or share" else float(value)
 
 
-def _texts(key: DatasetKey, value: Any) -> tuple[str, ...]:
+def _texts(key: DatasetKey, value: Any) -> str | tuple[str, ...]:
     texts = value if isinstance(value, list) else [value]
     if not texts or any(not isinstance(text, str) for text in texts):
         raise _wrong(key, value, say("a text in quotes, or a list of such", "引用符で囲んだ文字列、またはその配列"))
     if any(not text.strip(". ") or "/" in text or "\0" in text for text in texts):
         raise WrongValue("bad_value", _sentence(key, value, say("an ending such as .txt", ".txt のような拡張子")))
-    return tuple(dict.fromkeys(texts))
+    return value if isinstance(value, str) else tuple(dict.fromkeys(texts))
 
 
 def _sizes(key: DatasetKey, value: Any) -> tuple[int, int] | tuple[tuple[int, int], ...]:

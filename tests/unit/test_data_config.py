@@ -125,6 +125,7 @@ def test_precedence_and_the_document_that_run_toml_keeps(tmp_path: Path) -> None
     first, second = config.datasets
     assert (first.batch_size, second.batch_size, first.resolution) == (1, 3, (512, 512))
     assert first.caption_extension == ".txt"
+    assert config.document()["general"] == {**tables["general"], "resolution": [512, 512]}  # type: ignore[dict-item]
     assert (second.target_frames, second.source_fps) == ((1, 25), 30.0)
     assert {w.code for w in config.warnings} >= {"rounded_frames", "missing_dot"}
     again = read_dataset_config(config.document(), base_dir=Path("/elsewhere"), spec=WAN)
