@@ -104,7 +104,10 @@ def _preset_or_run(word: str) -> Path:
     try:
         run = find_run(word)
     except UserError:
-        if no_preset is None:
-            raise
-        raise no_preset from None
+        if no_preset is not None:
+            raise no_preset from None
+        from engine.config.toml_source import read_text
+
+        read_text(path)  # a folder, but no run's: says so, and which presets lie in it
+        raise
     return preset_of(run)

@@ -21,11 +21,12 @@ from engine.config.preset_folders import presets_root
 from engine.config.problems import ConfigError
 from engine.events.atomic import write_text_atomically
 from engine.events.lines import iso_time
+from musubi_tui.runs.plain_text import clean
 
-_FOLDER = re.compile(r"v(\d{1,4})$")
-_STEM = re.compile(r"(.+)-v(\d{1,4})$")
+_FOLDER = re.compile(r"v(\d{1,6})$")
+_STEM = re.compile(r"(.+)-v(\d{1,6})$")
 _COMPANIONS = ("dataset_config", "sample_prompts")  # options whose files are part of a version
-_NOTE_LIMIT = 2000
+_NOTE_LIMIT = 300
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def version_of(preset: Path) -> Version:
     try:
         values: Any = json.loads(_record(preset).read_text("utf-8"))
         parent = Path(os.path.abspath(preset.parent / str(values["parent"]))) if values.get("parent") else None
-        return Version(preset, number, parent, str(values.get("note", "")), str(values.get("created", "")))
+        return Version(preset, number, parent, _one_line(str(values.get("note", ""))), str(values.get("created", "")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Version(preset, number)
 
@@ -124,7 +125,7 @@ def make(plan: NextVersion, note: str = "") -> Version:
         record = {
             "version": plan.number,
             "parent": os.path.relpath(plan.source.preset, plan.preset.parent),
-            "note": note.strip()[:_NOTE_LIMIT],
+            "note": _one_line(note),
             "created": iso_time(time.time()),
         }
         write_text_atomically(_record(plan.preset), json.dumps(record, ensure_ascii=False, indent=1) + "\n")
@@ -143,9 +144,9 @@ def set_note(preset: Path, note: str) -> Version:
     version = version_of(preset)
     parent = os.path.relpath(version.parent, version.preset.parent) if version.parent else ""
     created = version.created or iso_time(time.time())
-    values = {"version": version.number, "parent": parent, "note": note.strip()[:_NOTE_LIMIT], "created": created}
+    values = {"version": version.number, "parent": parent, "note": _one_line(note), "created": created}
     write_text_atomically(_record(version.preset), json.dumps(values, ensure_ascii=False, indent=1) + "\n")
-    return replace(version, note=note.strip()[:_NOTE_LIMIT], created=created)
+    return replace(version, note=_one_line(note), created=created)
 
 
 # Names
@@ -184,6 +185,11 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)
     except OSError:
         return []
+
+
+def _one_line(note: str) -> str:
+    """A note as it is shown: one line, nothing that a terminal would obey."""
+    return clean(" ".join(note.split()))[:_NOTE_LIMIT]
 
 
 def _record(preset: Path) -> Path:

@@ -140,6 +140,8 @@ def test_a_damaged_record_and_another_note(project: Path) -> None:
     made = make(plan_next(project / "v1/ink.toml"), "one")
     assert set_note(made.preset, "two").note == "two"
     assert version_of(made.preset).parent == project / "v1/ink.toml"
+    assert set_note(made.preset, "a\n\x1b[31mb" + "x" * 999).note.startswith("a �[31mbxxx")
+    assert len(version_of(made.preset).note) == 300
     for text in ("", "[]", '{"parent": 3}', '{"note": 1}', "\x00"):
         (project / "v2/version.json").write_text(text)
         assert version_of(made.preset).number == 2
