@@ -30,7 +30,7 @@ RUNS = (
 )
 
 
-def make(home: Path, number: int) -> RunDirectory:
+def make(home: Path, number: int, count: int = 500) -> RunDirectory:
     name, rank, rate, seconds, level, price = RUNS[number]
     run = RunDirectory(home / "runs" / f"{name}-2026112{number}-080000")
     run.path.mkdir(parents=True)
@@ -44,7 +44,7 @@ def make(home: Path, number: int) -> RunDirectory:
     with patch("engine.events.sink.time.time", lambda: next(clock)):
         sink = EventSink(run.events, run.steps_idx, attempt=1)
         sink.emit(RunStart(1, 0, {"max_train_steps": 500}))
-        for step in range(1, 501):
+        for step in range(1, count + 1):
             loss = level * (0.08 + 0.16 * math.exp(-step / 80))
             sink.emit(Step(step=step, epoch=1, loss=loss, lr=(1e-4,), step_s=seconds))
             if step % 100 == 0:
@@ -147,3 +147,17 @@ async def test_a_run_that_cannot_be_read_is_told(home: Home) -> None:
         await pilot.press("space", "space", "space", "C")
         await pilot.pause(0.5)
         assert "cannot be read" in [notice.message for notice in app._notifications][-1]
+
+
+async def test_a_curve_that_ends_early_has_its_letter_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still_machine(monkeypatch)
+    make(tmp_path / "home", 0)
+    make(tmp_path / "home", 1, count=12)
+    app = MusubiApp(Home(tmp_path / "home", "test", True))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await compared(pilot)
+        assert [run.now.name for run in screen.runs] == ["ink-r16", "inkstyle"]
+        text = screen_text(app)
+        assert text[text.index("aligned by") :].count("A") == 2

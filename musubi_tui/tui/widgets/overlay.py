@@ -113,12 +113,12 @@ class Overlay(Lines):
         return lines
 
     def _letters(self, canvas: Canvas, run: Compared, role: str, curve: Column, scale: Scale) -> None:
-        """The run's letter on its curve now and then, each run at other columns."""
+        """The run's letter on its curve now and then, each run at other columns; a short curve has it at its end."""
         first = 4 + 2 * (ord(run.letter) - ord("A")) * 4
-        for column in range(first, len(curve), _LETTERS_EVERY * 2):
-            height = scale.height(float(curve[column]))
-            if height is not None:
-                canvas.sign(column, height, run.letter, role)
+        drawn = [column for column, value in enumerate(curve) if scale.height(float(value)) is not None]
+        places = [column for column in range(first, len(curve), _LETTERS_EVERY * 2) if column in drawn] or drawn[-1:]
+        for column in places:
+            canvas.sign(column, scale.height(float(curve[column])) or 0.0, run.letter, role)
 
     def _curve(self, run: Compared, low: float, high: float, dots: int) -> Column:
         """One value per dot column; NaN where the run has none."""

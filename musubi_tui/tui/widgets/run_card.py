@@ -140,8 +140,8 @@ def _attention(detail: Detail, view: View) -> list[str]:
         lines.append(
             clean(
                 say(
-                    f"The queue is held: {view.held} r goes on with this run.",
-                    f"キューは保留中: {view.held} r でこの run から続行。",
+                    f"The queue is held: {view.held} - r goes on with this run.",
+                    f"キューは保留中: {view.held} - r でこの run から続行。",
                 )
             )
         )
