@@ -19,6 +19,7 @@ from musubi_tui.runs.telling import (
     rate_text,
     step_line,
     vitals_line,
+    written_text,
 )
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ def bar(view: PhaseView, *, pace: bool = True) -> str:
     parts = [f"{clean(view.name):<12} {'█' * full}{'░' * (_BAR - full)} {view.done}/{view.total}"]
     if pace and view.rate is not None:
         parts.append(rate_text(view.rate))
+        if view.bytes:
+            parts.append(written_text(view.bytes))
         if view.eta is not None and view.done < view.total:
             parts.append(f"ETA {clock(view.eta)}")
     return "  ".join(parts)

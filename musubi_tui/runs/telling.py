@@ -44,6 +44,7 @@ class PhaseView:
     total: int = 0
     first: int = 0  # units that were done before the first report: not part of the rate
     latest: float = 0.0
+    bytes: int = 0  # written, where the phase writes files
 
     @property
     def rate(self) -> float | None:
@@ -131,7 +132,7 @@ class Story:
             self.phases.append(view)
         if view.total == 0:
             view.first, view.began = (event.done, t) if event.done > 1 else (0, view.began)
-        view.done, view.total, view.latest = event.done, event.total, t
+        view.done, view.total, view.latest, view.bytes = event.done, event.total, t, event.bytes
         if event.phase == "train" and event.total:
             self.max_steps = event.total
 
@@ -213,13 +214,15 @@ def vitals_line(story: Story) -> str:
 
 
 def progress_line(event: Progress, story: Story) -> str:
-    """``latents 12/24  5.2/s  ETA 0:02``."""
+    """``latents 12/24  5.2/s  14 MB  ETA 0:02``."""
     parts = [
         f"{clean(event.phase)} {event.done}/{event.total}" if event.total else f"{clean(event.phase)} {event.done}"
     ]
     view = next((view for view in story.phases if view.name == event.phase), None)
     if view is not None and view.rate is not None:
         parts.append(rate_text(view.rate))
+        if event.bytes:
+            parts.append(written_text(event.bytes))
         if view.eta is not None and event.done < event.total:
             parts.append(f"ETA {clock(view.eta)}")
     return "  ".join(parts)
@@ -284,6 +287,11 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def written_text(size: int) -> str:
+    """``14 MB``; kB below one (1 MB = 10^6 bytes)."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def rate_text(rate: float) -> str:
