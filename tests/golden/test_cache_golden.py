@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from engine.data.cache_files import clip_latent_name, image_latent_name, parse_latent_name
 from engine.data.items import Bucket, Item
+from engine.data.provenance import CacheContext, latent_metadata, latents_state
 from engine.encode import encode_latents, encode_text
+from engine.encode.store import latents_key
 from engine.families import get_family
+from engine.families.family import FamilySpec
 from engine.testing.photographs import PHOTOGRAPHS, opened
 from tests.golden.tiny_encoders import DATA, build
 from tests.unit.recording_job import RecordingJob
@@ -98,3 +102,48 @@ def _assert_close(ours: torch.Tensor, recorded: torch.Tensor, *, relative: float
     assert a.shape == b.shape
     assert float(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)) > 0.9995
     assert float(np.linalg.norm(a - b) / np.linalg.norm(b)) < relative
+
+
+RECORDED = json.loads((DATA / "cache_files.json").read_text())
+
+
+@pytest.mark.parametrize(("group", "family"), [("wan_img", "wan"), ("wan_vid", "wan"), ("qwen", "qwen_image")])
+def test_every_recorded_file_is_named_keyed_and_headed_alike_and_adopted(
+    group: str, family: str, tmp_path: Path
+) -> None:
+    """Pictures and clips: what the reference wrote, we would write so, and would use as it is."""
+    spec = get_family(family)
+    context = CacheContext(spec, spec.task(None))
+    for name, entry in RECORDED[group].items():
+        if name.endswith("_te.safetensors"):
+            continue
+        item = recorded_item(name, spec, tmp_path)
+        ((key, (dtype, shape)),) = entry["tensors"].items()
+        expected = spec.latent_shape(*item.bucket)
+        assert list(expected) == shape
+        latents = torch.zeros(expected, dtype=getattr(torch, spec.latents_dtype))
+        assert latents_key(latents) == key
+        metadata = latent_metadata(item, context, {"size": 0})
+        assert {field: value for field, value in metadata.items() if not field.startswith("mtui_")} == entry["metadata"]
+        save_file({key: latents}, item.latent_cache, entry["metadata"])
+        assert latents_state(item, context).state == "foreign", dtype
+
+
+def recorded_item(name: str, spec: FamilySpec, folder: Path) -> Item:
+    """The item of a recorded latent file; sizes of pictures follow from the recorded latents."""
+    cache_id = spec.task(None).cache_id
+    clip = parse_latent_name(name, cache_id, clip=True)
+    found = clip or parse_latent_name(name, cache_id, clip=False)
+    assert found is not None
+    group = next(entries for entries in RECORDED.values() if name in entries)
+    ((_, (_, shape)),) = group[name]["tensors"].items()
+    size = (shape[-1] * spec.spatial_stride, shape[-2] * spec.spatial_stride)
+    bucket = Bucket(found.width, found.height, clip.frames) if clip else Bucket(*size)
+    assert (bucket.width, bucket.height) == size
+    made = clip_latent_name(found.stem, found.start, bucket, cache_id) if clip else image_latent_name(found.stem, found.width, found.height, cache_id)  # fmt: skip
+    assert made == name
+    return Item(
+        id=name, dataset=0, name=found.stem, path=folder / found.stem, caption="", width=found.width, height=found.height,
+        kind="clip" if clip else "image", start=found.start, bucket=bucket, latent_cache=folder / name,
+        text_cache=folder / "t", repeats=1, batch_size=1,
+    )  # fmt: skip
