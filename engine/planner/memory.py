@@ -163,8 +163,7 @@ def _sample(ask: PlanRequest) -> Iterator[Line]:
             yield line
     dtype = DTYPE_BYTES.get(str(ask.values.get("vae_dtype") or ask.spec.latents_dtype), 4)
     yield _file_line(ask, "vae", dtype)
-    shown = ask.task.sample
-    yield _vae_line(shown.width, shown.height, shown.frames, _VAE_DECODE * dtype)
+    yield _vae_line(*ask.shown, _VAE_DECODE * dtype)
 
 
 def _file_line(ask: PlanRequest, role: str, dtype_bytes: int) -> Line:

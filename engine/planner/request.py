@@ -23,7 +23,7 @@ class PlanRequest:
     """``values``: every option by name, resolved. ``files``: role -> (parameters or 0, bytes) of the model files at hand.
 
     ``unbuilt``: options that are set and have no effect in this release, so that they save nothing. ``price``: money per
-    hour. ``prompts``: how many sample prompts. ``start``: parameters of the LoRA whose shape ``dim_from_weights`` copies.
+    hour. ``prompts``: how many sample prompts, ``preview``: width, height and frames of the largest (None: the task's own). ``start``: parameters of the LoRA whose shape ``dim_from_weights`` copies.
     """
 
     values: Mapping[str, Any]
@@ -37,6 +37,7 @@ class PlanRequest:
     past: tuple[PastRun, ...] = ()
     price: float | None = None
     prompts: int = 0
+    preview: tuple[int, int, int] | None = None
     start: int | None = None
 
     def but(self, **changes: Any) -> PlanRequest:
@@ -125,6 +126,12 @@ class PlanRequest:
         """Text tokens beside one picture: the limit where captions are padded to it, else the longest caption's."""
         limit = self.spec.token_limit
         return limit if self.facts.text_padded else min(limit, self.data.caption_bytes // _BYTES_PER_TOKEN + 8)
+
+    @property
+    def shown(self) -> tuple[int, int, int]:
+        """Width, height and frames of the previews."""
+        sample = self.task.sample
+        return self.preview or (sample.width, sample.height, sample.frames)
 
     def tokens(self, group: SizeGroup) -> int:
         """Tokens of one item that go through the blocks."""

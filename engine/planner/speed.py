@@ -130,10 +130,10 @@ def step_seconds(ask: PlanRequest, speed: Rate) -> Seconds:
 
 
 def preview_seconds(ask: PlanRequest, speed: Rate) -> Seconds:
-    """Seconds of one round of previews, at the family's own size and number of steps."""
+    """Seconds of one round of previews, at the task's own number of steps."""
     shown = ask.task.sample
     predictions = shown.steps * (2 if shown.guidance_scale > 1 and "cfg" in ask.spec.capabilities else 1)
-    middle = ask.prompts * predictions * forward_flops(ask, shown.width, shown.height, shown.frames) / speed.flops
+    middle = ask.prompts * predictions * forward_flops(ask, *ask.shown) / speed.flops
     return Seconds(middle, middle / speed.doubt, middle * speed.doubt)
 
 

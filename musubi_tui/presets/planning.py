@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,9 +20,11 @@ from engine.planner.lines import GIB
 from engine.planner.request import PlanRequest
 from engine.planner.transformer import file_parameters, find_transformer
 
+_SIZE_FLAG = re.compile(r"--([whf])\s+(\d{1,5})\b")
+
 if TYPE_CHECKING:
     from engine.config import LoadedConfig
-    from engine.families import FamilySpec
+    from engine.families import FamilySpec, TaskSpec
 
 
 def gather(
@@ -51,6 +54,7 @@ def gather(
         ) from None
     values = config.values()
     machine = machine or this_machine()
+    prompts, preview = read_previews(_path(config.sampling.sample_prompts), task)
     return PlanRequest(
         values=values,
         spec=spec,
@@ -62,7 +66,8 @@ def gather(
         unbuilt=unbuilt_options(loaded),
         past=past,
         price=price if price is not None else price_of(config, os.environ),
-        prompts=_prompts(_path(config.sampling.sample_prompts)),
+        prompts=prompts,
+        preview=preview,
         start=_start(values),
     )
 
@@ -130,17 +135,27 @@ def _start(values: Mapping[str, Any]) -> int | None:
     return found[0] if found and found[0] else None
 
 
-def _prompts(path: Path | None) -> int:
-    """How many sample prompts the file holds: lines that are no comments, or the entries of a TOML or JSON file."""
+def read_previews(path: Path | None, task: TaskSpec) -> tuple[int, tuple[int, int, int] | None]:
+    """(how many sample prompts, width x height x frames of the largest): of a .txt file by its lines and their flags, of a
+    TOML or JSON file by its entries. Nothing of a file that cannot be read: the check of the preset tells that."""
     if path is None:
-        return 0
+        return 0, None
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:
-        return 0
+        return 0, None
     if path.suffix in (".toml", ".json"):
-        return max(1, sum("prompt" in line.partition("=")[0].partition(":")[0] for line in lines))
-    return sum(bool(line.strip()) and not line.lstrip().startswith("#") for line in lines)
+        return max(1, sum("prompt" in line.partition("=")[0].partition(":")[0] for line in lines)), None
+    prompts = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    sizes = [_flagged(line, task) for line in prompts]
+    return len(prompts), max(sizes, key=lambda size: size[0] * size[1] * size[2], default=None)
+
+
+def _flagged(line: str, task: TaskSpec) -> tuple[int, int, int]:
+    """Width, height and frames that a prompt line asks for."""
+    shown = task.sample
+    given = {flag: int(number) for flag, number in _SIZE_FLAG.findall(line)}
+    return given.get("w", shown.width), given.get("h", shown.height), given.get("f", shown.frames)
 
 
 def _disk_free(values: Mapping[str, Any]) -> dict[str, int]:

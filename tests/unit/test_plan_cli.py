@@ -126,3 +126,19 @@ def test_files_that_change_are_counted_anew(preset: Path, capsys: pytest.Capture
     after = told(capsys, str(preset), "--vram", "8")
     trained = [next(phase["peak"] for phase in plan["phases"] if phase["id"] == "train") for plan in (before, after)]
     assert trained[0] < trained[1]
+
+
+def test_previews_are_planned_at_the_size_their_prompts_ask_for(
+    preset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = preset.parent / "prompts.txt"
+    prompts.write_text("# two\na bird --w 128 --h 96 --f 1 --d 2\na bird --w 256 --h 256 --f 1\n")
+    words = (str(preset), "--card", "4090", "--set", f"sample_prompts={prompts}", "--set", "sample_every_n_steps=10")
+    plan = told(capsys, *words)
+    (sample,) = [phase for phase in plan["phases"] if phase["id"] == "sample"]
+    assert any("256x256" in line["how"] for line in sample["lines"])
+    previews = next(line for line in plan["time"] if line["id"] == "previews")
+    assert previews["how"] == "4 rounds of 2 prompts"
+    prompts.write_text("a bird\n")  # without flags: what the task makes
+    (sample,) = [phase for phase in told(capsys, *words)["phases"] if phase["id"] == "sample"]
+    assert any("832x480x81" in line["how"] for line in sample["lines"])

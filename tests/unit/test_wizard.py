@@ -241,6 +241,19 @@ def test_the_file_of_the_chosen_size_is_named(tmp_path: Path, task: str, file: s
     assert file in tomllib.loads(wizard.write().preset.read_text())["model"]["dit"]
 
 
+def test_toys_and_other_families_files_do_not_go_with_a_real_model(tmp_path: Path) -> None:
+    """Wan's VAE and Qwen-Image's have one layout and not one content; and a VAE of a megabyte serves no 20B model."""
+    models = tmp_path / "work" / "models"
+    write_models(models)
+    (models / "b.pth").rename(models / "Wan2.1_VAE.pth")
+    write_pth(models / "nameless.pth", VAE_NAMES)
+    wizard = Session(around(tmp_path))
+    qwen, wan = get_family("qwen_image"), get_family("wan")
+    assert wizard.around.best(qwen, qwen.task("t2i")) == {}
+    found = wizard.around.best(wan, wan.task("t2v-1.3B"))
+    assert {option: file.path.name for option, file in found.items()} == {"dit": "a.safetensors", "vae": "Wan2.1_VAE.pth", "t5": "c.pth"}  # fmt: skip
+
+
 def test_a_folder_that_is_named_is_looked_through(tmp_path: Path) -> None:
     write_models(tmp_path / "far" / "away")
     write_pictures(tmp_path / "work" / "bella")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TINY_PARAMETERS = 50_000_000  # a smaller transformer is a toy to try things with: small pictures, a CPU will do
 CLIPS = (".mp4", ".mov", ".webm", ".mkv", ".avi")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_LEAST_SHARE = 0.2  # of the released file's size: a smaller one is a toy (8-bit files are half, 4-bit ones a quarter)
 _MANY = 20_000  # files of a folder that are counted
 
 
@@ -92,27 +93,31 @@ class Around:
 
     def best(self, spec: FamilySpec, task: TaskSpec) -> dict[str, FoundFile]:
         """Option -> the file that serves this task best."""
+
+        files = self.files(spec)
+        transformer = self._transformer(spec, task, files[spec.slot("transformer").option])
+        toy = transformer is not None and transformer.parameters < TINY_PARAMETERS
+        chosen: dict[str, FoundFile] = {}
+        for slot in slots_for(spec, task):
+            found = [one for one in files[slot.option] if not _named_for_others(slot, one.path)]
+            if slot.role == "transformer":
+                found = [transformer] if transformer is not None else []
+            elif toy and transformer is not None:  # a toy goes with the toys beside it
+                found = [one for one in found if _near(one.path, transformer.path)]
+            elif slot.role != "tokenizer":  # and a real model with real ones
+                found = [one for one in found if one.size > _LEAST_SHARE * slot.size_gb * 1e9]
+            if found:
+                chosen[slot.option] = min(found, key=lambda one: one.path.name not in slot.files)
+        return chosen
+
+    def _transformer(self, spec: FamilySpec, task: TaskSpec, found: list[FoundFile]) -> FoundFile | None:
+        """The first of the task's size, else the first toy."""
         from engine.planner.transformer import find_transformer
 
-        chosen: dict[str, FoundFile] = {}
         wanted = find_transformer(spec, task.name, None).parameters
-        for option, found in self.files(spec).items():
-            if not found:
-                continue
-            if spec.slots and any(slot.option == option and slot.role == "transformer" for slot in spec.slots):
-                fitting = [one for one in found if abs(one.parameters - wanted) < 0.05 * wanted]
-                toys = [one for one in found if 0 < one.parameters < TINY_PARAMETERS]
-                if fitting or toys:
-                    chosen[option] = (fitting or toys)[0]
-            else:
-                chosen[option] = found[0]
-        transformer = chosen.get(spec.slot("transformer").option)
-        if transformer is not None:  # a toy goes with the toys beside it, a real model with real ones
-            for option, found in self.files(spec).items():
-                near = [one for one in found if _near(one.path, transformer.path)]
-                if near and option in chosen and option != spec.slot("transformer").option:
-                    chosen[option] = near[0]
-        return chosen
+        fitting = [one for one in found if abs(one.parameters - wanted) < 0.05 * wanted]
+        toys = [one for one in found if 0 < one.parameters < TINY_PARAMETERS]
+        return next(iter(fitting or toys), None)
 
     def pictures(self, folder: Path) -> Pictures:
         """Count what lies in a folder."""
@@ -188,6 +193,14 @@ def _released_bytes(spec: FamilySpec, task: TaskSpec) -> int:
     from engine.planner.transformer import find_transformer
 
     return 2 * find_transformer(spec, task.name, None).parameters
+
+
+def _named_for_others(slot: ModelSlot, path: Path) -> bool:
+    """Whether the file is called as another family's release is: some share a layout, and not the weights."""
+    if path.name in slot.files:
+        return False
+    others = (other for name in family_names() for other in get_family(name).slots)
+    return any(other.role == slot.role and path.name in other.files for other in others)
 
 
 def _near(one: Path, other: Path) -> bool:

@@ -6,6 +6,7 @@ that explains its term.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -537,7 +538,7 @@ def slug(text: str) -> str:
 
 def _folder(text: str, around: Around) -> Path:
     path = Path(text.strip().strip("'\"")).expanduser()
-    return path if path.is_absolute() else around.cwd / path
+    return Path(os.path.abspath(path if path.is_absolute() else around.cwd / path))
 
 
 def _short(path: Path, around: Around) -> str:
