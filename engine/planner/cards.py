@@ -16,7 +16,7 @@ from engine.config.problems import UserError
 
 @dataclass(frozen=True)
 class Card:
-    """One model of card. ``tflops`` are 10^12 operations a second, ``bandwidth`` 10^9 bytes a second."""
+    """One model of card. ``tflops`` are 10^12 operations a second, ``bandwidth`` 10^9 bytes a second; 0: not known."""
 
     name: str
     memory_gib: float
@@ -57,6 +57,8 @@ def card_of_driver(name: str, memory_gib: float) -> Card | None:
     """The card the driver calls ``name`` ("NVIDIA H100 80GB HBM3"), with the memory the driver reports; None for others."""
     words = set(_words(name))
     found = [card for card in CARDS if set(_words(card.name)) - {"40gb", "80gb", "16gb"} <= words]
+    told = [card for card in found if words & {"40gb", "80gb"} & set(_words(card.name))]  # "NVIDIA A100-SXM4-80GB"
+    found = told or found
     if not found:
         return None
     # The most words decide ("RTX 4070 Ti SUPER" before "RTX 4070 Ti"), then the nearest memory.

@@ -84,6 +84,8 @@ def _forward(ask: PlanRequest, picture: int) -> tuple[float, float, float]:
 def rate(ask: PlanRequest) -> Rate | None:
     """What this machine does in a second; None without a known card and without an earlier run."""
     card = ask.machine.card
+    if card is None and ask.machine.total is not None:  # so much memory on whatever card: nothing says how fast it is
+        return None
     name = card.name if card else ""
     same = [run for run in ask.past if run.card == name and run.family == ask.spec.name]
     alike = [run for run in same if run.parameters == ask.transformer.parameters]
@@ -91,7 +93,7 @@ def rate(ask: PlanRequest) -> Rate | None:
         return _measured(alike, _SAME_SPREAD)
     if same:
         return _measured(same, 1.5 - 1)
-    if card is None:
+    if card is None or not card.tflops:
         return None
     share = share_of_card(ask.tokens(ask.largest) * ask.largest.largest_batch)
     how = say(

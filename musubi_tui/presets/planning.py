@@ -87,8 +87,7 @@ def this_machine() -> Machine:
         return Machine()
     gpu = gpus[0]
     card = card_of_driver(gpu.name, gpu.total / GIB) or Card(gpu.name, gpu.total / GIB, 0.0, 0.0)
-    known = card if card.tflops else None
-    return Machine(card=known, total=gpu.total, others=max(0, gpu.total - gpu.free))
+    return Machine(card=card, total=gpu.total, others=max(0, gpu.total - gpu.free))
 
 
 def other_machine(card: str = "", vram_gb: float | None = None) -> Machine:

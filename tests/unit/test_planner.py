@@ -236,6 +236,36 @@ def test_earlier_runs_replace_the_data_sheet() -> None:
     assert elsewhere == make_plan(asked).line("step")
 
 
+def test_a_size_alone_has_no_speed_and_a_cpu_has_its_own() -> None:
+    asked = request(size=(640, 640, 1))
+    run = PastRun("slow", "", "wan", asked.transformer.parameters, speed.step_flops(asked), 60.0, 100)
+    asked = replace(asked, past=(run,))
+    line = make_plan(asked).line("step")
+    assert line is not None
+    assert line.amount == pytest.approx(60)
+    other = make_plan(replace(asked, machine=Machine(None, 24 * GIB))).line("step")
+    assert other is not None
+    assert other.amount is None
+
+
+def test_a_card_nobody_listed_is_known_by_its_own_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from musubi_tui.machine import gpus
+    from musubi_tui.presets.planning import this_machine
+
+    strange = gpus.Gpu(0, "Some Card 9000", 32 * GIB, 20 * GIB, "1", "12.4")
+    monkeypatch.setattr(gpus, "read_gpus", lambda: [strange])
+    machine = this_machine()
+    assert (machine.total, machine.others) == (32 * GIB, 12 * GIB)
+    asked = replace(request(size=(640, 640, 1)), machine=machine)
+    unknown = make_plan(asked).line("step")
+    assert unknown is not None
+    assert unknown.amount is None
+    run = PastRun("mine", "Some Card 9000", "wan", asked.transformer.parameters, speed.step_flops(asked), 0.7, 100)
+    measured = make_plan(replace(asked, past=(run,))).line("step")
+    assert measured is not None
+    assert measured.amount == pytest.approx(0.7)
+
+
 def test_money_is_hours_times_price() -> None:
     plan = make_plan(replace(request(card="H100"), price=3.6))
     (cost,) = plan.money
@@ -300,6 +330,7 @@ def test_another_models_file_is_not_counted(tmp_path: Path) -> None:
         ("NVIDIA H100 PCIe", 79.6, "H100 PCIe"),
         ("NVIDIA A100-SXM4-40GB", 39.4, "A100 40GB"),
         ("NVIDIA A100 80GB PCIe", 79.3, "A100 80GB"),
+        ("NVIDIA A100-SXM4-80GB", 0.0, "A100 80GB"),
         ("NVIDIA GeForce RTX 4090", 24.0, "RTX 4090"),
         ("NVIDIA GeForce RTX 4070 Ti SUPER", 16.0, "RTX 4070 Ti SUPER"),
         ("NVIDIA RTX 6000 Ada Generation", 48.0, "RTX 6000 Ada"),
