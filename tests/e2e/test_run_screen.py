@@ -50,7 +50,10 @@ async def test_a_real_run_is_watched_and_steered_by_keys(tiny):
         await pilot.pause()
         await pilot.press("n")
         await until(lambda view: view.state == "stopped")
-        assert "all blocks resident, no swap" in screen.query_one("#swap").plain()
+        assert "all blocks resident (4), no swap" in screen.query_one("#swap").plain()
+        assert " planned " in screen.query_one("#memory").plain()
+        assert " target " in screen.query_one("#bins").plain()
+        assert not run.viewer.exists()  # nothing is streamed: nobody asks for single blocks
         assert screen.view.host is None or screen.view.host.ram_total
     assert child.wait() == 0
     steps = [step.step for step in of_type(run, Step)]
