@@ -87,7 +87,8 @@ class Story:
         if isinstance(event, RunStart):
             self.phases.clear()
             self.price, self.began = event.price, record.t
-            self.max_steps = int(event.config.get("max_train_steps") or self.max_steps)
+            told = event.config.get("max_train_steps")
+            self.max_steps = told if isinstance(told, int) and told > 0 else self.max_steps
         elif isinstance(event, Phase):
             self._phase(event, record.t)
         elif isinstance(event, Progress):

@@ -75,6 +75,8 @@ def graphic_widget(images: Images, path: str) -> Widget:
     """A widget that shows the picture through the terminal's own graphics. Raises ``OSError`` for what is no picture."""
     from PIL import Image
 
+    if not os.path.isfile(path):
+        raise FileNotFoundError(path)
     with Image.open(path) as file:
         picture = file.convert("RGB")
     module = _textual_image(images.cell)

@@ -166,7 +166,7 @@ def find_file(path: str, *folders: Path) -> str:
     places = [folder / (name if os.path.isabs(path) else path) for folder in folders] + [
         folder / name for folder in folders
     ]
-    return next((str(place) for place in places if name and place.is_file()), path)
+    return next((str(place) for place in places if name and os.path.isfile(place)), path)
 
 
 def _open(run: RunDirectory, fold: Fold) -> int:

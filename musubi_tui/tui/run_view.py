@@ -41,7 +41,7 @@ _RECENT = 50  # steps that say how fast a run is
 _LOG_LINES = 2000
 _SPIKES_KEPT = 20
 _READINGS = 60  # of memory: about ten minutes
-_MOST_BLOCKS = 1000
+MOST_BLOCKS = 1000  # no model has as many; what says so is not believed
 
 
 @dataclass(frozen=True)
@@ -300,7 +300,7 @@ class Fold:
     def _take_block(self, event: Block, t: float) -> None:
         """The last known times of a block stay when an event only tells its state."""
         known = self._blocks.get(event.index)
-        if not 0 <= event.index < _MOST_BLOCKS:
+        if not 0 <= event.index < MOST_BLOCKS:
             return
         if known is not None:
             event = replace(
@@ -317,7 +317,8 @@ class Fold:
         self._began = t
         self.start, self.state, self.reason, self.step = event, "starting", "", event.from_step
         self.phases, self._errors, self._warnings, self._blocks = [], [], [], {}
-        self.max_steps = int(event.config.get("max_train_steps") or self.max_steps)
+        told = event.config.get("max_train_steps")
+        self.max_steps = told if isinstance(told, int) and told > 0 else self.max_steps
         self.steps.cut_after(event.from_step)
         self._validations = [entry for entry in self._validations if entry.step <= event.from_step]
         self._pictures = [entry for entry in self._pictures if entry.step <= event.from_step]

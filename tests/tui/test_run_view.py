@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 
@@ -14,24 +15,31 @@ from engine.events.reader import read_events, story
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.types import (
+    Block,
     Checkpoint,
     Control,
     Failed,
     Host,
     Memory,
+    Plan,
     Progress,
     RunEnd,
     RunStart,
     Sample,
     Step,
+    Swap,
     Unknown,
     Validation,
     Warned,
 )
 from musubi_tui.tui import run_source
 from musubi_tui.tui.alerts import alerts
+from musubi_tui.tui.glyphs import UNICODE
 from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.run_view import Fold
+from musubi_tui.tui.screens.run import health, memory, noise, panels
+from musubi_tui.tui.widgets import lanes
+from musubi_tui.tui.widgets.picture import Gallery
 
 REPLAY = Path(__file__).parent.parent / "data" / "replay" / "interrupted.jsonl"
 SWAP = REPLAY.with_name("swap.jsonl")
@@ -274,7 +282,7 @@ def test_files_of_a_run_are_found_where_it_was_brought_to(tmp_path):
     assert run_source.find_file("/far/away/a.png", *places) == str(sample / "a.png")
     assert run_source.find_file("b.png", *places) == str(folder / "b.png")
     assert run_source.find_file(str(folder / "b.png")) == str(folder / "b.png")
-    for nowhere in ("/far/away/c.png", "", "../../etc", "a\0b"):
+    for nowhere in ("/far/away/c.png", "", "../../etc", "a\0b", "x" * 3000):
         assert run_source.find_file(nowhere, *places) == nowhere
 
 
@@ -282,3 +290,31 @@ def test_the_file_that_caused_a_spike_is_named_from_the_list_beside_the_recordin
     view = RunSource.replay(SWAP).view()
     assert view.item_names["0031"] == "title_card.mp4"
     assert {spike.step for spike in view.spikes} == {876}
+
+
+def test_what_no_engine_says_breaks_nothing():
+    nonsense = (
+        RunStart(1, 0, {"max_train_steps": "many", "max_grad_norm": "x", "network_dim": [1]}),
+        Plan(-5, 10**9, -1, "", "x"),
+        *(Block(index, "computing", -index, 1e300, 1e300, 1e308, 1e308, "[red]up") for index in range(6)),
+        Host(({"total": -5, "used": -3, "ours": 2**60, "processes": -4, "util": "x", "throttle": ["heat"], "pcie_in": "fast"},), -1, -1, -1),
+        Step(step=10**19, epoch=2**65, loss=1e308, lr=(1e308,), grad_norm=-1.0, merged=2**70, timesteps=(-5.0, 1e308)),
+        Memory(-1, -1, -1, -1, -1, -5, -1, -7),
+        Swap(3, -3, 0, -1.0, 0.0, 1e300, -5, 0, 1e300),
+        Checkpoint("x", "lora", -1, 1e308, -(10**18)),
+    )  # fmt: skip
+    view = fold(*nonsense)
+    alerts(view)
+    for size in ((52, 9), (78, 4), (160, 12)):
+        for lines in (
+            memory.memory(view, size[0], UNICODE), lanes.panel(view, size[0], "unicode"), lanes.table(view, *size, 0, "unicode"),
+            health.health(view, alerts(view), *size, UNICODE), noise.levels(view, *size, UNICODE, heat=True), panels.vitals(view, size[0], UNICODE),
+        ):  # fmt: skip
+            assert lines
+    assert len(lanes.states(view)) <= 2000
+
+
+def test_devices_and_pipes_are_not_read_as_pictures(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", "/dev/tty", str(tmp_path / "pipe"), str(tmp_path), "a\0b"):
+        assert Gallery().draw(path, 10, 5).problem

@@ -10,7 +10,7 @@ from engine.config.language import say
 from engine.events.types import Block
 from musubi_tui.runs.telling import clean
 from musubi_tui.tui.glyphs import SETS
-from musubi_tui.tui.run_view import RunView
+from musubi_tui.tui.run_view import MOST_BLOCKS, RunView
 from musubi_tui.tui.widgets.lines import Line, Span, fit
 
 _SIGNS = {
@@ -60,7 +60,11 @@ def lane(view: RunView, width: int, glyphs: str) -> list[Span]:
 def counts(view: RunView) -> tuple[int, int]:
     """(resident, streamed) blocks: of the last swap reading, else of the plan."""
     news = view.swap or view.plan
-    return (news.resident, news.streamed) if news else (0, 0)
+    return (_believable(news.resident), _believable(news.streamed)) if news else (0, 0)
+
+
+def _believable(count: int) -> int:
+    return max(0, min(MOST_BLOCKS, count))
 
 
 def summary(view: RunView) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +31,12 @@ class Gallery:
     def draw(self, path: str, width: int, height: int, *, colour: bool = True) -> Thumbnail:
         """The picture in at most ``width`` x ``height`` cells."""
         try:
-            stamp = Path(path).stat().st_mtime_ns
-        except OSError:
+            facts = os.stat(path)
+        except (OSError, ValueError):
             return Thumbnail(problem="not on this machine")
+        if not stat.S_ISREG(facts.st_mode):  # a device or a pipe would be read for ever
+            return Thumbnail(problem="not a picture")
+        stamp = facts.st_mtime_ns
         key = (path, stamp, width, height, colour)
         if key not in self._made:
             if len(self._made) > 64:
