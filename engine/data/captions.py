@@ -52,6 +52,8 @@ def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
         )  # fmt: skip
     marked = None if data[:1].isascii() else next((known for mark, known in _BOMS if data.startswith(mark)), None)
     stated = marked or encoding
+    if stated is None and b"\0" in data:  # UTF-8 has it as a character, but nobody writes it
+        return _without_mark(name, data)
     try:
         return CaptionFile(_clean(data.decode(stated or "utf-8")), "bom" if marked else "")
     except UnicodeError as error:
@@ -61,8 +63,20 @@ def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
     return CaptionFile(_clean(data.decode(guessed)), guessed)
 
 
+def _without_mark(name: str, data: bytes) -> CaptionFile:
+    """UTF-16 that lacks its byte-order mark: in most texts every other byte is zero. Raises ``WrongCaption``."""
+    encoding = "utf-16-le" if data[1::2].count(0) > data[0::2].count(0) else "utf-16-be"
+    try:
+        text = data.decode(encoding)
+    except UnicodeError as error:
+        raise WrongCaption(_not_text(name, "utf-8")) from error
+    if _NEVER_WRITTEN.search(text):
+        raise WrongCaption(_not_text(name, "utf-8"))
+    return CaptionFile(_clean(text), encoding)
+
+
 def _clean(text: str) -> str:
-    return text.replace("\r\n", "\n").strip()
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def _guess(data: bytes) -> str | None:

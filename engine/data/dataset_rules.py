@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -358,6 +357,6 @@ class _Rules:
 def _is_encoding(name: str) -> bool:
     """Whether Python turns bytes into text by that name (it knows others, such as hex, that do not)."""
     try:
-        return isinstance(codecs.decode(b"a", name), str)
-    except (LookupError, ValueError, TypeError):
+        return "a".encode(name).decode(name) == "a"
+    except (LookupError, ValueError):
         return False

@@ -162,6 +162,8 @@ def test_a_preset_gives_positions_to_its_tables(tmp_path: Path) -> None:
         ({"image_directory": "a", "caption_extension": "../x"}, "bad_value"),
         ({"image_directory": "a", "caption_encoding": "klingon"}, "bad_value"),
         ({"image_directory": "a", "caption_encoding": "hex"}, "bad_value"),
+        ({"image_directory": "a", "caption_encoding": "rot13"}, "bad_value"),
+        ({"image_directory": "a", "caption_encoding": "utf-16-le"}, None),
         ({"image_directory": "a", "caption_dropout": 1.5}, "bad_value"),
         ({"image_directory": "a", "tag_shuffle": 65}, "bad_value"),
         ({"image_directory": "a", "trigger_word": "  "}, "bad_value"),

@@ -86,6 +86,8 @@ def test_a_folder_of_frames_is_a_clip(tmp_path: Path) -> None:
         ("café noir", "latin-1", "cp1252"),
         ("Ein Bär, übergroß", "cp1252", "cp1252"),
         ("it’s “raining”", "cp1252", "cp1252"),
+        ("a cat sleeps", "utf-16-le", "utf-16-le"),
+        ("a cat sleeps", "utf-16-be", "utf-16-be"),
     ],
 )
 def test_captions_that_are_not_utf8_are_recognised_and_told(
@@ -112,6 +114,12 @@ def test_any_bytes_are_a_caption_or_a_reason(tmp_path_factory: pytest.TempPathFa
     except WrongCaption as error:
         told = str(error)
     told.encode("utf-8")
+
+
+def test_line_ends_of_every_system_are_one(tmp_path: Path) -> None:
+    for name, data in (("a", b"one\r\ntwo\r\n"), ("b", b"one\rtwo"), ("c", b"one\ntwo\n\n")):
+        picture(tmp_path / f"{name}.png").with_suffix(".txt").write_bytes(data)
+    assert {item.caption for item in run(tmp_path, {"image_directory": "."}).items} == {"one\ntwo"}
 
 
 def test_a_huge_file_is_no_caption(tmp_path: Path) -> None:
