@@ -177,4 +177,9 @@ def _verify(text: str, wanted: Mapping[str, str | None], path: Path) -> None:
         expected = None if written is None else tomllib.loads(f"value = {written}")["value"]
         actual = found[name].value if name in found else None
         if actual != expected:
-            raise RuntimeError(f"editing {path} would have set {name} to {actual!r} instead of {expected!r}")
+            message = say(
+                f"{name} cannot be changed in place in this file; nothing was changed.",
+                f"このファイルでは {name} を書き換えられません。変更していません。",
+            )
+            fix = say("Change the line in an editor.", "エディターで行を変更してください。")
+            raise ConfigError.of("not_editable", message, fix, file=path, key=name)

@@ -13,6 +13,7 @@ from engine.config.option import Option, Text
 from engine.config.problems import Problem
 from engine.config.schema import OPTIONS, SECTIONS
 from engine.config.toml_text import toml_value
+from musubi_tui.presets.dataset_cells import DatasetCell, dataset_cells
 from musubi_tui.presets.draft import Draft, lines_of, settable
 from musubi_tui.presets.facts import Facts, Origin
 from musubi_tui.presets.stepping import spelled
@@ -61,10 +62,11 @@ class Look:
 class Row:
     """One line of the form. ``option`` is None for titles and for complaints about no option."""
 
-    kind: Literal["title", "option", "problem", "more"]
+    kind: Literal["title", "option", "cell", "problem", "more"]
     text: str
     option: Option | None = None
     problem: Problem | None = None
+    cell: DatasetCell | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,25 @@ def _rows(draft: Draft, facts: Facts, look: Look, by_option: dict[str, list[Prob
         for option in listed:
             yield Row("option", option.name, option)
             yield from (Row("problem", one.message, option, one) for one in by_option.get(option.name, ()))
+        if section == "dataset" and not look.problems:
+            yield from _cell_rows(draft, look)
         if hidden and not look.narrowed:
             yield Row("more", say(f"{hidden} more: e expert, a also those without effect here", f"他 {hidden} 件: e 上級、a この構成で無効なもの"))  # fmt: skip
+
+
+def _cell_rows(draft: Draft, look: Look) -> Iterator[Row]:
+    """The tables of the dataset in the file, key by key."""
+    before = {cell.key: cell.written for cell in dataset_cells(draft.saved_facts)} if look.changed else {}
+    table = ""
+    for cell in dataset_cells(draft.facts):
+        if not all(word in f"{cell.key} {cell.help}".lower() for word in look.words.lower().split()):
+            continue
+        if look.changed and cell.written == before.get(cell.key) and cell.value == cell.default:
+            continue
+        if cell.table != table:
+            table = cell.table
+            yield Row("title", table)
+        yield Row("cell", cell.name, cell=cell)
 
 
 def _options_of(section: str) -> list[Option]:
@@ -176,6 +195,20 @@ def shown(option: Option, value: Any) -> str:
         return toml_value(value)
     except (TypeError, ValueError):
         return str(value)
+
+
+def shown_plainly(value: Any) -> str:
+    """A value of a dataset table on one line."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return say("on", "オン") if value else say("off", "オフ")
+    if isinstance(value, str):
+        return _plain(value)
+    try:
+        return toml_value(list(value) if isinstance(value, tuple) else value)
+    except (TypeError, ValueError):
+        return _plain(str(value))
 
 
 def _plain(text: str) -> str:

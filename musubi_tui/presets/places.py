@@ -10,7 +10,9 @@ from typing import Any
 import tree_sitter
 import tree_sitter_toml
 
-from engine.config.schema import OPTIONS
+from engine.config.schema import OPTIONS, SECTIONS
+
+_SECTION_LIKE = {*SECTIONS, "general", "datasets"}  # names of sections, also where an option has the same name
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def find_places(data: bytes) -> Places:
     for node in headers:
         path = _table_name(node)
         if node.type == "table_array_element" or len(path) != 1 or (path[0] == "general" and "datasets" in arrays):
+            continue
+        if path[0] in OPTIONS and path[0] not in _SECTION_LIKE:  # a table where a value belongs is no section
             continue
         sections.append(Table(path[0], node.start_byte, line_end(data, node.named_children[0].end_byte)))
         pairs += [pair for child in node.named_children[1:] for pair in _pairs(child, inline=False)]

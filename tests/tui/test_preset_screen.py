@@ -342,6 +342,26 @@ async def test_f_fixes_and_offers_the_square_root_rule(home: Home, ink: Path) ->
         assert "square-root" not in editor.text
 
 
+async def test_the_batch_size_in_the_file_is_edited_and_offers_the_rule(home: Home, ink: Path) -> None:
+    async with editing(home, ink) as editor:
+        await editor.go("general.batch_size")
+        await editor.press("equals_sign")
+        assert "batch_size = 4\n" in editor.draft.text
+        assert "2 → 4 per step" in editor.text
+        await editor.press("enter", "ctrl+u", "0", "enter")
+        assert "at least 1" in editor.text, "what is wrong stays open"
+        await editor.press("ctrl+u", "8", "enter")
+        assert "batch_size = 8\n" in editor.draft.text
+        await editor.press("f")
+        assert "learning_rate = 4e-4 # halve" in editor.draft.text
+        assert editor.draft.beyond_twin()
+        await editor.go("datasets.0.image_directory")
+        await editor.press("enter", "ctrl+u")
+        await editor.type("../x")
+        await editor.press("enter", "ctrl+s")
+        assert ink.read_text() == INK.replace("batch_size = 2", "batch_size = 8").replace("2e-4", "4e-4").replace('"pictures"', '"../x"')  # fmt: skip
+
+
 async def test_the_form_is_searched_and_narrowed(home: Home, ink: Path) -> None:
     async with editing(home, ink) as editor:
         await editor.press("slash")

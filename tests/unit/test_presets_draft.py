@@ -16,6 +16,7 @@ from engine.config.schema import OPTIONS, SECTIONS
 from musubi_tui.presets import journal
 from musubi_tui.presets.batch import rate_hint
 from musubi_tui.presets.completing import candidates, completed
+from musubi_tui.presets.dataset_cells import dataset_cells, set_cell
 from musubi_tui.presets.draft import Draft, line_changes, rewritten
 from musubi_tui.presets.editing import edit_text, set_values
 from musubi_tui.presets.facts import facts_of
@@ -505,3 +506,72 @@ def test_files_that_are_no_text_are_refused_and_stay(tmp_path: Path, raw: bytes)
     with pytest.raises(ConfigError, match="folder"):
         Draft.open(tmp_path)
     assert path.read_bytes() == raw
+
+
+# Dataset tables
+
+TABLES = """\
+family = "wan"
+[general]
+batch_size = 2 # fits 24 GB
+
+[[datasets]]
+image_directory = 'p'
+  num_repeats = 3
+
+[[datasets]]
+video_directory = "v"
+target_frames = [1, 25]"""
+
+
+def test_dataset_tables_are_shown_key_by_key(tmp_path: Path) -> None:
+    draft = draft_of(tmp_path, TABLES)
+    cells = {one.key: one for one in dataset_cells(draft.facts)}
+    assert list(cells) == [
+        "general.batch_size", "general.resolution", "general.num_repeats", "datasets.0.image_directory",
+        "datasets.0.num_repeats", "datasets.1.video_directory", "datasets.1.target_frames",
+    ]  # fmt: skip
+    assert (
+        cells["general.batch_size"].value,
+        cells["general.batch_size"].default,
+        cells["general.batch_size"].line,
+    ) == (2, 1, 3)
+    assert cells["general.resolution"].written is None
+    assert cells["datasets.0.num_repeats"].default == 1
+    shown = [row.cell.key for row in rows(draft, Look("dataset")) if row.cell]
+    assert shown == list(cells)
+    assert dataset_cells(facts_of(OURS, draft.path)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "before", "after"),
+    [
+        ("general.batch_size", "8", "batch_size = 2 #", "batch_size = 8 #"),
+        ("general.resolution", "832 480", "24 GB\n", "24 GB\nresolution = [832, 480]\n"),
+        ("general.resolution", "512", "24 GB\n", "24 GB\nresolution = 512\n"),
+        ("general.batch_size", None, "batch_size = 2 # fits 24 GB\n", ""),
+        ("datasets.0.image_directory", "my pictures", "'p'", '"my pictures"'),
+        ("datasets.0.num_repeats", "4", "  num_repeats = 3", "  num_repeats = 4"),
+        ("datasets.1.target_frames", "1 33", "[1, 25]", "[1, 33]"),
+        ("datasets.1.target_frames", "[1]", "[1, 25]", "[1]"),
+    ],
+)
+def test_a_key_of_a_dataset_table_is_edited_in_place(
+    key: str, typed: str | None, before: str, after: str, tmp_path: Path
+) -> None:
+    for newline in ("\n", "\r\n"):
+        text = TABLES.replace("\n", newline)
+        cells = {one.key: one for one in dataset_cells(facts_of(text, tmp_path / "p.toml"))}
+        assert set_cell(text, cells[key], typed, tmp_path / "p.toml") == TABLES.replace(before, after).replace(
+            "\n", newline
+        )
+
+
+@pytest.mark.parametrize(
+    ("key", "typed"),
+    [("general.batch_size", "0"), ("general.num_repeats", "many"), ("datasets.1.target_frames", "x y")],
+)
+def test_wrong_values_of_dataset_tables_are_refused(key: str, typed: str, tmp_path: Path) -> None:
+    cells = {one.key: one for one in dataset_cells(facts_of(TABLES, tmp_path / "p.toml"))}
+    with pytest.raises(ConfigError):
+        set_cell(TABLES, cells[key], typed, tmp_path / "p.toml")

@@ -80,6 +80,7 @@ def test_a_new_key_goes_beside_its_section_mates() -> None:
         ("save_state = true\nnetwork_args = [\n 'a=1', # c\n]\n", "save_state = true\nkeep_states = 3\nnetwork_args = [\n 'a=1', # c\n]\n"),
         ("network_args = [\n 'a=1', # c\n]\n", "network_args = [\n 'a=1', # c\n]\nkeep_states = 3\n"),
         ("run.seed = 1\n", "run.seed = 1\nkeep_states = 3\n"),
+        ("[dit]\na = 1\n", "keep_states = 3\n[dit]\na = 1\n"),
     ],
 )  # fmt: skip
 def test_where_a_key_without_mates_goes(before: str, after: str) -> None:

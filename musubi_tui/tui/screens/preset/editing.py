@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from textual import on
-from textual.geometry import Offset
 from textual.widgets import Input
 from textual.widgets.text_area import Selection
 
@@ -18,65 +15,24 @@ from engine.config.problems import ConfigError
 from engine.config.schema import OPTIONS
 from engine.config.values import parse_override
 from musubi_tui.presets.completing import candidates, completed
+from musubi_tui.presets.dataset_cells import DatasetCell
 from musubi_tui.presets.draft import rewritten, settable, written_as
 from musubi_tui.presets.fixing import apply_fix, fix_for
 from musubi_tui.presets.form import shown, typed
 from musubi_tui.presets.stepping import stepped, toggled
 from musubi_tui.tui.screens.preset import panels
 from musubi_tui.tui.screens.preset.ask import Answer, ListScreen, candidate_text
-from musubi_tui.tui.screens.preset.frame import EditorFrame
+from musubi_tui.tui.screens.preset.cells import CellEditing
+from musubi_tui.tui.screens.preset.floating import HEAVY, tried
 from musubi_tui.tui.widgets.grid import PropertyGrid, wrap
 from musubi_tui.tui.widgets.lines import Line
 from musubi_tui.tui.widgets.toml_view import TomlText, TomlView
 
-HEAVY = 100_000  # characters; reading a longer text takes more than a key may
 MOST_EDITED = 500_000  # characters that the text editor of this screen opens
 
 
-class Editing(EditorFrame):
+class Editing(CellEditing):
     """What keys do to the draft."""
-
-    _typing: Option | None = None
-
-    def changed(self) -> None:
-        """The draft is another one: draw it, keep it, check it. Overridden where those are."""
-        if self.text_is_edited and self.draft is not None:
-            self._follow_text(self.draft.text)
-        self.draw()
-
-    def _follow_text(self, text: str) -> None:
-        """The text editor shows what the draft became by other ways than typing; the cursor stays."""
-        area = self.query_one(TomlText)
-        if rewritten(text, area.document.lines) != text:
-            place = area.cursor_location
-            area.load_text(text)
-            area.move_cursor(place)
-
-    def attempt(self, change: Callable[[], object]) -> None:
-        """Change the draft. What is refused is told; a long text is changed beside the screen, one change at a time."""
-        if self.draft is None:
-            return
-        if self.busy:
-            self.say_note(say("still working on the last change …", "前の変更を処理中です …"))
-            return
-        if len(self.draft.text) <= HEAVY:
-            self._finish(_tried(change))
-            return
-        self.busy = True
-        self.say_note(say("working …", "処理中 …"))
-        self.run_worker(self._attempt_beside(change), exclusive=False)
-
-    async def _attempt_beside(self, change: Callable[[], object]) -> None:
-        draft = self.draft
-        refused = await asyncio.to_thread(_tried, change)
-        if draft is not None:
-            await asyncio.to_thread(lambda: draft.facts.lines_of_pairs)
-        self.busy = False
-        self._finish(refused)
-
-    def _finish(self, refused: str) -> None:
-        self.note = refused
-        self.changed()
 
     # One value
 
@@ -85,7 +41,9 @@ class Editing(EditorFrame):
         """Open what fits the option: a list of choices, a toggle, the text of a table, else a line to type."""
         message.stop()
         option = OPTIONS.get(message.key)
-        if option is None or self.draft is None:
+        if self.cell is not None:
+            self.edit_cell(self.cell)
+        elif option is None or self.draft is None:
             self._go_to_complaint()
         elif self.draft.facts.syntax is not None or not _fits_a_line(option, self.draft.facts.value(option.name)):
             self.edit_text(self.draft.facts.line(option.name) or 1)
@@ -140,26 +98,12 @@ class Editing(EditorFrame):
         field.focus()
         self._tell_typing()
 
-    def place_value(self) -> bool:
-        """Put the floating editor on the value under the cursor; whether that is on the screen."""
-        grid, field = self.query_one(PropertyGrid), self.query_one("#value", Input)
-        region = grid.value_region()
-        if region is None:
-            return False
-        place = grid.region.offset - self.query_one("#form").content_region.offset
-        field.styles.offset = Offset(place.x + region.x, place.y + region.y)
-        field.styles.width = region.width
-        return True
-
-    @on(PropertyGrid.Scrolled)
-    def grid_scrolled(self) -> None:
-        """The floating editor stays on its value, and goes when that is scrolled away."""
-        if self._typing is not None and not self.place_value():
-            self.close_value()
-
     def _tell_typing(self, refused: str = "") -> None:
         """In the dock: what is wrong with the text, what a path may become, what is expected."""
         option, field = self._typing, self.query_one("#value", Input)
+        if isinstance(option, DatasetCell):
+            self.tell_cell(option, refused)
+            return
         if option is None or self.draft is None:
             return
         width = self.query_one("#beside" if self.wide else "#below").size.width
@@ -176,14 +120,8 @@ class Editing(EditorFrame):
         lines += [[(text, "muted")] for text in wrap(f"{expected}.  {keys}", width, 2)]
         self.draw_dock(lines)
 
-    def _base(self) -> Path:
-        """What relative paths of the file count from."""
-        reading = self.draft.facts.reading if self.draft else None
-        ours = reading is not None and reading.identity is not None and reading.identity.dialect == "musubi-tui"
-        return self.draft.path.parent if self.draft and ours else Path.cwd()
-
     def _candidates_text(self, option: Option, written: str) -> str:
-        return candidate_text(written, self._base(), option.path)
+        return candidate_text(written, self.base_folder(), option.path)
 
     @on(Input.Changed, "#value")
     def value_typed(self, event: Input.Changed) -> None:
@@ -197,6 +135,9 @@ class Editing(EditorFrame):
         """Take the text; what is wrong with it is told, and it stays open."""
         event.stop()
         option, draft = self._typing, self.draft
+        if isinstance(option, DatasetCell):
+            self.enter_cell(option, event.value)
+            return
         if option is None or draft is None:
             return
         text = event.value if event.value.strip() or option.kind == "text" else "none"
@@ -205,7 +146,7 @@ class Editing(EditorFrame):
             self._tell_typing(refused)
             return
         if len(draft.text) <= HEAVY:
-            refused = _tried(lambda: draft.set({option.name: text}))
+            refused = tried(lambda: draft.set({option.name: text}))
             if refused:
                 self._tell_typing(refused)
                 return
@@ -215,17 +156,10 @@ class Editing(EditorFrame):
             self.close_value()
             self.attempt(lambda: draft.set({option.name: text}))
 
-    def close_value(self) -> None:
-        """The floating editor goes."""
-        self._typing = None
-        self.remove_class("-typing")
-        self.query_one(PropertyGrid).focus()
-        self.draw_dock()
-
     def type_step(self, direction: int) -> None:
         """Up and down in the floating editor step a number."""
         option, field = self._typing, self.query_one("#value", Input)
-        if option is None:
+        if option is None or isinstance(option, DatasetCell):
             return
         after = stepped(option, parse_override(option, field.value) if field.value.strip() else None, direction)
         if after is not None:
@@ -235,8 +169,10 @@ class Editing(EditorFrame):
     def type_complete(self) -> None:
         """Tab in the floating editor completes a path, or goes to the first suggestion."""
         option, field = self._typing, self.query_one("#value", Input)
-        if option is not None and option.kind == "path":
-            field.value = completed(field.value, candidates(field.value, self._base(), option.path))
+        if isinstance(option, DatasetCell):
+            self.complete_cell(option)
+        elif option is not None and option.kind == "path":
+            field.value = completed(field.value, candidates(field.value, self.base_folder(), option.path))
             field.cursor_position = len(field.value)
 
     # One key
@@ -244,6 +180,8 @@ class Editing(EditorFrame):
     def action_toggle_value(self) -> None:
         """Yes to no and back, the next choice."""
         option, draft = self.option, self.draft
+        if self.cell is not None:
+            self.toggle_cell(self.cell)
         if option is None or draft is None:
             return
         value = draft.facts.value(option.name)
@@ -256,6 +194,8 @@ class Editing(EditorFrame):
     def action_step(self, direction: int) -> None:
         """A number up or down; a choice forward or back counts as a toggle."""
         option, draft = self.option, self.draft
+        if self.cell is not None:
+            self.step_cell(self.cell, direction)
         if option is None or draft is None:
             return
         if option.kind in ("yes/no", "choice"):
@@ -268,6 +208,8 @@ class Editing(EditorFrame):
     def action_reset(self) -> None:
         """Back to the base's value or the default."""
         option, draft = self.option, self.draft
+        if self.cell is not None:
+            self.change_cell(self.cell, None)
         if option is None or draft is None:
             return
         if not settable(option.name):
@@ -287,7 +229,7 @@ class Editing(EditorFrame):
         hint = self.hint
         if fix is not None:
             self.attempt(lambda: draft.replace(apply_fix(draft.facts, fix)))
-        elif hint is not None and name in panels.HINT_ROWS:
+        elif hint is not None and (name in panels.HINT_ROWS or name.endswith(".batch_size")):
             self.attempt(lambda: draft.set({"learning_rate": hint.rate}))
         elif mine and OPTIONS.get(name):
             self.query_one(PropertyGrid).action_edit()
@@ -359,16 +301,6 @@ class Editing(EditorFrame):
         self.remove_class("-toml")
         self.query_one(PropertyGrid).focus()
         self.call_after_refresh(self.draw)
-
-
-def _tried(change: Callable[[], object]) -> str:
-    """Do it; why it was refused, in one line."""
-    try:
-        change()
-    except ConfigError as error:
-        problem = error.problems[0]
-        return f"{problem.message} {problem.fix}".strip()
-    return ""
 
 
 def _fits_a_line(option: Option, value: object) -> bool:

@@ -21,6 +21,7 @@ from engine.planner.lines import Plan
 from engine.planner.request import PlanRequest
 from musubi_tui.presets import form
 from musubi_tui.presets.batch import RateHint, rate_hint
+from musubi_tui.presets.dataset_cells import DatasetCell, dataset_cells
 from musubi_tui.presets.draft import Draft
 from musubi_tui.presets.facts import Facts
 from musubi_tui.presets.form import Look
@@ -119,6 +120,14 @@ class EditorFrame(ModeScreen):
     def option(self) -> Option | None:
         """The option under the cursor."""
         return OPTIONS.get(self.query_one(PropertyGrid).cursor)
+
+    @property
+    def cell(self) -> DatasetCell | None:
+        """The key of a dataset table under the cursor."""
+        wanted = self.query_one(PropertyGrid).cursor
+        if self.draft is None or "." not in wanted:
+            return None
+        return next((cell for cell in dataset_cells(self.draft.facts) if cell.key == wanted), None)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -270,10 +279,13 @@ class EditorFrame(ModeScreen):
         name = "beside" if self.wide else "below"
         if self.has_class("-typing") and told is None:
             return
-        title = panels.dock_title(option) if option else say("help", "説明")
+        cell = self.cell if option is None else None
+        title = panels.dock_title(option) if option else f"{cell.name}  {cell.table}" if cell else say("help", "説明")
         self._entitle(name, title, "" if self.wide else panels.drawable(self._plan_line, glyphs))
         if told is not None:
             self._show(name, lambda width, height: told)
+        elif cell is not None:
+            self._show(name, lambda width, height: panels.cell_dock(cell, width))
         elif option is not None:
             self._show(name, lambda width, height: panels.dock(draft, option, width, height, glyphs))
         else:

@@ -11,6 +11,7 @@ from engine.config.reference import consequence
 from engine.config.schema import OPTIONS
 from musubi_tui.presets import form
 from musubi_tui.presets.batch import RateHint
+from musubi_tui.presets.dataset_cells import DatasetCell, dataset_cells
 from musubi_tui.presets.draft import Draft, settable, written_as
 from musubi_tui.presets.facts import Facts
 from musubi_tui.presets.fixing import fix_for
@@ -21,7 +22,7 @@ from musubi_tui.tui.widgets.grid import GridRow, Role, wrap
 from musubi_tui.tui.widgets.lines import Line, Span
 
 Block = list[Line]
-HINT_ROWS = ("learning_rate", "gradient_accumulation_steps", "general")
+HINT_ROWS = ("learning_rate", "gradient_accumulation_steps")
 
 
 _ASCII = str.maketrans({"…": "~", "–": "-", "→": ">", "·": ".", "•": "*", "▼": "v", "▲": "^"})
@@ -52,6 +53,7 @@ def grid_rows(
     by_option: dict[str, list[Problem]] = {}
     for problem in problems:
         by_option.setdefault(problem.key, []).append(problem)
+    unsaved = unsaved_cells(draft)
     for row in form.rows(draft, look, problems):
         if row.kind == "option" and row.option is not None:
             found.append(_option_row(draft, row.option, by_option.get(row.option.name, []), glyphs))
@@ -60,6 +62,10 @@ def grid_rows(
         elif row.kind == "problem" and row.problem is not None:
             alone = problem_key(row.problem) if row.option is None else ""
             found.append(GridRow(alone, "text", name=drawable(complaint(row.problem, draft.facts), glyphs), role=row.problem.severity, wrapped=3))  # fmt: skip
+        elif row.kind == "cell" and row.cell is not None:
+            found.append(_cell_row(draft, row.cell, unsaved, glyphs))
+            if hint is not None and row.cell.name == "batch_size":
+                found.append(GridRow("", "text", name=drawable(hint_text(hint), glyphs), role="changed", wrapped=2))
         elif row.kind == "title":
             found.append(GridRow("", "title", name=row.text))
         else:
@@ -85,6 +91,38 @@ def _option_row(draft: Draft, option: Option, problems: list[Problem], glyphs: G
         role=role,
         keep_end=option.kind == "path",
     )
+
+
+def unsaved_cells(draft: Draft) -> frozenset[str]:
+    """The keys of dataset tables that a save would change."""
+    if not draft.dirty or draft.saved is None:
+        return frozenset()
+    before = {cell.key: cell.written for cell in dataset_cells(draft.saved_facts)}
+    return frozenset(cell.key for cell in dataset_cells(draft.facts) if cell.written != before.get(cell.key))
+
+
+def _cell_row(draft: Draft, cell: DatasetCell, unsaved: frozenset[str], glyphs: Glyphs) -> GridRow:
+    signs = marks(glyphs)
+    changed = cell.written is not None and cell.value != cell.default
+    return GridRow(
+        cell.key,
+        "value",
+        marks=fit(signs["changed"] if changed else "", 1) + (signs["unsaved"] if cell.key in unsaved else " "),
+        name=cell.name,
+        value=drawable(form.shown_plainly(cell.value), glyphs),
+        default=drawable(form.shown_plainly(cell.default), glyphs),
+        role="changed" if changed else "",
+        keep_end=cell.schema is not None and cell.schema.type == "path",
+    )
+
+
+def cell_dock(cell: DatasetCell, width: int) -> Block:
+    """What a key of a dataset table does, and its line."""
+    lines: Block = [[(text, "")] for text in wrap(cell.help, width, 3)]
+    default = form.shown_plainly(cell.default)
+    lines.append([(say(f"default {default}", f"デフォルト {default}"), "muted")])
+    lines.append([("toml  ", "muted"), (f"{cell.name} = {cell.written}" if cell.written else f"# {cell.name}", "")])
+    return lines
 
 
 def complaint(problem: Problem, facts: Facts) -> str:

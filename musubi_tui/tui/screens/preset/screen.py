@@ -19,8 +19,8 @@ from musubi_tui.presets.facts import facts_of
 from musubi_tui.presets.form import Look
 from musubi_tui.tui.screens.preset import panels
 from musubi_tui.tui.screens.preset.ask import ToldScreen
-from musubi_tui.tui.screens.preset.editing import HEAVY
 from musubi_tui.tui.screens.preset.filing import Filing
+from musubi_tui.tui.screens.preset.floating import HEAVY
 from musubi_tui.tui.screens.preset.keys import KEYS
 from musubi_tui.tui.screens.preset.picker import Picker
 from musubi_tui.tui.widgets.grid import PropertyGrid
