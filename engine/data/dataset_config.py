@@ -57,7 +57,9 @@ def check_dataset_config(
     complaints = Complaints(document)
     reader = _Reader(complaints, base_dir, spec)
     datasets = reader.read()
-    problems = complaints.problems
+    problems = list(
+        dict.fromkeys(complaints.problems)
+    )  # a value of [general] is complained of once, not for each dataset
     if any(problem.severity == "error" for problem in problems):
         return None, problems
     config = DatasetConfig(datasets, reader.general, tuple(reader.tables), document.file, tuple(p for p in problems))

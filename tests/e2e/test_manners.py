@@ -43,9 +43,9 @@ CASES = {
         lambda folder: (folder / "data/pictures/brick.png").write_text("no picture"),
         2, ["brick.png", "not a picture", "on_bad_item"],
     ),
-    "caption that is not UTF-8": (
-        lambda folder: (folder / "data/pictures/brick.txt").write_bytes(b"\x80caf\xe9"),
-        2, ["brick.txt", "UTF-8"],
+    "caption that is no text": (
+        lambda folder: (folder / "data/pictures/brick.txt").write_bytes(b"a\x00b\xff\xfe\x00"),
+        2, ["brick.txt", "not text in utf-8"],
     ),
     "empty folder": (no_pictures, 2, ["data/pictures"]),
     "no captions at all": (all_captions_gone, 2, ["caption"]),

@@ -276,3 +276,14 @@ def test_random_text_has_positions_or_none(text: str) -> None:
     for line, column in key_positions(text).values():
         assert line >= 1
         assert column >= 1
+
+
+def test_a_value_of_general_is_complained_of_once(tmp_path: Path) -> None:
+    file = tmp_path / "d.toml"
+    file.write_text(
+        '[general]\ncaption_encoding = "klingon"\n[[datasets]]\nimage_directory = "a"\n[[datasets]]\nimage_directory = "b"\n'
+    )
+    _, problems = check_dataset_config(file, base_dir=tmp_path, spec=None)
+    assert [(problem.line, problem.key) for problem in problems if "klingon" in problem.message] == [
+        (2, "caption_encoding")
+    ]
