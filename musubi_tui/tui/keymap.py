@@ -35,6 +35,7 @@ PLACES = {
     "text": "musubi_tui.tui.widgets.toml_view",
     "data": "musubi_tui.tui.screens.data.screen",
     "caption": "musubi_tui.tui.screens.data.editor",
+    "warnings": "musubi_tui.tui.screens.data.parts",
 }
 
 

@@ -272,6 +272,25 @@ async def test_groups_filter_and_clear(home: Home, folder: Path) -> None:
         assert "17 frames" in screen_text(app)
 
 
+async def test_a_warning_leads_to_its_files(home: Home, folder: Path) -> None:
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        found = await opened(pilot)
+        found.query_one("#warnings").focus()
+        await pilot.pause()
+        assert "empty captions: 1" in screen_text(app)
+        assert "captions without" not in screen_text(app)
+        await pilot.press("down", "down", "down", "up")
+        assert "captions without 'ohwx': " in screen_text(app)
+        await pilot.press("enter")
+        assert found.board is not None
+        names = {found.board.rows.names[int(row)] for row in found.rows}
+        assert "wide.png" in names
+        assert "a0.png" not in names
+        await pilot.press("escape")
+        assert len(found.rows) == len(found.board.rows)
+
+
 async def test_twins(home: Home, folder: Path) -> None:
     app = MusubiApp(home)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.config.language import say
 from engine.config.problems import UserError
 
 if TYPE_CHECKING:
@@ -86,8 +86,6 @@ def paint(wish: Wish) -> Painted:
     items = items_of_file(wish.board, wish.row)
     dataset = opened.config.datasets[int(rows.dataset[wish.row])]
     caption, problem = None, ""
-    from pathlib import Path
-
     path = Path(rows.paths[wish.row])
     try:
         caption = caption_place(dataset, path).read()
@@ -128,8 +126,3 @@ def items_of_file(board: Board, row: int) -> list[Item]:
             found.append(item)
         first += 1
     return found
-
-
-def nothing_chosen() -> str:
-    """What the panel says without an item."""
-    return say("no item", "項目なし")

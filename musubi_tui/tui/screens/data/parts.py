@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 
 from engine.config.language import say
 from musubi_tui.tui.glyphs import Glyphs
+from musubi_tui.tui.keymap import key
 from musubi_tui.tui.screens.data import text
 from musubi_tui.tui.widgets.lines import Line, Lines
 
@@ -68,23 +71,62 @@ class Head(Lines):
 
 
 class Warnings(Drawn):
-    """What is wrong, one finding per line; on one line, all in short. Focused, it can be zoomed."""
+    """What is wrong, one finding per line; on one line, all in short. Focused, it has a cursor, and Enter shows the files."""
 
     can_focus = True
     ALLOW_MAXIMIZE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("warnings.up", "up,k", "step(-1)", say("previous warning", "前の警告")),
+        key("warnings.down", "down,j", "step(1)", say("next warning", "次の警告")),
+        key("warnings.files", "enter", "files", say("show its files", "対象ファイルを表示"), show=True),
+    ]
+
+    class Asked(Message):
+        """The files of a warning are to be shown."""
+
+        def __init__(self, files: frozenset[str]) -> None:
+            super().__init__()
+            self.files = files
+
+    cursor = 0
 
     def draw(self) -> None:
         """The findings."""
         if self.board is None:
             return
-        lines = text.warning_spans(self.board, glyphs_of(self))
+        told = text.warnings_of(self.board, glyphs_of(self))
         closer = "" if self.board.decoded else say("  D looks closer", "  D で精査")
-        set_title(self, say(f"warnings {len(lines)}", f"警告 {len(lines)}") + closer)
+        set_title(self, say(f"warnings {len(told)}", f"警告 {len(told)}") + closer)
+        height = max(1, self.size.height)
+        self.cursor = max(0, min(self.cursor, len(told) - 1))
+        lines: list[Line] = [entry.line for entry in told]
         if not lines:
             lines = [[(say("nothing is wrong", "問題なし"), "good")]]
-        elif self.size.height == 1 and len(lines) > 1:
+        elif self.has_focus:
+            lines[self.cursor] = [(words, "cursor") for words, _ in lines[self.cursor]]
+            lines = lines[max(0, self.cursor - height + 1) :]
+        elif height == 1:
             lines = [[span for line in lines for span in (*line[:2], ("  ", ""))]]
         self.show(lines)
+
+    def on_focus(self) -> None:
+        """Show where one is."""
+        self.draw()
+
+    def on_blur(self) -> None:
+        """Show all in short."""
+        self.draw()
+
+    def action_step(self, by: int) -> None:
+        """Up or down."""
+        self.cursor += by
+        self.draw()
+
+    def action_files(self) -> None:
+        """Show the files of the warning under the cursor."""
+        told = text.warnings_of(self.board, glyphs_of(self)) if self.board is not None else []
+        if self.cursor < len(told) and told[self.cursor].files:
+            self.post_message(self.Asked(told[self.cursor].files))
 
 
 class Words(Drawn):

@@ -5,9 +5,8 @@ Scanning runs in a process of its own and painting on a thread; both answer with
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from textual.app import ComposeResult
@@ -20,7 +19,7 @@ from engine.config.language import say
 from musubi_tui.datasets.scanning import Progress, Refused, Scanning, request
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.numbers import cells
-from musubi_tui.tui.screens.data import text
+from musubi_tui.tui.screens.data import commands, text
 from musubi_tui.tui.screens.data.changing import Changes
 from musubi_tui.tui.screens.data.choosing import GROUPINGS, Choice, Group, chosen, groups
 from musubi_tui.tui.screens.data.editor import CaptionEditor
@@ -339,6 +338,11 @@ class DataScreen(ModeScreen):
         elif message.rows.id == "items":
             self.action_preview()
 
+    def on_warnings_asked(self, message: Warnings.Asked) -> None:
+        """The files of one warning among the items; escape shows all again."""
+        self.choose(Choice(files=message.files))
+        self.query_one("#items").focus()
+
     def choose(self, choice: Choice) -> None:
         """Show other rows."""
         if self.board is None:
@@ -438,29 +442,11 @@ class DataScreen(ModeScreen):
 
     def action_open_dataset(self) -> None:
         """Ask which."""
-        from musubi_tui.tui.screens.data.opening import OpenScreen
-
-        def opened(wanted: Wanted | None) -> None:
-            if wanted is not None:
-                self.open(wanted)
-
-        self.app.push_screen(OpenScreen(self.wanted), opened)
+        commands.ask(self)
 
     def action_open_run_dataset(self) -> None:
         """The preset of the active run, or of the newest."""
-        from engine.config.problems import UserError
-        from engine.events.rundir import RunDirectory
-        from musubi_tui.runs.origin import preset_of
-
-        view = self.musubi.view
-        run = view.active or (view.runs[0] if view.runs else None)
-        if run is None:
-            self.musubi.tell(say("There is no run.", "run がありません。"))
-            return
-        try:
-            self.open(Wanted(str(preset_of(RunDirectory(Path(run.run_dir))))))
-        except UserError as error:
-            self.musubi.tell(clean(str(error)), wrong=True)
+        commands.open_of_run(self)
 
     def action_rescan(self) -> None:
         """Look again."""
@@ -477,22 +463,9 @@ class DataScreen(ModeScreen):
         from musubi_tui.tui.screens.data.words import WordsScreen
 
         if self.board is not None:
-            self.app.push_screen(WordsScreen(str(self.board.opened.file), self.board.survey, self._command("scan")))
+            twin = commands.command(self.wanted, "scan")
+            self.app.push_screen(WordsScreen(str(self.board.opened.file), self.board.survey, twin))
 
     def cli_twin(self) -> str:
-        """``data buckets`` on the buckets, ``data show`` or ``data frames`` on an item, ``data doctor`` on the warnings."""
-        if self.board is None:
-            return self._command("scan") if self.wanted else "musubi-tui data scan DATASET.toml"
-        focused = self.focused.id if self.focused is not None else ""
-        row = self.row_under_cursor()
-        if focused == "buckets":
-            return self._command("buckets")
-        if focused == "warnings" or row is None:
-            return self._command("doctor")
-        name = Path(self.board.rows.paths[row]).name
-        return self._command("frames" if self.preview == "frames" else "show", name)
-
-    def _command(self, name: str, *words: str) -> str:
-        wanted = cast(Wanted, self.wanted)
-        family = ["--family", wanted.family] if wanted.family else []
-        return shlex.join(["musubi-tui", "data", name, wanted.file, *words, *family])
+        """The command for what has the focus."""
+        return commands.twin(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.style import Style
@@ -51,7 +52,7 @@ def head_line(board: Board | None, busy: str, width: int, glyphs: Glyphs) -> Lin
         facts.append(say(f"cache {board.cached:.0%}", f"キャッシュ {board.cached:.0%}"))
     if not board.trains:
         facts.append(say("training would stop", "学習は開始できません"))
-    right = dot.join(facts) + " "
+    right = " " + dot.join(facts) + " "
     room = width - cells(right) - 1
     name = clean(str(board.opened.file))
     left = f"{name}  {board.opened.family_title}"
@@ -220,41 +221,55 @@ def track_text(track: str, glyphs: Glyphs) -> str:
 # -- what is wrong
 
 
-def warning_spans(board: Board, glyphs: Glyphs) -> list[Line]:
-    """One line per group: findings with a fix, what the scan left out, what it warned of."""
-    lines: list[Line] = []
-    told = set()
+@dataclass(frozen=True)
+class Told:
+    """One line of the warnings, and the files it is about."""
+
+    line: Line
+    files: frozenset[str] = frozenset()
+
+
+def warnings_of(board: Board, glyphs: Glyphs) -> list[Told]:
+    """Findings first, then what the scan left out, short batches, enlarged files, and what the scan warned of."""
+    told: list[Told] = []
+    codes = set()
     for finding in board.findings:
-        bad = finding.severity == "error"
         fix = say("  F mends it", "  F で修正") if finding.fix else ""
-        lines.append([(f"{sign(glyphs, 'bad' if bad else 'warn')} ", "bad" if bad else "warn"), (clean(finding.title), ""), (fix, "key")])  # fmt: skip
-        told.add(finding.code)
-    lines += [_skipped_line(code, count, glyphs) for code, count in _skipped(board).items() if code not in told]
+        files = frozenset(str(entry.path) for entry in finding.entries)
+        told.append(Told(_warning(finding.severity == "error", finding.title, fix, glyphs), files))
+        codes.add(finding.code)
+    for code, paths in _skipped(board).items():
+        if code not in codes:
+            from engine.data.reasons import reason_of
+
+            title = reason_of(code).title
+            words = say(f"not trained, {title}: {len(paths)}", f"学習されない ({title}): {len(paths)}")
+            told.append(Told(_warning(False, words, "", glyphs), frozenset(paths)))
     total = board.summary["total"]
     if total["short_batches"]:
-        lines.append([("! ", "warn"), (say(f"short batches: {total['short_batches']} of {total['batches']}", f"端数バッチ: {total['batches']} 中 {total['short_batches']}"), "")])  # fmt: skip
-    if total["upscaled"] and "low_resolution" not in told:
-        lines.append([("! ", "warn"), (say(f"enlarged files: {total['upscaled']}", f"拡大されるファイル: {total['upscaled']}"), "")])  # fmt: skip
+        words = say(f"short batches: {total['short_batches']} of {total['batches']}", f"端数バッチ: {total['batches']} 中 {total['short_batches']}")  # fmt: skip
+        told.append(Told(_warning(False, words, "", glyphs)))
+    if total["upscaled"] and "low_resolution" not in codes:
+        words = say(f"enlarged files: {total['upscaled']}", f"拡大されるファイル: {total['upscaled']}")
+        told.append(Told(_warning(False, words, "", glyphs)))
     broken = {entry["code"] for room in board.summary["datasets"] for entry in room["skipped"]}
     for problem in board.problems:
-        if problem.code not in broken and problem.code not in told:
-            bad = problem.severity == "error"
-            lines.append([(f"{sign(glyphs, 'bad' if bad else 'warn')} ", "bad" if bad else "warn"), (clean(problem.message), ""), (f" {clean(problem.fix)}", "muted")])  # fmt: skip
-    return lines
+        if problem.code not in broken and problem.code not in codes:
+            told.append(Told(_warning(problem.severity == "error", problem.message, f" {problem.fix}", glyphs)))
+    return told
 
 
-def _skipped(board: Board) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _warning(bad: bool, words: str, after: str, glyphs: Glyphs) -> Line:
+    mark = f"{sign(glyphs, 'bad' if bad else 'warn')} "
+    return [(mark, "bad" if bad else "warn"), (clean(words), ""), (clean(after), "key" if after.startswith("  ") else "muted")]  # fmt: skip
+
+
+def _skipped(board: Board) -> dict[str, list[str]]:
+    paths: dict[str, list[str]] = {}
     for room in board.summary["datasets"]:
         for entry in room["skipped"]:
-            counts[entry["code"]] = counts.get(entry["code"], 0) + 1
-    return counts
-
-
-def _skipped_line(code: str, count: int, glyphs: Glyphs) -> Line:
-    from engine.data.reasons import reason_of
-
-    return [(f"{sign(glyphs, 'bad')} ", "warn"), (say(f"not trained, {reason_of(code).title}: {count}", f"学習されない ({reason_of(code).title}): {count}"), "")]  # fmt: skip
+            paths.setdefault(entry["code"], []).append(entry["path"])
+    return paths
 
 
 def word_lines(words: Sequence[tuple[str, int]], files: int, width: int, most: int, glyphs: Glyphs) -> list[Line]:
