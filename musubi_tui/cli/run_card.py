@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from engine.config.language import say
+from engine.events.rundir import RunDirectory
 from musubi_tui.cli.output import display_width
 from musubi_tui.runs.fetching import copy_line, fetch_line
+from musubi_tui.runs.origin import read_origin
 from musubi_tui.runs.snapshot import Snapshot
 from musubi_tui.runs.telling import clean, clock, weight
 
@@ -50,6 +53,26 @@ def _stop(now: Snapshot) -> str:
     )
 
 
+def _origin(now: Snapshot) -> list[tuple[str, str]]:
+    """The preset it was made of, its version, and what that version had changed."""
+    origin = read_origin(RunDirectory(Path(now.run_dir)))
+    if origin is None:
+        return []
+    version = f"  (v{origin.version}{', ' + origin.note if origin.note else ''})" if origin.parent else ""
+    changed = say("since the parent", "親からの変更")
+    return [(say("preset", "プリセット"), f"{origin.preset}{version}"), (changed, origin.changes)]
+
+
+def _hook(now: Snapshot) -> str:
+    """What became of the command after the run, and how to cancel one that waits."""
+    if now.hook is None:
+        return ""
+    text = f"{now.hook['name']}: {now.hook['state']}"
+    if now.hook["state"] != "waiting" or not now.hook["until"]:
+        return text
+    return text + say(f" until {now.hook['until']}; `musubi-tui runs cancel-hooks {now.id}` cancels it", f"（{now.hook['until']} まで。取り消し: `musubi-tui runs cancel-hooks {now.id}`）")  # fmt: skip
+
+
 def _facts(now: Snapshot) -> list[tuple[str, str]]:
     steps = f"{now.step}/{now.max_steps}" if now.max_steps else (str(now.step) if now.step else "")
     numbers = [
@@ -79,6 +102,7 @@ def _facts(now: Snapshot) -> list[tuple[str, str]]:
         if entry["loss"] is not None:
             base = f" ({say('predicting zero', 'ゼロ予測')} {entry['base']:.4f})" if entry["base"] is not None else ""
             facts.append((say("validation", "検証"), f"{entry['step']}: loss {entry['loss']:.4f}{base}"))
+    facts += [*_origin(now), (say("after the run", "終了後"), _hook(now))]
     kinds = {"lora": "LoRA", "state": say("resume state", "再開用の状態"), "sample": say("sample", "サンプル")}
     facts += [
         (kinds.get(output["kind"], output["kind"]), f"{output['path']}  ({output['step']})") for output in now.outputs

@@ -184,6 +184,7 @@ async def test_a_held_queue_is_shown_and_r_goes_on_with_one(home: Home, monkeypa
         await pilot.press("end", "d")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         assert "leaves the queue" in screen_text(app)
+        assert "musubi-tui queue rm wait-b-" in screen_text(app)
         await pilot.press("y")
         await until(pilot, lambda: len(file.read().entries) == 2)
 
@@ -425,7 +426,7 @@ async def test_every_state_without_colour(home: Home, monkeypatch: pytest.Monkey
             ("g", "go to:"),
             ("f1", "what it means"),
             ("ctrl+o", " s "),
-            ("question_mark", "jobs.archive"),
+            ("question_mark", "jobs.pause"),
         ):
             await pilot.press("end", keys)
             await until(pilot, lambda words=words: words in screen_text(app))  # type: ignore[misc]

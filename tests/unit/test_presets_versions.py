@@ -165,6 +165,10 @@ def test_run_and_version_know_each_other(project: Path, capsys: pytest.CaptureFi
     told = json.loads(capsys.readouterr().out)
     assert [entry["runs"] for entry in told] == [[first.id], [run.id]]
     assert told[1]["changes"][0]["key"] == "learning_rate"
+    assert musubi_tui(["runs", "show", run.id]) == 0
+    shown = capsys.readouterr().out
+    assert f"{second}  (v2, slower)" in shown
+    assert "learning_rate 0.0001 -> 5e-05" in shown
     second.unlink()
     with pytest.raises(UserError, match="is gone"):
         preset_of(run)

@@ -36,13 +36,19 @@ class ChoiceLine(Static):
 
 
 class ConfirmScreen(ModalScreen[str]):
-    """Dismissed with the id of the choice, or with nothing. ``twin`` is the command line without its last word."""
+    """Dismissed with the id of the choice, or with nothing.
+
+    ``twin`` is the command line without its last word, which is the choice, or ``complete``.
+    """
 
     CSS_PATH = "confirm.tcss"
 
-    def __init__(self, title: str, text: str, choices: tuple[Choice, ...], twin: str) -> None:
+    def __init__(
+        self, title: str, text: str, choices: tuple[Choice, ...], twin: str, *, complete: bool = False
+    ) -> None:
         super().__init__()
-        self._title, self._text, self._choices, self._twin = title, text, choices, twin
+        self._title, self._text, self._choices = title, text, choices
+        self._twin = twin if complete else twin + "|".join(choice.id for choice in choices)
 
     def compose(self) -> ComposeResult:
         """The question."""
@@ -52,7 +58,7 @@ class ConfirmScreen(ModalScreen[str]):
             for choice in self._choices:
                 yield ChoiceLine(choice)
             yield Static(say(" esc  leave it as it is", " esc  何もしない"), markup=False, classes="choice")
-            yield Static(f"{self._twin}{'|'.join(choice.id for choice in self._choices)}", markup=False, classes="twin")
+            yield Static(self._twin, markup=False, classes="twin")
 
     def on_key(self, event: Key) -> None:
         """Pick by key."""

@@ -214,8 +214,10 @@ class JobsActions(ModeScreen):
 
         title = say(f"Delete {chosen.name} for good?", f"{chosen.name} を完全に削除しますか？")
         choices = (Choice("yes", "y", say("delete it", "削除する")),)
-        twin = twin_of("jobs.delete", shlex.quote(chosen.id))
-        self.app.push_screen(ConfirmScreen(title, text, choices, f"{twin} --"), answered)
+        waits = chosen.run_dir in self.musubi.view.queue
+        run = shlex.quote(chosen.id)
+        twin = f"musubi-tui queue rm {run}" if waits else f"{twin_of('jobs.delete', run)} --yes"
+        self.app.push_screen(ConfirmScreen(title, text, choices, twin, complete=True), answered)
 
     def action_price(self) -> None:
         """Ask what an hour of this machine costs."""
