@@ -20,8 +20,9 @@ from musubi_tui.cli.root import run
 from musubi_tui.presets.planning import other_machine
 from musubi_tui.presets.wizard.flow import PAGES
 from musubi_tui.presets.wizard.model_files import find_files, tensor_names, usual_places
-from musubi_tui.presets.wizard.questions import STEPS, slug
+from musubi_tui.presets.wizard.questions import STEPS
 from musubi_tui.presets.wizard.session import Session, answer_all, read_answers
+from musubi_tui.presets.wizard.words import slug
 from tests.unit.wizard_set import VAE_NAMES, around, session, write_models, write_pictures, write_pth
 
 IDS = [step.id for step in STEPS]

@@ -6,35 +6,20 @@ that explains its term.
 
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
-from typing import Any
-
 from engine.config.language import say
-from engine.families import FamilySpec, TaskSpec, get_family
 from engine.planner.cards import CARDS
 from engine.planner.lines import gib
-from musubi_tui.presets.wizard.around import Around, Pictures, slots_for
+from musubi_tui.presets.wizard.around import Around
+from musubi_tui.presets.wizard.data_page import which_captions, which_pictures, which_word
 from musubi_tui.presets.wizard.fitting import offers, tiny
 from musubi_tui.presets.wizard.flow import Answers, Choice, Question, Step, refused
+from musubi_tui.presets.wizard.model_page import file_lines, which_files, which_folder, which_model
+from musubi_tui.presets.wizard.words import chosen, folder_of, pictures_of, slug
 
 _PER_ITEM = {"character": 100, "style": 60, "motion": 80}
 _STEPS_BOUNDS = (500, 3000)
 _TINY_STEPS = 100
 FIRST_PREVIEW = 25
-
-
-def chosen(answers: Answers) -> tuple[FamilySpec, TaskSpec]:
-    """Family and task of the model answer."""
-    family, _, task = str(answers["model"]).partition("/")
-    spec = get_family(family)
-    return spec, spec.task(task)
-
-
-def pictures_of(answers: Answers, around: Around) -> Pictures:
-    """The folder of the data answer."""
-    return around.pictures(Path(answers["data"]))
 
 
 def _goal(answers: Answers, around: Around) -> Question:
@@ -59,239 +44,6 @@ def _goal(answers: Answers, around: Around) -> Question:
             Choice("edit", say("an edit: before and after", "編集（前と後の組）"), "", "" if edits else later),
         ),
     )  # fmt: skip
-
-
-def _model(answers: Answers, around: Around) -> Question:
-    choices, best, most = [], "", -1.0
-    for spec, task in around.offers():
-        if answers["goal"] == "motion" and "clips" not in spec.capabilities:
-            continue
-        if answers["goal"] == "edit" and "control_images" not in spec.capabilities | task.capabilities:
-            continue
-        needed = [slot for slot in slots_for(spec, task) if slot.role != "tokenizer"]
-        here = around.best(spec, task)
-        found = sum(slot.option in here for slot in needed)
-        size = sum(slot.size_gb for slot in needed if slot.option not in here)
-        note = say("all files are here", "ファイルはすべてあります") if found == len(needed) else say(
-            f"{found} of {len(needed)} files here", f"{len(needed)} 個中 {found} 個のファイルあり")  # fmt: skip
-        toy = tiny(spec, task, around)
-        if toy:
-            note += say(" (a tiny model to try with)", "（お試し用の小さなモデル）")
-        value = f"{spec.name}/{task.name}"
-        choices.append(Choice(value, task.title, note))
-        score = found * 100 - size  # most files here, then the smallest download
-        if score > most or not best:
-            best, most = value, score
-    return Question(
-        "model",
-        "model",
-        "choice",
-        say("Which model?", "どのモデルを使いますか？"),
-        best,
-        say(
-            "The model is what already draws or films; your LoRA works with this model only. Larger ones are better and need more "
-            "memory. The one proposed is the one whose files are on this machine.",
-            "モデルは元から絵や動画を作れる本体で、LoRA はそのモデル専用です。大きいほど高品質ですがメモリが必要です。提案は、このマシンにファイルがあるものです。",
-        ),
-        choices=tuple(choices),
-    )  # fmt: skip
-
-
-def _files(answers: Answers, around: Around) -> Question | None:
-    spec, task = chosen(answers)
-    lines, missing = file_lines(answers, around)
-    choices = [Choice("use", say("go on with these", "これで進む"))]
-    if missing:
-        total = sum(slot.size_gb for slot in slots_for(spec, task) if slot.option in missing)
-        choices = [
-            Choice("later", say("go on; I will put them there later", "このまま進む（後で用意する）")),
-            Choice("download", say(f"download what is missing ({total:.1f} GB)", f"不足分をダウンロード（{total:.1f} GB）")),
-        ]  # fmt: skip
-    choices.append(Choice("folder", say("look in another folder", "別のフォルダーを探す")))
-    return Question(
-        "files",
-        "model",
-        "choice",
-        say(f"The files of {task.title}", f"{task.title} のファイル"),
-        choices[0].value,
-        say(
-            "A model comes in parts: the diffusion model draws, the VAE turns pictures into numbers and back, the text encoder reads "
-            "captions. Files are recognised by what is in them, so their names do not matter.",
-            "モデルは部品に分かれています。拡散モデルが描き、VAE が画像を数値に変換し、テキストエンコーダーがキャプションを読みます。ファイルは中身で判別するので、名前は問いません。",
-        ),
-        lines=tuple(lines),
-        choices=tuple(choices),
-    )
-
-
-def file_lines(answers: Answers, around: Around) -> tuple[list[str], list[str]]:
-    """(what was found and what is missing, in words; the options that are missing)."""
-    spec, task = chosen(answers)
-    here = around.best(spec, task)
-    lines, missing = [], []
-    for slot in slots_for(spec, task):
-        found = here.get(slot.option)
-        if found is not None:
-            size = f"  {gib(found.size)}" if found.size else ""
-            lines.append(f"✓ {slot.option:<13}{_short(found.path, around)}{size}")
-        elif slot.role != "tokenizer":
-            missing.append(slot.option)
-            lines.append(
-                say(f"– {slot.option:<13}missing: {slot.files[0]}", f"– {slot.option:<13}なし: {slot.files[0]}")
-            )
-            lines.append(f"      huggingface.co/{slot.repository}, {slot.size_gb:g} GB")
-    return lines, missing
-
-
-def _models_folder(answers: Answers, around: Around) -> Question | None:
-    if answers["files"] not in ("folder", "download"):
-        return None
-    download = answers["files"] == "download"
-    title = (
-        say("Into which folder?", "どのフォルダーに保存しますか？")
-        if download
-        else say("Which folder?", "どのフォルダーですか？")
-    )
-
-    def check(text: str) -> str:
-        folder = _folder(text, around)
-        if not download and not folder.is_dir():
-            raise refused(
-                "models_folder", say(f"there is no folder {folder}.", f"{folder} というフォルダーはありません。")
-            )
-        return str(folder)
-
-    return Question(
-        "models_folder", "model", "folder", title, str(around.cwd / "models"),
-        say("Model files are large: choose a disk that survives when the machine is stopped.", "モデルファイルは大きいので、マシンを停止しても残るディスクを選んでください。"),
-        check=check,
-    )  # fmt: skip
-
-
-def _data(answers: Answers, around: Around) -> Question:
-    clips = answers["goal"] == "motion"
-    likely = around.likely_folders()
-    fitting = [folder for folder in likely if around.pictures(folder).clip == clips] or likely
-    lines = tuple(f"  {_short(folder, around)}  {_counted(around.pictures(folder))}" for folder in fitting[:6])
-
-    def check(text: str) -> str:
-        folder = _folder(text, around)
-        if not folder.is_dir():
-            raise refused("data", say(f"there is no folder {folder}.", f"{folder} というフォルダーはありません。"),
-                          say("Give the folder that holds your pictures.", "画像のあるフォルダーを指定してください。"))  # fmt: skip
-        found = around.pictures(folder)
-        if not found.count:
-            raise refused("data", say(f"{folder} holds no pictures or clips.", f"{folder} に画像や動画がありません。"),
-                          say("Pictures are .png, .jpg, .webp; clips .mp4, .mov, .webm.", "画像は .png・.jpg・.webp、動画は .mp4・.mov・.webm です。"))  # fmt: skip
-        if found.clip and "clips" not in chosen(answers)[0].capabilities:
-            raise refused(
-                "data",
-                say(
-                    "These are clips, and this model learns pictures only.",
-                    "動画ですが、このモデルは画像のみ学習できます。",
-                ),
-            )
-        return str(folder)
-
-    return Question(
-        "data",
-        "data",
-        "folder",
-        say("Where are your clips?", "動画はどこにありますか？")
-        if clips
-        else say("Where are your pictures?", "画像はどこにありますか？"),
-        str(fitting[0]) if fitting else str(around.cwd / ("clips" if clips else "pictures")),
-        say(
-            "A folder of pictures or clips. Beside each may lie a text file of the same name that describes it: cat.png and cat.txt. "
-            "Nothing in the folder is changed.",
-            "画像や動画のフォルダーです。同じ名前のテキスト（cat.png と cat.txt）に説明を書けます。フォルダーの中身は変更しません。",
-        ),
-        lines=(say("Near by:", "近くにあるもの:"), *lines) if lines else (),
-        check=check,
-    )
-
-
-def _trigger(answers: Answers, around: Around) -> Question:
-    found = pictures_of(answers, around)
-    name = slug(found.folder.name) if found.folder.name not in ("pictures", "images", "clips", "data") else "mylora"
-    lines = [_counted(found)]
-    spec, task = chosen(answers)
-    lines += bucket_lines(answers, around, spec, task)
-
-    def check(text: str) -> str:
-        if len(text) > 60 or any(char in text for char in '\n\r\t"'):
-            raise refused("trigger", say("A trigger is a word or two.", "トリガーは 1〜2 語にしてください。"))
-        return "" if text in ("-", "none") else text
-
-    return Question(
-        "trigger",
-        "data",
-        "text",
-        say("A trigger word (- for none)", "トリガーワード（なしは -）"),
-        "" if answers["goal"] == "style" and found.captions else name,
-        say(
-            "A word that stands in every caption and later calls up what was learned. Take one the model does not know: bella_cat "
-            "rather than cat. It is added while training; your text files stay as they are.",
-            "すべてのキャプションに入れ、後で学習内容を呼び出す語です。モデルが知らない語（cat ではなく bella_cat など）にします。学習時に加えるだけで、テキストファイルは変更しません。",
-        ),
-        lines=tuple(lines),
-        check=check,
-    )
-
-
-def _captions(answers: Answers, around: Around) -> Question | None:
-    found = pictures_of(answers, around)
-    if found.captions == found.count:
-        return None
-    without = found.count - found.captions
-    choices = []
-    if found.captions:
-        choices.append(
-            Choice("described", say("train only the described ones", "説明のあるものだけ学習"), f"{found.captions}")
-        )
-    if answers["trigger"]:
-        choices.append(Choice("trigger", say("the trigger word is the caption of all", "すべてトリガーワードをキャプションに"), say("text files are not read", "テキストは読みません")))  # fmt: skip
-    else:
-        choices.append(Choice("none", say("no captions at all", "キャプションなし"), say("the model learns from looking alone", "画像だけから学習します")))  # fmt: skip
-    default = choices[0].value if found.captions >= without else choices[-1].value
-    return Question(
-        "captions",
-        "data",
-        "choice",
-        say(
-            f"{without} of {found.count} have no text file. And now?",
-            f"{found.count} 件中 {without} 件にテキストがありません。どうしますか？",
-        ),
-        default,
-        say(
-            "What a caption names stays free to change later; what it does not name is taken into the LoRA. For a character a trigger word "
-            "alone works; for a style describe what the pictures show.",
-            "キャプションに書いたことは後で自由に変えられ、書かないことは LoRA に取り込まれます。キャラクターはトリガーワードだけでも学習でき、画風なら画像の内容を書きます。",
-        ),
-        choices=tuple(choices),
-    )
-
-
-def bucket_lines(answers: Answers, around: Around, spec: FamilySpec, task: TaskSpec) -> list[str]:
-    """The sizes the pictures would be trained in, drawn, and how many are left out."""
-    from collections import Counter
-
-    from musubi_tui.presets.wizard.fitting import scan_at
-
-    found = scan_at(answers, around, spec, task)
-    counts = Counter(item.bucket for item in found.items)
-    widest = max(counts.values(), default=1)
-    lines = []
-    for bucket, count in counts.most_common(5):
-        size = f"{bucket.width}x{bucket.height}" + (f"x{bucket.frames}" if bucket.frames > 1 else "")
-        lines.append(f"{size:>12} {'█' * max(1, round(24 * count / widest))} {count}")
-    if len(counts) > 5:
-        lines.append(say(f"{'':>12} and {len(counts) - 5} more sizes", f"{'':>12} 他 {len(counts) - 5} サイズ"))
-    if found.skipped:
-        first = found.skipped[0]
-        lines.append(say(f"! {len(found.skipped)} left out: {first.path.name}: {first.reason}", f"! {len(found.skipped)} 件は使われません: {first.path.name}: {first.reason}"))  # fmt: skip
-    lines += [f"! {warning.message}" for warning in found.warnings[:2]]
-    return lines
 
 
 def _card(answers: Answers, around: Around) -> Question | None:
@@ -464,7 +216,7 @@ def _name(answers: Answers, around: Around) -> Question:
 
 def _folder_question(answers: Answers, around: Around) -> Question:
     def check(text: str) -> str:
-        folder = _folder(text, around)
+        folder = folder_of(text, around)
         if folder.is_file():
             raise refused("folder", say(f"{folder} is a file.", f"{folder} はファイルです。"))
         return str(folder)
@@ -514,12 +266,12 @@ def _then(answers: Answers, around: Around) -> Question:
 
 STEPS: tuple[Step, ...] = (
     Step("goal", "goal", _goal),
-    Step("model", "model", _model, ("goal",)),
-    Step("files", "model", _files, ("model",)),
-    Step("models_folder", "model", _models_folder, ("files",)),
-    Step("data", "data", _data, ("goal", "model")),
-    Step("trigger", "data", _trigger, ("data", "goal")),
-    Step("captions", "data", _captions, ("data", "trigger")),
+    Step("model", "model", which_model, ("goal",)),
+    Step("files", "model", which_files, ("model",)),
+    Step("models_folder", "model", which_folder, ("files",)),
+    Step("data", "data", which_pictures, ("goal", "model")),
+    Step("trigger", "data", which_word, ("data", "goal")),
+    Step("captions", "data", which_captions, ("data", "trigger")),
     Step("card", "fit", _card, ("model",)),
     Step("price", "fit", _price, ("card",)),
     Step("fit", "fit", _fit, ("model", "data", "card", "price")),
@@ -529,31 +281,3 @@ STEPS: tuple[Step, ...] = (
     Step("folder", "review", _folder_question, ("name",)),
     Step("then", "review", _then, ("files", "fit", "steps", "prompts", "folder")),
 )
-
-
-def slug(text: str) -> str:
-    """A word that may name a file: ``Bella the cat`` -> ``bella-the-cat``."""
-    return re.sub(r"[^a-zA-Z0-9_]+", "-", text).strip("-").lower()
-
-
-def _folder(text: str, around: Around) -> Path:
-    path = Path(text.strip().strip("'\"")).expanduser()
-    return Path(os.path.abspath(path if path.is_absolute() else around.cwd / path))
-
-
-def _short(path: Path, around: Around) -> str:
-    """The path as a person reads it: from here, or from home."""
-    for base, mark in ((around.cwd, ""), (around.home, "~/")):
-        if path.is_relative_to(base):
-            return f"{mark}{path.relative_to(base)}"
-    return str(path)
-
-
-def _counted(found: Pictures) -> str:
-    kinds: list[Any] = []
-    if found.pictures:
-        kinds.append(say(f"{found.pictures} pictures", f"画像 {found.pictures} 枚"))
-    if found.clips:
-        kinds.append(say(f"{found.clips} clips", f"動画 {found.clips} 本"))
-    text = say(f"{found.captions} with a text file", f"テキスト付き {found.captions} 件")
-    return ", ".join([*kinds, text]) if kinds else say("nothing", "なし")

@@ -15,7 +15,9 @@ from engine.config.problems import ConfigError, Problem, UserError
 from musubi_tui.presets.wizard import downloading, writing
 from musubi_tui.presets.wizard.around import Around, slots_for
 from musubi_tui.presets.wizard.flow import Wizard
-from musubi_tui.presets.wizard.questions import STEPS, chosen, file_lines
+from musubi_tui.presets.wizard.model_page import file_lines
+from musubi_tui.presets.wizard.questions import STEPS
+from musubi_tui.presets.wizard.words import chosen
 
 
 class Session:

@@ -10,7 +10,7 @@ from typing import Any
 from engine.config.language import say
 from musubi_tui.presets.wizard.around import Around
 from musubi_tui.presets.wizard.flow import Question
-from musubi_tui.presets.wizard.questions import chosen
+from musubi_tui.presets.wizard.words import chosen
 
 
 def choice_rows(question: Question) -> list[str]:

@@ -17,7 +17,8 @@ from engine.events.atomic import write_text_atomically
 from engine.planner.lines import duration
 from musubi_tui.presets.wizard.around import Around, slots_for
 from musubi_tui.presets.wizard.fitting import Answers, Offer, model_values, offer_of, reads_captions, tiny
-from musubi_tui.presets.wizard.questions import FIRST_PREVIEW, chosen
+from musubi_tui.presets.wizard.questions import FIRST_PREVIEW
+from musubi_tui.presets.wizard.words import chosen
 
 _SMOKE_STEPS = 5
 _LEAST_BETWEEN_SAVES = 25

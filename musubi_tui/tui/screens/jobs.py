@@ -114,8 +114,8 @@ class JobsScreen(JobsActions):
         if view.runs:
             return say("All runs are archived. A shows them.", "すべてアーカイブ済みです。A で表示します。")
         return say(
-            "No runs yet. n starts one from a preset.\nAt the shell `musubi-tui demo` trains a tiny model in a minute or two.",
-            "まだ run がありません。n でプリセットから始められます。\nシェルの `musubi-tui demo` は小さなモデルを 1〜2 分で学習します。",
+            "No runs yet. n starts one: a preset, or the wizard's questions.\nAt the shell `musubi-tui demo` trains a tiny model in a minute or two.",
+            "まだ run がありません。n で開始します（プリセットから、またはウィザードの質問で）。\nシェルの `musubi-tui demo` は小さなモデルを 1〜2 分で学習します。",
         )
 
     def cli_twin(self) -> str:

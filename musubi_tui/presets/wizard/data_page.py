@@ -1,0 +1,137 @@
+"""The data page: the folder, what lies in it, a trigger word, and what to do without captions."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from engine.config.language import say
+from engine.families import FamilySpec, TaskSpec
+from musubi_tui.presets.wizard.around import Around
+from musubi_tui.presets.wizard.fitting import scan_at
+from musubi_tui.presets.wizard.flow import Answers, Choice, Question, refused
+from musubi_tui.presets.wizard.words import chosen, counted, folder_of, pictures_of, short, slug
+
+
+def which_pictures(answers: Answers, around: Around) -> Question:
+    """Where the pictures or clips are."""
+    clips = answers["goal"] == "motion"
+    likely = around.likely_folders()
+    fitting = [folder for folder in likely if around.pictures(folder).clip == clips] or likely
+    lines = tuple(f"  {short(folder, around)}  {counted(around.pictures(folder))}" for folder in fitting[:6])
+
+    def check(text: str) -> str:
+        folder = folder_of(text, around)
+        if not folder.is_dir():
+            raise refused("data", say(f"there is no folder {folder}.", f"{folder} というフォルダーはありません。"),
+                          say("Give the folder that holds your pictures.", "画像のあるフォルダーを指定してください。"))  # fmt: skip
+        found = around.pictures(folder)
+        if not found.count:
+            raise refused("data", say(f"{folder} holds no pictures or clips.", f"{folder} に画像や動画がありません。"),
+                          say("Pictures are .png, .jpg, .webp; clips .mp4, .mov, .webm.", "画像は .png・.jpg・.webp、動画は .mp4・.mov・.webm です。"))  # fmt: skip
+        if found.clip and "clips" not in chosen(answers)[0].capabilities:
+            raise refused(
+                "data",
+                say(
+                    "These are clips, and this model learns pictures only.",
+                    "動画ですが、このモデルは画像のみ学習できます。",
+                ),
+            )
+        return str(folder)
+
+    return Question(
+        "data",
+        "data",
+        "folder",
+        say("Where are your clips?", "動画はどこにありますか？")
+        if clips
+        else say("Where are your pictures?", "画像はどこにありますか？"),
+        str(fitting[0]) if fitting else str(around.cwd / ("clips" if clips else "pictures")),
+        say(
+            "A folder of pictures or clips. Beside each may lie a text file of the same name that describes it: cat.png and cat.txt. "
+            "Nothing in the folder is changed.",
+            "画像や動画のフォルダーです。同じ名前のテキスト（cat.png と cat.txt）に説明を書けます。フォルダーの中身は変更しません。",
+        ),
+        lines=(say("Near by:", "近くにあるもの:"), *lines) if lines else (),
+        check=check,
+    )
+
+
+def which_word(answers: Answers, around: Around) -> Question:
+    """The trigger word, below the sizes that the pictures will be trained in."""
+    found = pictures_of(answers, around)
+    name = slug(found.folder.name) if found.folder.name not in ("pictures", "images", "clips", "data") else "mylora"
+    lines = [counted(found)]
+    spec, task = chosen(answers)
+    lines += bucket_lines(answers, around, spec, task)
+
+    def check(text: str) -> str:
+        if len(text) > 60 or any(char in text for char in '\n\r\t"'):
+            raise refused("trigger", say("A trigger is a word or two.", "トリガーは 1〜2 語にしてください。"))
+        return "" if text in ("-", "none") else text
+
+    return Question(
+        "trigger",
+        "data",
+        "text",
+        say("A trigger word (- for none)", "トリガーワード（なしは -）"),
+        "" if answers["goal"] == "style" and found.captions else name,
+        say(
+            "A word that stands in every caption and later calls up what was learned. Take one the model does not know: bella_cat "
+            "rather than cat. It is added while training; your text files stay as they are.",
+            "すべてのキャプションに入れ、後で学習内容を呼び出す語です。モデルが知らない語（cat ではなく bella_cat など）にします。学習時に加えるだけで、テキストファイルは変更しません。",
+        ),
+        lines=tuple(lines),
+        check=check,
+    )
+
+
+def which_captions(answers: Answers, around: Around) -> Question | None:
+    """Asked only where some or all have no text file."""
+    found = pictures_of(answers, around)
+    if found.captions == found.count:
+        return None
+    without = found.count - found.captions
+    choices = []
+    if found.captions:
+        choices.append(
+            Choice("described", say("train only the described ones", "説明のあるものだけ学習"), f"{found.captions}")
+        )
+    if answers["trigger"]:
+        choices.append(Choice("trigger", say("the trigger word is the caption of all", "すべてトリガーワードをキャプションに"), say("text files are not read", "テキストは読みません")))  # fmt: skip
+    else:
+        choices.append(Choice("none", say("no captions at all", "キャプションなし"), say("the model learns from looking alone", "画像だけから学習します")))  # fmt: skip
+    default = choices[0].value if found.captions >= without else choices[-1].value
+    return Question(
+        "captions",
+        "data",
+        "choice",
+        say(
+            f"{without} of {found.count} have no text file. And now?",
+            f"{found.count} 件中 {without} 件にテキストがありません。どうしますか？",
+        ),
+        default,
+        say(
+            "What a caption names stays free to change later; what it does not name is taken into the LoRA. For a character a trigger word "
+            "alone works; for a style describe what the pictures show.",
+            "キャプションに書いたことは後で自由に変えられ、書かないことは LoRA に取り込まれます。キャラクターはトリガーワードだけでも学習でき、画風なら画像の内容を書きます。",
+        ),
+        choices=tuple(choices),
+    )
+
+
+def bucket_lines(answers: Answers, around: Around, spec: FamilySpec, task: TaskSpec) -> list[str]:
+    """The sizes the pictures would be trained in, drawn, and how many are left out."""
+    found = scan_at(answers, around, spec, task)
+    counts = Counter(item.bucket for item in found.items)
+    widest = max(counts.values(), default=1)
+    lines = []
+    for bucket, count in counts.most_common(5):
+        size = f"{bucket.width}x{bucket.height}" + (f"x{bucket.frames}" if bucket.frames > 1 else "")
+        lines.append(f"{size:>12} {'█' * max(1, round(24 * count / widest))} {count}")
+    if len(counts) > 5:
+        lines.append(say(f"{'':>12} and {len(counts) - 5} more sizes", f"{'':>12} 他 {len(counts) - 5} サイズ"))
+    if found.skipped:
+        first = found.skipped[0]
+        lines.append(say(f"! {len(found.skipped)} left out: {first.path.name}: {first.reason}", f"! {len(found.skipped)} 件は使われません: {first.path.name}: {first.reason}"))  # fmt: skip
+    lines += [f"! {warning.message}" for warning in found.warnings[:2]]
+    return lines

@@ -1,0 +1,55 @@
+"""Words and small facts that several questions share."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from engine.config.language import say
+from engine.families import FamilySpec, TaskSpec, get_family
+from musubi_tui.presets.wizard.around import Around, Pictures
+from musubi_tui.presets.wizard.flow import Answers
+
+
+def chosen(answers: Answers) -> tuple[FamilySpec, TaskSpec]:
+    """Family and task of the model answer."""
+    family, _, task = str(answers["model"]).partition("/")
+    spec = get_family(family)
+    return spec, spec.task(task)
+
+
+def pictures_of(answers: Answers, around: Around) -> Pictures:
+    """The folder of the data answer."""
+    return around.pictures(Path(answers["data"]))
+
+
+def slug(text: str) -> str:
+    """A word that may name a file: ``Bella the cat`` -> ``bella-the-cat``."""
+    return re.sub(r"[^a-zA-Z0-9_]+", "-", text).strip("-").lower()
+
+
+def folder_of(text: str, around: Around) -> Path:
+    """A folder in what was typed: quotes, ~ and relative paths are understood."""
+    path = Path(text.strip().strip("'\"")).expanduser()
+    return Path(os.path.abspath(path if path.is_absolute() else around.cwd / path))
+
+
+def short(path: Path, around: Around) -> str:
+    """The path as a person reads it: from here, or from home."""
+    for base, mark in ((around.cwd, ""), (around.home, "~/")):
+        if path.is_relative_to(base):
+            return f"{mark}{path.relative_to(base)}"
+    return str(path)
+
+
+def counted(found: Pictures) -> str:
+    """What lies in a folder, in words."""
+    kinds: list[Any] = []
+    if found.pictures:
+        kinds.append(say(f"{found.pictures} pictures", f"画像 {found.pictures} 枚"))
+    if found.clips:
+        kinds.append(say(f"{found.clips} clips", f"動画 {found.clips} 本"))
+    text = say(f"{found.captions} with a text file", f"テキスト付き {found.captions} 件")
+    return ", ".join([*kinds, text]) if kinds else say("nothing", "なし")
