@@ -39,6 +39,8 @@ class Encoders:
     ) -> None:
         self.count = count
         self._model, self._device, self._stored = family_model, device, stored
+        self._pending: deque[tuple[Item, Decoded, Future[torch.Tensor]]] = deque()
+        self._keep: Callable[[Item, Decoded, torch.Tensor], None] = lambda item, decoded, latents: None
         self._free: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
         self._free.put(vae)
         for _ in range(count - 1):
@@ -62,21 +64,25 @@ class Encoders:
 
         What is being encoded when the work stops is kept, too.
         """
-        pending: deque[tuple[Item, Decoded, Future[torch.Tensor]]] = deque()
-
-        def finish() -> None:
-            item, decoded, encoded = pending.popleft()
-            keep(item, decoded, encoded.result())
-
+        self._keep = keep
         try:
             for item, decoded in flow:
                 before()
-                pending.append((item, decoded, self._pool.submit(self._encode, item, decoded.pixels)))
-                if len(pending) == self.count:
-                    finish()
+                self._pending.append((item, decoded, self._pool.submit(self._encode, item, decoded.pixels)))
+                if len(self._pending) == self.count:
+                    self._finish()
         finally:
-            while pending:
-                finish()
+            while self._pending:
+                self._finish()
+
+    def keep_finished(self) -> None:
+        """Keep what is encoded by now. To be called while ``flow`` waits: another process may wait for just that file."""
+        while self._pending and self._pending[0][2].done():
+            self._finish()
+
+    def _finish(self) -> None:
+        item, decoded, encoded = self._pending.popleft()
+        self._keep(item, decoded, encoded.result())
 
     def _encode(self, item: Item, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
         """(F, H, W, 3) uint8 -> (C, f, h, w) on the CPU as it is stored. The bytes travel to the device, not the floats."""

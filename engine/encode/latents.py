@@ -61,11 +61,16 @@ def encode_latents(
             return ()
         call_helpers(len(work.todo))
         vae = _load_vae(job, family_model, device)
-        with Claims() as claims:
+        count = readers_here(share.world) if device.type == "cpu" else 1
+        with (
+            Claims() as claims,
+            Encoders(family_model, vae, device, DTYPES[job.spec.latents_dtype], count) as encoders,
+        ):
             worklist = _worklist(work, context, claims, share)
             waiting = Waiting(job, say("latent", "潜在"))
 
             def check() -> None:
+                encoders.keep_finished()
                 waiting.tell(worklist.holders)
                 pause_or_stop(job)
 
@@ -82,9 +87,7 @@ def encode_latents(
                 def keep(item: Item, decoded: Decoded, latents: torch.Tensor) -> None:
                     flow.write(item, partial(_write, item, latents, decoded, context, claims), latents.nbytes)
 
-                count = readers_here(share.world) if device.type == "cpu" else 1
-                with Encoders(family_model, vae, device, DTYPES[job.spec.latents_dtype], count) as encoders:
-                    encoders.drive(flow, before, keep)
+                encoders.drive(flow, before, keep)
             tell()
         skipped = {dataset.index for dataset in datasets if dataset.on_bad_item == "skip"}
         return give_up(job, flow.failures, skipped)

@@ -10,12 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from engine.config.problems import UserError
 from engine.data import Bucket, Item
 from engine.data.claims import Claims
 from engine.data.provenance import CacheState
+from engine.encode.encoders import Decoded, Encoders
 from engine.encode.pipeline import Pipeline, Room
 from engine.encode.work import Unit, Worklist, in_order_of, units_by
 from engine.ranks import ALONE, Share
@@ -227,3 +230,48 @@ def test_ranks_begin_with_their_share_and_help_from_the_end() -> None:
     assert names[1][:2] == ["001", "004"]
     assert names[0][3:] == ["005", "004", "002", "001"]
     assert all(sorted(order) == sorted(names[0]) for order in names)
+
+
+class Doubling:
+    """A model whose encoder doubles."""
+
+    def encode_latents(self, vae: Any, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels * 2
+
+
+def test_what_is_encoded_is_kept_while_the_next_item_is_waited_for(tmp_path: Path) -> None:
+    """Two processes that each hold a file back until they get the other's would wait for ever."""
+    first, second = make_items(tmp_path, 2)
+    kept: list[Item] = []
+    decoded = Decoded(np.zeros((1, 2, 2, 3), np.uint8), {}, MISSING)
+    with Encoders(Doubling(), torch.nn.Linear(1, 1), torch.device("cpu"), torch.float32, 2) as encoders:  # type: ignore[arg-type]
+
+        def flow() -> Iterator[tuple[Item, Decoded]]:
+            yield first, decoded
+            deadline = time.monotonic() + 20
+            while not kept and time.monotonic() < deadline:
+                encoders.keep_finished()
+                time.sleep(0.01)
+            assert kept == [first]
+            yield second, decoded
+
+        encoders.drive(flow(), lambda: None, lambda item, given, latents: kept.append(item))
+    assert kept == [first, second]
+
+
+def test_encoders_share_the_weights_and_keep_the_order(tmp_path: Path) -> None:
+    items = make_items(tmp_path, 9)
+    vae = torch.nn.Linear(4, 4)
+    kept: list[tuple[str, float]] = []
+
+    class Slow:
+        def encode_latents(self, given: torch.nn.Linear, pixels: torch.Tensor) -> torch.Tensor:
+            assert given.weight.data_ptr() == vae.weight.data_ptr()
+            time.sleep(0.003 * (5 - float(pixels.max()) * 5))
+            return pixels
+
+    with Encoders(Slow(), vae, torch.device("cpu"), torch.float32, 3) as encoders:  # type: ignore[arg-type]
+        flow = ((item, Decoded(np.full((1, 1, 1, 3), 28 * n, np.uint8), {}, MISSING)) for n, item in enumerate(items))
+        encoders.drive(flow, lambda: None, lambda item, _, latents: kept.append((item.id, float(latents[0, 0, 0, 0]))))
+    assert [name for name, _ in kept] == [item.id for item in items]
+    assert [value for _, value in kept] == pytest.approx([28 * n / 127.5 - 1 for n in range(9)])
