@@ -88,7 +88,9 @@ class _Folder:
         """Every picture or video there is, sorted; None when the folder is missing or cannot be read."""
         found: list[_Entry] = []
         try:
-            self._walk(str(self.folder), "", {os.path.realpath(self.folder)}, found)
+            apart = (self.dataset.control_directory, self.dataset.mask_directory, self.dataset.cache_directory)
+            seen = {os.path.realpath(folder) for folder in (self.folder, *apart) if folder is not None}
+            self._walk(str(self.folder), "", seen, found)
         except (FileNotFoundError, NotADirectoryError):
             self.listing.missing = True
             return None
@@ -111,7 +113,7 @@ class _Folder:
                 found.append(_Entry(prefix + entry.name, entry.path, ""))
             elif not self.dataset.recursive or entry.name.startswith("."):
                 self.listing.subfolders += 1
-            elif (real := os.path.realpath(entry.path)) not in seen:  # a link back up would never end
+            elif (real := os.path.realpath(entry.path)) not in seen:  # neither controls and masks nor a link back up
                 try:
                     self._walk(entry.path, f"{prefix}{entry.name}/", seen | {real}, found)
                 except OSError as error:

@@ -50,6 +50,22 @@ def test_subfolders_are_read_when_asked_and_keep_their_names(tmp_path: Path) -> 
     assert found.items[2].text_cache == tmp_path / "cache/trees/old/oak_wan_te.safetensors"
 
 
+def test_controls_and_masks_inside_the_folder_are_not_trained(tmp_path: Path) -> None:
+    for folder in ("sub", "control/sub", "masks/sub"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("a", "sub/b"):
+        for folder in ("", "control/", "masks/"):
+            picture(tmp_path / f"{folder}{name}.png")
+    entry = {"image_directory": ".", "control_directory": "control", "mask_directory": "masks", "recursive": True}
+    found = run(tmp_path, entry)
+    assert [item.name for item in found.items] == ["a", "sub/b"]
+    assert [item.controls[0].path for item in found.items] == [
+        tmp_path / "control/a.png",
+        tmp_path / "control/sub/b.png",
+    ]
+    assert [item.mask for item in found.items] == [tmp_path / "masks/a.png", tmp_path / "masks/sub/b.png"]
+
+
 def test_a_folder_of_frames_is_a_clip(tmp_path: Path) -> None:
     walk = tmp_path / "walk"
     walk.mkdir()
