@@ -55,10 +55,12 @@ def rm(
 
 
 def _tell(removal: Removal) -> None:
+    from musubi_tui.runs.removing import size_text
+
     lines = [say(f"Will be deleted: {removal.run.path}", f"削除対象: {removal.run.path}")]
-    lines.append(say(f"  resume states  {_size(removal.states)}", f"  再開用の状態  {_size(removal.states)}"))
-    lines += [f"  LoRA  {path.relative_to(removal.run.path)}  {_size(size)}" for path, size in removal.loras]
-    lines.append(say(f"  log, samples, settings  {_size(removal.other)}", f"  ログ・サンプル・設定  {_size(removal.other)}"))  # fmt: skip
+    lines.append(say(f"  resume states  {size_text(removal.states)}", f"  再開用の状態  {size_text(removal.states)}"))
+    lines += [f"  LoRA  {path.relative_to(removal.run.path)}  {size_text(size)}" for path, size in removal.loras]
+    lines.append(say(f"  log, samples, settings  {size_text(removal.other)}", f"  ログ・サンプル・設定  {size_text(removal.other)}"))  # fmt: skip
     lines += [say(f"Kept: {path}", f"残すもの: {path}") for path in removal.kept]
     narrate("\n".join(lines))
 
@@ -75,12 +77,3 @@ def _forget(path: str, as_json: bool) -> int:
     else:
         narrate(say(f"{gone.name} is off the list; its folder was gone already.", f"{gone.name} を一覧から外しました（フォルダーはすでにありません）。"))  # fmt: skip
     return OK
-
-
-def _size(count: int) -> str:
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

@@ -66,6 +66,16 @@ def remove(run: RunDirectory) -> None:
     Registry().forget(run.path)
 
 
+def size_text(count: int) -> str:
+    """Bytes as a person reads them: ``184 MB``."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
 def refuse_unless_removable(run: RunDirectory) -> None:
     """Raise ``UserError`` for a run that lives, and for a folder that no run ever made."""
     status = Status.read(run)

@@ -88,9 +88,9 @@ def describe_deletion(home: Path, run_dir: str) -> str:
             "It leaves the queue; what was never started is deleted.", "キューから外し、未開始の run は削除します。"
         )
     removal = removing.plan_removal(run)
-    text = say(f"{_size(removal.total)} go: ", f"{_size(removal.total)} を削除: ")
-    text += say(f"states {_size(removal.states)}, {len(removal.loras)} LoRA files, log and samples.",
-                f"状態 {_size(removal.states)}、LoRA {len(removal.loras)} 件、ログとサンプル。")  # fmt: skip
+    text = say(f"{removing.size_text(removal.total)} go: ", f"{removing.size_text(removal.total)} を削除: ")
+    text += say(f"states {removing.size_text(removal.states)}, {len(removal.loras)} LoRA files, log and samples.",
+                f"状態 {removing.size_text(removal.states)}、LoRA {len(removal.loras)} 件、ログとサンプル。")  # fmt: skip
     for path in removal.kept:
         text += say(f"\n{path} stays.", f"\n{path} は残ります。")
     return text
@@ -157,12 +157,3 @@ def cancel_hook(run_dir: str) -> str:
 def _waits(home: Path, run: RunDirectory) -> bool:
     entry = entry_of(home, run)
     return entry is not None and entry.state == "waiting" and true_state(run) == "queued"
-
-
-def _size(count: int) -> str:
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
