@@ -61,15 +61,21 @@ class Levels:
         for level in levels:
             self._drawn[min(FINE - 1, int(level * FINE))] += 1
             if finite and event.loss is not None:
-                place = min(BINS - 1, int(level * BINS))
-                if self._count[place] >= _SURE:
-                    self._residual = _DECAY * self._residual + event.loss - self._mean[place]
-                    self._weight = _DECAY * self._weight + 1
-                self._count[place] += 1
-                self._mean[place] += max(0.05, 1 / self._count[place]) * (event.loss - self._mean[place])
+                self._take_loss(min(BINS - 1, int(level * BINS)), event.loss)
         self._since += 1
         if self._since >= self._every:
             self._note()
+
+    def _take_loss(self, place: int, loss: float) -> None:
+        mean = self._mean[place]
+        if self._count[place] >= _SURE:
+            loss = (
+                min(loss, SPIKE * mean) if mean > 0 else loss
+            )  # one broken item does not make its level look bad for long
+            self._residual = _DECAY * self._residual + loss - mean
+            self._weight = _DECAY * self._weight + 1
+        self._count[place] += 1
+        self._mean[place] += max(0.05, 1 / self._count[place]) * (loss - mean)
 
     @property
     def residual(self) -> float | None:

@@ -172,7 +172,7 @@ class LossChart(Lines):
             label = f"{number(scale.value(1 - (row + 0.5) / rows)):>5}" if row % _every(rows) == 0 else " " * 5
             edge = signs["tick"] if label.strip() else signs["edge"]
             lines.append([(label + edge, "muted"), *cells])
-        for row, legend in enumerate(self._legend(view, axis)[: max(0, rows - 1)]):
+        for row, legend in enumerate(self._legend(view, axis)[: max(0, rows - 1) if rows > 8 else min(3, rows - 1)]):
             lines[row] = justify(lines[row], legend, width)
         lines += self._axis_lines(view, axis, low, high, columns, scale, labelled, signs)
         return lines
