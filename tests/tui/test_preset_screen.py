@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import subprocess
@@ -25,7 +26,7 @@ from musubi_tui.tui.screens.confirm import ConfirmScreen
 from musubi_tui.tui.screens.help import HelpScreen
 from musubi_tui.tui.screens.preset.ask import ListScreen, PathScreen
 from musubi_tui.tui.screens.preset.checking import Checking
-from musubi_tui.tui.screens.preset.diff import DiffScreen
+from musubi_tui.tui.screens.preset.diff import DiffScreen, difference_lines
 from musubi_tui.tui.screens.preset.screen import PresetScreen
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.widgets.grid import PropertyGrid
@@ -762,3 +763,31 @@ def test_japanese_keeps_the_layout(home: Home, ink: Path, tmp_path: Path) -> Non
     if os.environ.get("UPDATE_SNAPSHOTS"):
         snapshot.write_text(text, encoding="utf-8")
     assert text == snapshot.read_text(encoding="utf-8")
+
+
+async def test_jobs_opens_the_preset_of_a_run_and_the_run_is_compared_with(
+    home: Home, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.config.run_file import write_run_toml
+    from engine.config.schema import Config
+    from tests.tui.made_runs import STORY, make_run
+    from tests.tui.test_jobs import read
+
+    monkeypatch.setenv("MUSUBI_TUI_HOME", str(home.path))
+    run = make_run(home.path, STORY[2])
+    write_run_toml(Config.of({"family": "wan", "network_dim": 99}), run.run_toml, kind="train", stages=["train"])
+    (run.path / "origin.json").write_text(json.dumps({"preset": str(ink)}))
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        editor = Editor(pilot)
+        await read(pilot)
+        await editor.press("e")
+        await editor.until(lambda: app.current_mode == "preset" and editor.screen.draft is not None)
+        assert editor.draft.path == ink
+        await editor.press("d", "r")
+        assert f"against {run.id}" in editor.text
+        assert isinstance(app.screen, DiffScreen)
+        lines = [line.split() for line, _ in difference_lines(editor.draft, app.screen._side, 70)]
+        assert ["network_dim", "32", "99"] in lines
+        await editor.press("a", "enter")
+        assert f"against {run.id}" in editor.text
