@@ -183,9 +183,17 @@ def _placed(problem: Problem, entries: Entries, source: TomlSource) -> Problem:
     return replace(problem, file=str(origin.path), line=line, column=column)
 
 
+def _working_folder() -> Path:
+    """The working directory; the root where that was deleted, so that a file can still be judged."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path(os.sep)
+
+
 def _base_of(file: Path, ours: bool) -> Path:
     """What relative paths in a file count from."""
-    return file.absolute().parent if ours else Path.cwd()
+    return file.absolute().parent if ours else _working_folder()
 
 
 def _given(entries: Entries, ours: bool) -> dict[str, Any]:
@@ -195,7 +203,7 @@ def _given(entries: Entries, ours: bool) -> dict[str, Any]:
 
 def _with_paths(option: Option, entry: Entry, ours: bool) -> Any:
     """The entry's value with its paths absolute; text that is no path stays as it is."""
-    base = Path.cwd() if entry.origin is None else _base_of(entry.origin.path, ours)
+    base = _working_folder() if entry.origin is None else _base_of(entry.origin.path, ours)
     if option.kind == "path" and isinstance(entry.value, str):
         return _absolute(entry.value, base) if entry.value.strip() else None
     if option.kind == "list of paths" and isinstance(entry.value, list):
@@ -272,7 +280,7 @@ def _dataset_problems(reading: Reading, path: Path) -> list[Problem]:
         )
     elif dataset.dataset_config is not None and dataset.dataset_config.is_file():
         file = dataset.dataset_config
-        base = file.parent if reading.identity.dialect == "musubi-tui" else Path.cwd()
+        base = file.parent if reading.identity.dialect == "musubi-tui" else _working_folder()
         config, found = check_dataset_config(file, base_dir=base, spec=spec)
     else:
         return []

@@ -10,6 +10,14 @@ from engine.config.option import PathKind
 _MOST = 200
 
 
+def working_folder() -> Path:
+    """The working directory; the home folder where that was deleted."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path.home()
+
+
 def candidates(written: str, base: Path, kind: PathKind = "") -> list[str]:
     """What ``written`` may become, folders with a slash behind, sorted. A folder that cannot be read has none."""
     head, tail = os.path.split(written)

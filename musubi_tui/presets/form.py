@@ -39,6 +39,7 @@ SECTION_TITLES: dict[str, Text] = {
     "distributed": Text("GPUs", "複数 GPU"),
 }
 ALL = "all"
+_LONGEST = 300  # characters of either end of a long value that a line may show
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,9 @@ def shown_plainly(value: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without what would move the cursor or the colours."""
+    """The text without what would move the cursor or the colours, and without the middle of what no line can hold."""
+    if len(text) > 2 * _LONGEST:
+        text = f"{text[:_LONGEST]}…{text[-_LONGEST:]}"
     return "".join(character if character.isprintable() else "·" for character in text)
 
 

@@ -15,7 +15,7 @@ from engine.config.problems import ConfigError
 from engine.config.schema import OPTIONS, SECTIONS
 from musubi_tui.presets import journal
 from musubi_tui.presets.batch import rate_hint
-from musubi_tui.presets.completing import candidates, completed
+from musubi_tui.presets.completing import candidates, completed, working_folder
 from musubi_tui.presets.dataset_cells import dataset_cells, set_cell
 from musubi_tui.presets.draft import Draft, line_changes, rewritten
 from musubi_tui.presets.editing import edit_text, set_values
@@ -58,6 +58,32 @@ def test_musubis_files_differ_in_one_line_by_the_editor_and_by_set(path: Path, t
     before, after = path.read_bytes().split(b"\n"), draft.path.read_bytes().split(b"\n")
     assert len(before) == len(after)
     assert [number for number, (a, b) in enumerate(zip(before, after), 1) if a != b] == [line]
+
+
+@pytest.mark.parametrize("path", [path for path in GOLDEN if "dataset" in path.stem], ids=lambda path: path.stem)
+def test_dataset_files_open_and_differ_in_one_line_too(path: Path, tmp_path: Path) -> None:
+    draft = draft_of(tmp_path, path.read_bytes())
+    assert [problem.code for problem in draft.facts.errors] == ["not_a_preset"]
+    cells = {one.key: one for one in dataset_cells(draft.facts)}
+    draft.replace(set_cell(draft.text, cells["general.batch_size"], "7", draft.path))
+    draft.save()
+    before, after = path.read_bytes().split(b"\n"), draft.path.read_bytes().split(b"\n")
+    changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+    assert len(changed) == 1
+    assert changed[0][1].startswith(b"batch_size = 7")
+    assert changed[0][1].partition(b"#")[2] == changed[0][0].partition(b"#")[2]
+
+
+def test_a_deleted_working_folder_is_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    draft = draft_of(tmp_path, "network_module = 'networks.lora_wan'\ndit = 'x'\n")
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert draft.facts.errors
+    draft.set({"seed": 3})
+    draft.save()
+    assert candidates("x", working_folder()) is not None
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)

@@ -109,7 +109,7 @@ class TomlView(ScrollView, can_focus=True):
         width, style = self.size.width, self.rich_style
         if number > len(self._lines):
             return Strip.blank(width, style)
-        text = visible(self._lines[number - 1])
+        text = visible(self._lines[number - 1][: 4 * width])
         digits = len(str(len(self._lines)))
         bar = "│" if self._glyphs.name == "unicode" else "|"
         severity, message = self._told.get(number, ("", ""))
@@ -126,7 +126,7 @@ class TomlView(ScrollView, can_focus=True):
 
     def _remark(self, number: int, text: str, message: str, width: int) -> str:
         """What is wrong with the line, or what it was; as far as there is room."""
-        was = visible(self._changed.get(number, "")).strip()
+        was = visible(self._changed.get(number, "")[:400]).strip()
         value = was.partition("=")[2].partition("#")[0].strip() if "=" in was else was
         arrow = "←" if self._glyphs.name == "unicode" else "<-"
         remark = f"{arrow} {message}" if message else say(f"# was {value}", f"# 変更前: {value}") if value else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -17,6 +16,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.config.schema import OPTIONS
 from musubi_tui.presets import versus
+from musubi_tui.presets.completing import working_folder
 from musubi_tui.presets.draft import Draft
 from musubi_tui.presets.form import shown
 from musubi_tui.presets.versus import Side
@@ -130,7 +130,7 @@ class DiffScreen(ModalScreen[None]):
             "Compare with which preset? A path, or a name of the library.",
             "どのプリセットと比較しますか？（パスまたはライブラリの名前）",
         )
-        self.app.push_screen(PathScreen(title, "", Path.cwd()), answer)
+        self.app.push_screen(PathScreen(title, "", working_folder()), answer)
 
     def action_scroll(self, by: int) -> None:
         """Up or down."""

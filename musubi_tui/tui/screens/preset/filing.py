@@ -15,6 +15,7 @@ from engine.config.preset_folders import own_presets_folder, presets_root
 from engine.config.problems import ConfigError, UserError
 from engine.config.toml_text import toml_value
 from musubi_tui.presets import journal, versus
+from musubi_tui.presets.completing import working_folder
 from musubi_tui.presets.draft import Draft
 from musubi_tui.presets.journal import KeptDraft
 from musubi_tui.presets.library import find_preset
@@ -183,7 +184,7 @@ class Filing(Checking):
             if word:
                 self._save_to(Path(word), then)
 
-        self.app.push_screen(PathScreen(title, str(start), Path.cwd(), kind="file", hint=hint), answer)
+        self.app.push_screen(PathScreen(title, str(start), working_folder(), kind="file", hint=hint), answer)
 
     def _save_to(self, path: Path, then: Then | None, *, overwrite: bool = False) -> None:
         draft = self.draft

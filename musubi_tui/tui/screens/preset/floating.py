@@ -13,6 +13,7 @@ from textual.widgets import Input
 from engine.config.language import say
 from engine.config.option import Option
 from engine.config.problems import ConfigError
+from musubi_tui.presets.completing import working_folder
 from musubi_tui.presets.dataset_cells import DatasetCell
 from musubi_tui.presets.draft import rewritten
 from musubi_tui.tui.screens.preset.frame import EditorFrame
@@ -95,7 +96,7 @@ class Floating(EditorFrame):
         """What relative paths of the file count from."""
         reading = self.draft.facts.reading if self.draft else None
         ours = reading is not None and reading.identity is not None and reading.identity.dialect == "musubi-tui"
-        return self.draft.path.parent if self.draft and ours else Path.cwd()
+        return self.draft.path.parent if self.draft and ours else working_folder()
 
 
 def tried(change: Callable[[], object]) -> str:

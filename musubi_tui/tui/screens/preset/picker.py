@@ -15,7 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option as ListOption
 
 from engine.config.language import say
-from musubi_tui.presets.completing import candidates, completed
+from musubi_tui.presets.completing import candidates, completed, working_folder
 from musubi_tui.presets.document import resolved
 from musubi_tui.presets.journal import recent_presets
 from musubi_tui.presets.library import list_presets
@@ -44,7 +44,7 @@ def found_presets() -> list[Found]:
     for path in recent_presets():
         found.append(Found("recent", path, path.stem, titles.get(path) or short_path(path.parent, 60)))
         seen.add(path)
-    for path in sorted(Path.cwd().glob("*.toml")):
+    for path in sorted(working_folder().glob("*.toml")):
         if resolved(path) not in seen and _is_preset(path):
             found.append(Found("here", path, path.stem, short_path(path.parent, 60)))
             seen.add(resolved(path))
@@ -133,7 +133,7 @@ class Picker(Vertical):
         event.stop()
         self._fill()
         looks_like_path = "/" in event.value or event.value.startswith((".", "~"))
-        text = candidate_text(event.value, Path.cwd(), "file") if looks_like_path else ""
+        text = candidate_text(event.value, working_folder(), "file") if looks_like_path else ""
         self.query_one("#candidates", Static).update(text)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -165,7 +165,7 @@ class Picker(Vertical):
         if self.app.focused is not field:
             self.screen.focus_next()
             return
-        field.value = completed(field.value, candidates(field.value, Path.cwd(), "file"))
+        field.value = completed(field.value, candidates(field.value, working_folder(), "file"))
         field.cursor_position = len(field.value)
 
     def action_back(self) -> None:
