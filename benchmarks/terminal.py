@@ -130,4 +130,5 @@ def plain_environment(home: str, **more: str) -> dict[str, str]:
     return kept | {
         "LANG": "C.UTF-8", "TERM": "xterm-256color", "COLORTERM": "truecolor", "OMP_NUM_THREADS": "1",
         "MUSUBI_TUI_HOME": f"{home}/home", "XDG_CONFIG_HOME": f"{home}/config",
+        "XDG_STATE_HOME": f"{home}/state", "XDG_CACHE_HOME": f"{home}/cache",
     } | more  # fmt: skip

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from engine.events.lines import Record, encode_line
 from engine.events.types import Phase, Progress, Step
+from musubi_tui.cli.output import safe_json
 from musubi_tui.runs.telling import (
     PhaseView,
     PlainTeller,
@@ -74,7 +75,7 @@ class JsonDisplay:
     def feed(self, records: list[Record]) -> None:
         """Write these records as they stand in events.jsonl."""
         for record in records:
-            self._stream.write(encode_line(record.seq, record.t, record.event).decode("utf-8"))
+            self._stream.write(safe_json(encode_line(record.seq, record.t, record.event).decode("utf-8")))
         self._stream.flush()
 
     def close(self) -> None:

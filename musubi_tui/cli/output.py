@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -26,12 +27,18 @@ MISSING_REQUIREMENT: Final = 3  # a package, a GPU, disk space
 PREEMPTED: Final = 75  # saved, ready to be resumed
 INTERRUPTED: Final = 130  # before a run existed, or by the second Ctrl-C
 
+_EIGHT_BIT = re.compile("[\x7f-\x9f]")
 _RED, _YELLOW, _BOLD, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 
 
 def print_json(value: Any) -> None:
     """Print ``value`` on stdout as indented JSON; paths and other strangers as their text."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str, allow_nan=False) + "\n")
+    sys.stdout.write(safe_json(json.dumps(value, ensure_ascii=False, indent=2, default=str, allow_nan=False)) + "\n")
+
+
+def safe_json(text: str) -> str:
+    """JSON that may be shown on a terminal: what JSON does not escape but a terminal obeys (DEL, the 8-bit controls) is escaped."""
+    return _EIGHT_BIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_line(text: str) -> None:

@@ -58,6 +58,8 @@ def start_server(home: Path) -> Served:
         **os.environ,
         "MUSUBI_TUI_HOME": str(home / "home"),
         "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_CACHE_HOME": str(home / "cache"),
         "LANG": "en_US.UTF-8",
     }
     environment.pop("MUSUBI_TUI_LANG", None)

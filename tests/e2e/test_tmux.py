@@ -35,6 +35,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return kept | {
         "LANG": "C.UTF-8", "TERM": "xterm-256color", "OMP_NUM_THREADS": "1",
         "MUSUBI_TUI_HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }  # fmt: skip
 
 
