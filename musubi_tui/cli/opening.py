@@ -5,6 +5,7 @@ When the app is left, the shell says what goes on and how to come back.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def open_app(
     """Show the app until the person leaves; the exit code. Raises ``UserError`` for wrong settings."""
     if not full_screen():
         return tell_plainly()
+    gc.disable()  # until the first screen stands (``Reader.start``): a tenth of the start went into looking for garbage
     # Textual reads these when it is imported; nothing here moves by itself.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")

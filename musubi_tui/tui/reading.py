@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,9 @@ class Reader:
         self.stopped = threading.Event()
 
     def start(self) -> None:
-        """Begin to read."""
+        """Begin to read, once the first screen stands. What was made until then stays, and is not looked through for garbage again."""
+        gc.enable()
+        gc.freeze()
         threading.Thread(target=self._read, name="runs-reader", daemon=True).start()
 
     def stop(self) -> None:
