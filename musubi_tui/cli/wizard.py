@@ -98,8 +98,15 @@ def _afterwards(session: Session, written: Written, as_json: bool) -> int:
             if path is not None:
                 sys.stdout.write(f"{path}\n")
     quoted = shlex.quote(str(written.preset))
-    if then == "write":
+    if then in ("write", "form"):
         narrate(say(f"Train it: musubi-tui train {quoted}", f"学習: musubi-tui train {quoted}"))
+        if then == "form":
+            narrate(
+                say(
+                    f"The full form: musubi-tui presets edit {quoted}",
+                    f"詳細フォーム: musubi-tui presets edit {quoted}",
+                )
+            )
         return OK
     from musubi_tui.cli.train import train
     from musubi_tui.presets.wizard.writing import smoke_values

@@ -146,6 +146,19 @@ async def test_writing_only(app: MusubiApp, tmp_path: Path) -> None:
     assert (tmp_path / "work" / "bella" / "v1" / "preset.toml").is_file()
 
 
+async def test_the_full_form_opens_what_was_written(app: MusubiApp, tmp_path: Path) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(WizardScreen(session(tmp_path)))
+        await at(pilot, "then")
+        await pilot.press("down", "down", "down", "enter")
+        for _ in range(400):
+            if app.current_mode == "preset" and "preset.toml" in screen_text(app):
+                break
+            await pilot.pause(0.02)
+        assert app.current_mode == "preset"
+        assert "preset.toml" in screen_text(app)
+
+
 async def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_lost(app: MusubiApp, tmp_path: Path) -> None:
     wizard = session(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -222,7 +222,7 @@ def test_what_is_missing_is_named_with_repository_and_file(tmp_path: Path) -> No
     while wizard.flow.question is not None:
         last = wizard.flow.question
         wizard.answer("")
-    assert {choice.value for choice in last.choices if not choice.unavailable} == {"write"}
+    assert {choice.value for choice in last.choices if not choice.unavailable} == {"write", "form"}
     written = tomllib.loads(wizard.write().preset.read_text())
     assert written["model"]["vae"].endswith("models/Wan2.1_VAE.pth")
 
@@ -294,6 +294,20 @@ def test_a_card_that_is_here_is_not_asked_for(tmp_path: Path) -> None:
     machine = other_machine(card="4090")
     wizard = session(tmp_path, machine=machine)
     assert "card" not in asked(wizard)
+
+
+def test_a_card_that_is_elsewhere_starts_nothing_here(tmp_path: Path) -> None:
+    wizard = session(tmp_path)
+    while wizard.flow.question.id != "card":  # type: ignore[union-attr]
+        wizard.answer("")
+    wizard.answer("H100")
+    while wizard.flow.question.id != "then":  # type: ignore[union-attr]
+        wizard.answer("")
+    question = wizard.flow.question
+    assert question is not None
+    assert question.default == "write"
+    with pytest.raises(UserError, match="not in this computer"):
+        wizard.answer("train")
 
 
 def test_the_fit_page_tells_memory_speed_and_money(tmp_path: Path) -> None:

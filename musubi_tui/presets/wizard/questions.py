@@ -237,23 +237,24 @@ def _then(answers: Answers, around: Around) -> Question:
     from musubi_tui.presets.wizard.writing import summary_lines
 
     _, missing = file_lines(answers, around)
-    lacking = say("model files are missing", "モデルファイルが不足しています") if missing else ""
+    elsewhere = answers.get("card") not in (None, "cpu")
+    lacking = ""
+    if missing:
+        lacking = say("model files are missing", "モデルファイルが不足しています")
+    elif elsewhere:
+        lacking = say("that card is not in this computer", "その GPU はこのコンピューターにありません")
     choices = (
-        Choice(
-            "smoke",
-            say("write, and try five steps", "書いて、5 ステップ試す"),
-            say("a minute that saves hours", "数分の確認"),
-            lacking,
-        ),
+        Choice("smoke", say("write, and try five steps", "書いて、5 ステップ試す"), say("a minute that saves hours", "数分の確認"), lacking),
         Choice("train", say("write, and start the run", "書いて、学習を開始"), "", lacking),
         Choice("write", say("only write", "書くだけ")),
-    )
+        Choice("form", say("write, and open the full form", "書いて、詳細フォームを開く"), say("every option, explained", "全項目を説明付きで")),
+    )  # fmt: skip
     return Question(
         "then",
         "review",
         "choice",
         say("All answered. And now?", "以上です。どうしますか？"),
-        "write" if missing else "smoke",
+        "write" if lacking else "smoke",
         say(
             "A smoke run goes through everything once: encoding, loading, five steps, a preview, saving. What would fail after an hour fails "
             "now.",

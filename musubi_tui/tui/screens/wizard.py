@@ -69,6 +69,7 @@ class WizardScreen(Screen[None]):
         self._question: Question | None = None
         self._busy = True
         self._why = False
+        self._written = ""  # the preset, once it is
         self._highlighted: int | None = None  # the choice under the cursor, once it was moved
 
     @property
@@ -81,12 +82,12 @@ class WizardScreen(Screen[None]):
         yield Lines(id="head", rows=2)
         with Vertical(id="page"):
             yield Static(markup=False, id="title")
+            yield Static(markup=False, id="wrong")  # near the top: a long page must not push it out of sight
             with VerticalScroll(id="told", can_focus=False):
                 yield Static(markup=False, id="lines")
             yield OptionList(id="choices", markup=False)
             yield Input(id="field", compact=True)
             yield Static(markup=False, id="why")
-            yield Static(markup=False, id="wrong")
         yield Lines(id="sofar", rows=1)
         yield Footer(show_command_palette=False)
 
@@ -108,7 +109,7 @@ class WizardScreen(Screen[None]):
 
     def _work(self, job: Callable[[], None]) -> None:
         self._busy = True
-        self._say_busy(say("Looking …", "確認中 …"))
+        self._remark(say("Looking …", "確認中 …"))
         self.run_worker(lambda: self._look(job), thread=True, exclusive=True, group="wizard")
 
     def _look(self, job: Callable[[], None]) -> None:
@@ -135,13 +136,15 @@ class WizardScreen(Screen[None]):
 
     def on_wizard_screen_downloading(self, message: Downloading) -> None:
         """Tell how far it is."""
-        self._say_busy(message.text)
+        self._remark(message.text)
 
     # Showing
 
-    def _say_busy(self, text: str) -> None:
+    def _remark(self, text: str) -> None:
         if self.is_mounted:
-            self.query_one("#wrong", Static).update(text)
+            wrong = self.query_one("#wrong", Static)
+            wrong.update(text)
+            wrong.display = bool(text)
 
     def _show(self, error: str = "") -> None:
         question = self._question
@@ -166,7 +169,7 @@ class WizardScreen(Screen[None]):
             box.cursor_position = len(box.value)
             box.focus()
         self._show_why()
-        self.query_one("#wrong", Static).update(error)
+        self._remark(error)
         self._show_frame()
 
     def _rows(self, question: Question) -> list[str]:
@@ -270,7 +273,7 @@ class WizardScreen(Screen[None]):
         session = self._session
         assert session is not None
         self._busy = True
-        self._say_busy(say("Writing …", "書き込み中 …"))
+        self._remark(say("Writing …", "書き込み中 …"))
         home = self.musubi.home
 
         def finish() -> str:
@@ -280,15 +283,22 @@ class WizardScreen(Screen[None]):
             written = session.write()
             told = say(f"Written: {written.preset}", f"作成しました: {written.preset}")
             then = session.flow.answers["then"]
-            if then == "write":
+            if then in ("write", "form"):
+                self._written = str(written.preset)
                 return told
             return f"{told}\n{start(str(written.preset), home, smoke_values() if then == 'smoke' else None)}"
 
         self.musubi.in_background(finish, self._ended, self._refused)
 
     def _ended(self) -> None:
+        form = self._session is not None and self._session.flow.answers.get("then") == "form"
+        app = self.musubi
         if self.is_attached:
             self.dismiss(None)
+        if form and self._written:
+            from musubi_tui.tui.screens.preset.launch import edit_preset
+
+            app.run_worker(edit_preset(app, self._written))
 
     def _refused(self, text: str) -> None:
         """Something was wrong after all: back to the last question."""
