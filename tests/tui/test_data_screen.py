@@ -33,7 +33,7 @@ from musubi_tui.tui.screens.data.opening import OpenScreen
 from musubi_tui.tui.screens.data.screen import DataScreen
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.widgets.rows import RowList
-from tests.tui.made_runs import home_with, still_machine
+from tests.tui.made_runs import STORY, home_with, make_run, still_machine
 from tests.tui.screen_text import assert_snapshot, screen_text
 from tests.unit.test_data_scan import video
 
@@ -437,6 +437,47 @@ async def test_the_dialog_completes_paths_and_remembers(home: Home, folder: Path
     assert (Path(last.file), last.family) == (folder / "dataset.toml", "wan")
     (home.path / "tui" / "dataset.json").write_text("[]")
     assert remembered(home.path) is None
+
+
+async def test_the_dataset_of_the_active_run_and_caching_it(
+    home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "preset.toml").write_text(
+        'family = "wan"\ntask = "t2v-1.3B"\ndit = "a"\nvae = "b"\nt5 = "c"\ndataset_config = "dataset.toml"\n'
+        'output_dir = "out"\noutput_name = "x"\n'
+    )
+    made = make_run(home.path, STORY[0])
+    (made.path / "origin.json").write_text(json.dumps({"preset": str(folder / "preset.toml"), "version": 1}))
+    asked: list[str] = []
+    monkeypatch.setattr("musubi_tui.tui.steering.cache", lambda file, home: asked.append(file) or "cache-1: starting")
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.view.active is not None)
+        await pilot.press("3", "O")
+        found = app.screen
+        assert isinstance(found, DataScreen)
+        await until(pilot, lambda: found.board is not None)
+        assert found.board is not None
+        assert found.board.opened.is_preset
+        assert app.cli_twin().startswith("musubi-tui data ")
+        await pilot.press("c")
+        await until(pilot, lambda: asked == [str(folder / "preset.toml")])
+
+
+@pytest.mark.parametrize("source", ["empty", "gone"])
+async def test_a_dataset_of_nothing_can_be_looked_at(home: Home, folder: Path, source: str) -> None:
+    (folder / "empty").mkdir()
+    (folder / "dataset.toml").write_text(f'[[datasets]]\nimage_directory = "{source}"\nresolution = 128\n')
+    remember(home.path, Wanted("dataset.toml"))
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await until(pilot, lambda: getattr(app.screen, "board", None) is not None)
+        assert "training would stop" in screen_text(app)
+        await pilot.press(
+            "end", "j", "f", "v", "b", "a", "i", "D", "F", "1", "enter", "escape", "shift+tab", "enter", "slash", "x"
+        )
+        assert isinstance(app.screen, DataScreen)
 
 
 async def test_the_keys_can_be_moved_and_are_known() -> None:

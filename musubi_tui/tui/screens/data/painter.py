@@ -90,7 +90,8 @@ def paint(wish: Wish) -> Painted:
     try:
         caption = caption_place(dataset, path).read()
     except UserError as error:
-        problem = error.problems[0].message
+        if error.problems[0].code != "no_captions":  # the warnings say that of the whole dataset
+            problem = error.problems[0].message
     except OSError as error:
         problem = error.strerror or str(error)
     if not items:

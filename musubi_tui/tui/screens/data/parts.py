@@ -78,7 +78,7 @@ class Warnings(Drawn):
     BINDINGS: ClassVar[list[BindingType]] = [
         key("warnings.up", "up,k", "step(-1)", say("previous warning", "前の警告")),
         key("warnings.down", "down,j", "step(1)", say("next warning", "次の警告")),
-        key("warnings.files", "enter", "files", say("show its files", "対象ファイルを表示"), show=True),
+        key("warnings.files", "enter", "files", say("show its files", "対象ファイルを表示")),
     ]
 
     class Asked(Message):
