@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.style import Style
 from textual.binding import BindingType
+from textual.geometry import Region
 from textual.message import Message
+from textual.strip import Strip
 from textual.widgets import TextArea
 
 from engine.config.language import say
@@ -35,6 +38,12 @@ class CaptionEditor(TextArea):
         self.row = row
         self.cursor_blink = False
         self.move_cursor(self.document.end)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Blank once it is taken off the screen: Textual may still ask, and TextArea has no styles by then."""
+        if not self.is_attached:
+            return [Strip.blank(crop.width, Style())] * crop.height
+        return super().render_lines(crop)
 
     def action_keep(self) -> None:
         """Keep."""
