@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
 from textual.events import Click
+from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -59,6 +60,7 @@ class JobsScreen(JobsActions):
         kept = self.musubi.remembered
         self.sort = kept.sort if kept.sort in SORTS else SORTS[0]
         self.reverse, self.words, self.show_archived = kept.reverse, kept.words, kept.archived
+        self._choose_layout(self.app.size)  # before the first frame, so that it is drawn once
         self.marked: tuple[str, ...] = ()  # run directories, in the order in which they were marked
 
     def panels(self) -> Iterable[Widget]:
@@ -74,6 +76,9 @@ class JobsScreen(JobsActions):
         self.query_one(RunList).show(self._arranged(view), self.musubi.glyphs, facts)
         self._show_card(view)
         self._show_frame(view)
+
+    def _choose_layout(self, size: Size) -> None:
+        self.set_class(size.width >= _WIDE[0] and size.height >= _WIDE[1], "-wide")
 
     def _arranged(self, view: View) -> tuple[Snapshot, ...]:
         runs = [now for now in view.runs if self.show_archived or now.run_dir not in view.archived]
@@ -124,7 +129,7 @@ class JobsScreen(JobsActions):
 
     def on_resize(self) -> None:
         """Beside each other where there is room; the header follows the columns."""
-        self.set_class(self.size.width >= _WIDE[0] and self.size.height >= _WIDE[1], "-wide")
+        self._choose_layout(self.size)
         self.call_after_refresh(lambda: self.show(self.musubi.view))
 
     def on_run_list_chosen(self, message: RunList.Chosen) -> None:
