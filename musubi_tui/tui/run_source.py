@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ class RunSource(ABC):
 
     run: RunDirectory | None = None
     title = ""
+    shell_words = ""  # what `musubi-tui runs watch` takes to show the same
 
     @staticmethod
     def live(run_dir: Path) -> RunSource:
@@ -71,6 +73,7 @@ class _Live(RunSource):
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
         self.title = name_of(run)
+        self.shell_words = shlex.quote(run.id)
         self._directory = run
         self._fold: Fold | None = None
         self._follower = Follower(run.events)
@@ -130,6 +133,7 @@ class _Replay(RunSource):
     def __init__(self, events: Path, speed: float) -> None:
         self.title = events.stem if events.name != "events.jsonl" else events.parent.name
         self._speed = speed
+        self.shell_words = f"--replay {shlex.quote(str(events))}" + (f" --speed {speed:g}" if speed else "")
         self._records: Iterator[Record] = read_events(events)
         self._next: Record | None = next(self._records, None)
         self._played = self._next.t if self._next else 0.0  # the recording's clock

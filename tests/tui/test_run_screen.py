@@ -299,6 +299,14 @@ async def test_words_from_outside_cannot_steer_the_terminal(tmp_path):
             assert "[red]not markup[/red]" in screen_text(app)
 
 
+def test_the_command_for_the_shell_names_the_file_and_the_speed(tmp_path):
+    twin = RunScreen(RunSource.replay(REPLAY, speed=4)).cli_twin()
+    assert twin == f"musubi-tui runs watch --replay {REPLAY} --speed 4"
+    run, sink = living_run(tmp_path)
+    sink.close()
+    assert RunScreen(RunSource.live(run.path)).cli_twin() == f"musubi-tui runs watch {run.id}"
+
+
 async def test_a_recording_cannot_be_steered():
     app = Shown(RunSource.replay(REPLAY))
     async with app.run_test(size=SMALL) as pilot:

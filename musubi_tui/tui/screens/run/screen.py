@@ -6,7 +6,6 @@ nothing is drawn. Panels that are not shown are not computed.
 
 from __future__ import annotations
 
-import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -136,10 +135,7 @@ class RunScreen(SteeringScreen):
 
     def cli_twin(self) -> str:
         """The command that shows the same at the shell."""
-        run = self.source.run
-        if run is None:
-            return f"musubi-tui runs watch --replay {shlex.quote(self.source.title)}"
-        return f"musubi-tui runs watch {shlex.quote(run.id)}"
+        return f"musubi-tui runs watch {self.source.shell_words}"
 
     # -- reading
 
