@@ -2,7 +2,8 @@
 
 Only what is not current is encoded, the encoder is loaded only if there is something to do, and a file is either whole or
 absent. Names, tensor keys and metadata are Musubi Tuner's with our provenance added, so that both tools serve each other.
-Pixels are decoded one item ahead of the encoder; memory is a few items, however large the dataset.
+``work`` hands out what is to be made, shared by claims with whoever fills the same folder; ``pipeline`` reads ahead of the encoders
+and writes behind them, bounded by bytes, however large the dataset and however long a clip.
 """
 
 from engine.encode.latents import encode_latents, latent_context
