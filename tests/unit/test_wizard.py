@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import tomllib
 from pathlib import Path
@@ -417,6 +418,25 @@ def test_at_a_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr("builtins.input", lambda _: (_ for _ in ()).throw(EOFError))
     assert run(["wizard"]) == 130
     assert "Nothing was written" in capsys.readouterr().err
+
+
+def test_names_that_no_file_can_hold_are_passed_over_or_refused(tmp_path: Path) -> None:
+    wizard = session(tmp_path)
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "work") + b"/pictures-\xff"))
+    write_pictures(odd, 40)
+    write_models(Path(os.fsdecode(os.fsencode(tmp_path / "work") + b"/\xfe/models")))
+    while wizard.flow.question.id != "data":  # type: ignore[union-attr]
+        wizard.answer("")
+    question = wizard.flow.question
+    assert question is not None
+    assert question.default == str(tmp_path / "work" / "bella")
+    "\n".join([question.title, *question.lines]).encode()
+    with pytest.raises(UserError, match="not UTF-8"):
+        wizard.answer(str(odd))
+    with pytest.raises(UserError):
+        wizard.answer("a\0b")
+    asked(wizard)
+    assert check_config(wizard.write().preset) == []
 
 
 def test_names_become_file_names() -> None:

@@ -14,7 +14,7 @@ from engine.families import FamilySpec, ModelSlot, TaskSpec, family_names, get_f
 from engine.planner.cards import CARDS, Card
 from engine.planner.facts import Machine, PastRun
 from engine.planner.lines import GIB
-from musubi_tui.presets.wizard.model_files import FoundFile, find_files, usual_places
+from musubi_tui.presets.wizard.model_files import FoundFile, can_be_written, find_files, usual_places
 
 if TYPE_CHECKING:
     from engine.data.items import Scan
@@ -208,7 +208,11 @@ def _near(one: Path, other: Path) -> bool:
 
 
 def _quiet_folder(folder: Path) -> bool:
-    hidden = folder.name.startswith(".") or folder.name in ("cache", "node_modules", "models", "runs", "output")
+    hidden = (
+        folder.name.startswith(".")
+        or not can_be_written(folder)
+        or folder.name in ("cache", "node_modules", "models", "runs", "output")
+    )
     try:
         return not hidden and folder.is_dir()
     except OSError:

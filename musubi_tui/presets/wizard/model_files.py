@@ -117,7 +117,11 @@ def _walk(place: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             looked += 1
-            if name.endswith(_SUFFIXES) and ("-of-" not in name or "-00001-of-" in name):
+            if (
+                name.endswith(_SUFFIXES)
+                and can_be_written(Path(folder, name))
+                and ("-of-" not in name or "-00001-of-" in name)
+            ):
                 yield Path(folder, name)
         looked += len(folders)
         if looked > _MOST:
@@ -132,6 +136,15 @@ def _tokenizers(slot: ModelSlot, found: Mapping[str, list[FoundFile]]) -> Iterat
                 for folder in (file.path.parent, file.path.parent.parent):
                     if (folder / name).exists():
                         yield folder / name
+
+
+def can_be_written(path: Path) -> bool:
+    """Whether a TOML file can name this path: bytes that are no UTF-8 cannot be written."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in str(path)
 
 
 def _is_folder(place: Path) -> bool:

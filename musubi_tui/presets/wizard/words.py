@@ -10,7 +10,8 @@ from typing import Any
 from engine.config.language import say
 from engine.families import FamilySpec, TaskSpec, get_family
 from musubi_tui.presets.wizard.around import Around, Pictures
-from musubi_tui.presets.wizard.flow import Answers
+from musubi_tui.presets.wizard.flow import Answers, refused
+from musubi_tui.presets.wizard.model_files import can_be_written
 
 
 def chosen(answers: Answers) -> tuple[FamilySpec, TaskSpec]:
@@ -31,9 +32,17 @@ def slug(text: str) -> str:
 
 
 def folder_of(text: str, around: Around) -> Path:
-    """A folder in what was typed: quotes, ~ and relative paths are understood."""
+    """A folder in what was typed: quotes, ~ and relative paths are understood. Raises ``UserError`` for one that no TOML
+    file can name."""
     path = Path(text.strip().strip("'\"")).expanduser()
-    return Path(os.path.abspath(path if path.is_absolute() else around.cwd / path))
+    folder = Path(os.path.abspath(path if path.is_absolute() else around.cwd / path))
+    if not can_be_written(folder):
+        raise refused(
+            "folder",
+            say("The name of that folder is not UTF-8 text.", "フォルダー名が UTF-8 ではありません。"),
+            say("Rename it.", "名前を変更してください。"),
+        )
+    return folder
 
 
 def short(path: Path, around: Around) -> str:
