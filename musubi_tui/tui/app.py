@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -20,7 +19,6 @@ from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 from textual.events import Resize
 from textual.message import Message
-from textual.screen import Screen
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, UserError
@@ -32,7 +30,7 @@ from musubi_tui.tui.keymap import check_keys, key
 from musubi_tui.tui.link import Link, queued_writes, way
 from musubi_tui.tui.messages import Told, ViewRead
 from musubi_tui.tui.modes import MODES as ALL_MODES
-from musubi_tui.tui.modes import Mode
+from musubi_tui.tui.modes import make_screen
 from musubi_tui.tui.reading import Reader
 from musubi_tui.tui.remembered import keep, recall
 from musubi_tui.tui.screens.mode import ModeScreen
@@ -43,15 +41,6 @@ from musubi_tui.tui.view import View
 
 if TYPE_CHECKING:
     from textual.command import Provider
-
-
-def _screen(mode: Mode) -> Screen[Any]:
-    if mode.screen:
-        module, _, name = mode.screen.partition(":")
-        return cast("Screen[Any]", getattr(import_module(module), name)())
-    from musubi_tui.tui.screens.later import LaterScreen
-
-    return LaterScreen(mode)
 
 
 def _commands() -> type[Provider]:
@@ -65,7 +54,7 @@ class MusubiApp(App[None]):
 
     CSS = "ModalScreen { background: $background 60%; } TooSmallScreen { background: $background; }"
     TITLE = "musubi-tui"
-    MODES: ClassVar = {mode.id: partial(_screen, mode) for mode in ALL_MODES}
+    MODES: ClassVar = {mode.id: partial(make_screen, mode) for mode in ALL_MODES}
     DEFAULT_MODE = "jobs"
     COMMANDS: ClassVar = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 from engine.config.language import say
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
 
 
 @dataclass(frozen=True)
@@ -66,3 +71,13 @@ MODES: tuple[Mode, ...] = (
         ("musubi-tui runs sample last",),
     ),
 )  # fmt: skip
+
+
+def make_screen(mode: Mode) -> Screen[Any]:
+    """The screen of a mode, imported when it is first shown."""
+    if mode.screen:
+        module, _, name = mode.screen.partition(":")
+        return cast("Screen[Any]", getattr(import_module(module), name)())
+    from musubi_tui.tui.screens.later import LaterScreen
+
+    return LaterScreen(mode)
