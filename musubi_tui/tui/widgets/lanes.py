@@ -11,7 +11,7 @@ from engine.events.types import Block
 from musubi_tui.runs.telling import clean
 from musubi_tui.tui.glyphs import SETS
 from musubi_tui.tui.run_view import MOST_BLOCKS, RunView
-from musubi_tui.tui.widgets.lines import Line, Span, fit
+from musubi_tui.tui.widgets.lines import Line, Span, fit, justify
 
 _SIGNS = {
     "unicode": {"resident": "■", "computing": "●", "ready": "▣", "loading": "▶", "cpu": "□"},
@@ -150,8 +150,7 @@ def _numbers(view: RunView, width: int) -> Line:
             if index + len(label) <= width:
                 text[index : index + len(label)] = label
     words = f" {resident} + {streamed} {say('blocks', 'ブロック')}"
-    line = "".join(text).rstrip()
-    return [(" " + line + (words.rjust(width - len(line)) if len(line) + len(words) <= width else ""), "muted")]
+    return justify([(" " + "".join(text).rstrip(), "muted")], [(words, "muted")], width + 1)
 
 
 def _lane_line(view: RunView, width: int, glyphs: str) -> Line:
