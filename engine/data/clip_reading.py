@@ -176,9 +176,12 @@ class VideoFrames:
         if key - self._next < _WORTH_A_JUMP // 2:
             return
         before = self._next
-        self._container.seek(self._times[key], stream=self._stream, backward=True, any_frame=False)
-        self._frames = self._container.decode(self._stream)
-        first = next(self._frames, None)
+        try:
+            self._container.seek(self._times[key], stream=self._stream, backward=True, any_frame=False)
+            self._frames = self._container.decode(self._stream)
+            first = next(self._frames, None)
+        except av.error.FFmpegError:  # not every file can be jumped in; all can be read through
+            first = None
         if first is None or not first.key_frame or first.pts != self._times[key]:
             self._times = []
             self._container.close()

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from engine.data import Bucket, Item
+from engine.data import Bucket, Item, clip_reading
 from engine.data.clip_reading import Abandoned, VideoFrames, frame_times, read_clips
 from engine.data.media import UnreadableMedia
 from tests.unit.test_data_pixels import item_of
@@ -101,6 +101,14 @@ def test_packets_without_distinct_times_are_decoded_through(tmp_path: Path) -> N
     assert frame_times(path) == ([], [])
     ((_, pixels),) = read_clips([clip(path, 140, 5)])
     assert [number_of(frame) for frame in pixels] == list(range(140, 145))
+
+
+def test_a_jump_that_does_not_land_where_it_should_is_taken_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The times say one thing and the container another: then the frames in between are decoded."""
+    times, keys = frame_times(path)
+    monkeypatch.setattr(clip_reading, "frame_times", lambda _: ([time + 1 for time in times], keys))
+    found = [[number_of(frame) for frame in pixels] for _, pixels in read_clips([clip(path, 3, 5), clip(path, 350, 5)])]
+    assert found == [list(range(3, 8)), list(range(350, 355))]
 
 
 def test_memory_is_the_open_clips(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
