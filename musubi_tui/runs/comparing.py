@@ -16,9 +16,9 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from engine.events.steps_index import StepsIndex
+from musubi_tui.runs.pyramid import Column, Smoother
+from musubi_tui.runs.series import GrowingSteps
 from musubi_tui.runs.snapshot import EMA_DECAY, Snapshot, snapshot
-from musubi_tui.tui.pyramid import Column, Smoother
-from musubi_tui.tui.run_series import GrowingSteps
 
 AXES = ("step", "time", "cost")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -24,7 +24,7 @@ from engine.events.status import ALIVE, Status, true_state
 from engine.events.steps_index import StepsIndex
 from engine.events.types import Progress, RunStart, Step
 from musubi_tui.runs.finding import name_of
-from musubi_tui.tui.run_series import read_records, zeros
+from musubi_tui.runs.series import read_records, zeros
 from musubi_tui.tui.run_view import Fold, RunView
 
 _RECENT_BYTES = 1 << 19  # at the end of events.jsonl, where every event is read

@@ -32,10 +32,10 @@ from engine.events.types import (
     Validation,
     Warned,
 )
+from musubi_tui.runs.pyramid import median, quantile
+from musubi_tui.runs.series import GrowingSteps, Steps
 from musubi_tui.runs.telling import clean, describe
-from musubi_tui.tui.pyramid import median, quantile
 from musubi_tui.tui.run_means import SPIKE, Bin, Levels, Running, Split, split
-from musubi_tui.tui.run_series import GrowingSteps, Steps
 
 _RECENT = 50  # steps that say how fast a run is
 _LOG_LINES = 2000

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.events.types import Step
+from musubi_tui.runs.pyramid import BLOCK, Blocks, Smoother, buckets, find, reduce, shape
+from musubi_tui.runs.series import GrowingSteps
 from musubi_tui.runs.snapshot import moving_average
 from musubi_tui.tui.glyphs import ASCII, UNICODE
-from musubi_tui.tui.pyramid import BLOCK, Blocks, Smoother, buckets, find, reduce, shape
-from musubi_tui.tui.run_series import GrowingSteps
 from musubi_tui.tui.widgets.bars import course, labelled, stacked
 from musubi_tui.tui.widgets.chart import small_curve
 from musubi_tui.tui.widgets.lines import fit, justify, width_of

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from engine.config.language import say
+from musubi_tui.runs.pyramid import Column, buckets, find
+from musubi_tui.runs.series import Steps
 from musubi_tui.runs.telling import clock
-from musubi_tui.tui.pyramid import Column, buckets, find
-from musubi_tui.tui.run_series import Steps
 from musubi_tui.tui.run_view import RunView
 
 AXES: Final = ("step", "epoch", "images", "time", "cost")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from musubi_tui.runs.pyramid import Blocks, Column, reduce
 from musubi_tui.tui.glyphs import Glyphs
-from musubi_tui.tui.pyramid import Blocks, Column, reduce
 from musubi_tui.tui.widgets.lines import Span, fit
 
 FILLS = {"unicode": "█▓▒░▞", "ascii": "#+=-~"}

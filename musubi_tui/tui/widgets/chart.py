@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from engine.config.language import say
-from musubi_tui.tui.pyramid import Blocks, Column, Shape, Smoother, quantile, reduce, shape
+from musubi_tui.runs.pyramid import Blocks, Column, Shape, Smoother, quantile, reduce, shape
 from musubi_tui.tui.run_view import RunView
 from musubi_tui.tui.widgets.axis import AXES, Axis
 from musubi_tui.tui.widgets.lines import Line, Lines, Span, fit, justify

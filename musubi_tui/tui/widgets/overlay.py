@@ -10,9 +10,9 @@ import numpy as np
 from engine.config.language import say
 from musubi_tui.runs.comparing import AXES, Compared, extent
 from musubi_tui.runs.plain_text import clean
+from musubi_tui.runs.pyramid import Column, reduce
 from musubi_tui.tui.glyphs import UNICODE
 from musubi_tui.tui.numbers import duration, small
-from musubi_tui.tui.pyramid import Column, reduce
 from musubi_tui.tui.widgets.lines import Line, Lines, Span, fit, justify
 from musubi_tui.tui.widgets.plot import Canvas, Scale, number
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musubi_tui.tui.pyramid import Column
+from musubi_tui.runs.pyramid import Column
 from musubi_tui.tui.widgets.lines import Span
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row, then column

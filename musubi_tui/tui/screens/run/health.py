@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.config.language import say
+from musubi_tui.runs.pyramid import Column, median
 from musubi_tui.tui.alerts import Alert
 from musubi_tui.tui.glyphs import Glyphs
-from musubi_tui.tui.pyramid import Column, median
 from musubi_tui.tui.run_view import RunView
 from musubi_tui.tui.widgets.lines import Line, fit, width_of
 from musubi_tui.tui.widgets.plot import number

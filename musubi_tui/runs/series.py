@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.events.steps_index import RECORD, StepsIndex
 from engine.events.types import Step
-from musubi_tui.tui.pyramid import Blocks, Column
+from musubi_tui.runs.pyramid import Blocks, Column
 
 _FIELDS: Final = (
     ("seq", "<i8"), ("offset", "<i8"), ("t", "<f8"), ("step", "<i4"), ("length", "<i4"), ("epoch", "<i4"),
