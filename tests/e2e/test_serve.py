@@ -82,14 +82,17 @@ def served(home: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+async def client(served: Served) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
         yield session
+    deadline = time.monotonic() + 20
+    while served.process.poll() is None and apps_of(served.process.pid) and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)  # an app ends soon after its page: the next test counts from nothing
 
 
 async def read_until(socket: aiohttp.ClientWebSocketResponse, text: str) -> str:
     """What the app drew up to and with ``text``, without the escape sequences."""
-    seen, deadline = "", time.monotonic() + 25
+    seen, deadline = "", time.monotonic() + 50
     while text not in seen:
         with contextlib.suppress(TimeoutError):
             message = await socket.receive(timeout=1)
@@ -123,14 +126,14 @@ async def test_the_app_is_drawn_obeys_keys_and_leaves_with_q(served: Served, cli
         for odd in ("", "[", "[]", "{}", "7", '["stdin", 5]', '["resize", {"width": -1, "height": 1e99}]', '["quit"]'):
             await socket.send_str(odd)
         await socket.send_json(["ping", "17"])
-        while (message := await socket.receive(timeout=20)).type == aiohttp.WSMsgType.BINARY:
+        while (message := await socket.receive(timeout=50)).type == aiohttp.WSMsgType.BINARY:
             pass
         assert message.json() == ["pong", "17"]
         await socket.send_json(["stdin", "\x1b"])
         await socket.send_json(["resize", {"width": 50, "height": 20}])
         await read_until(socket, "80x24")
         await socket.send_json(["stdin", "q"])
-        while (await socket.receive(timeout=20)).type == aiohttp.WSMsgType.BINARY:
+        while (await socket.receive(timeout=50)).type == aiohttp.WSMsgType.BINARY:
             pass
         assert socket.closed
 
