@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 
 from engine.config.language import say
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.widgets.field import Field
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
@@ -48,7 +49,7 @@ class AskScreen(ModalScreen[None]):
         with Vertical(id="ask"):
             yield Static(self._title, markup=False, classes="title")
             yield Static(self._text, markup=False)
-            yield Input(self._value, placeholder=self._hint, compact=True, id="answer")
+            yield Field(self._value, placeholder=self._hint, compact=True, id="answer")
             yield Static(say("enter does it, esc closes", "enter で実行、esc で閉じます"), markup=False, classes="text")
             yield Static(self._twin(self._value), markup=False, id="twin", classes="text")
             yield Static(markup=False, id="told")

@@ -19,6 +19,7 @@ from musubi_tui.tui.runs_table import SORTS, Facts, arranged, column_at, columns
 from musubi_tui.tui.screens.jobs_actions import GONE, JobsActions
 from musubi_tui.tui.screens.jobs_keys import KEYS
 from musubi_tui.tui.view import View
+from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.run_card import RunCard
 from musubi_tui.tui.widgets.run_list import RunList
 from musubi_tui.tui.widgets.status_bar import Part
@@ -152,7 +153,7 @@ class JobsScreen(JobsActions):
             self.call_after_refresh(self._show_filter)
 
     def _show_filter(self) -> Input:
-        box = Input(self.words, placeholder=say("words, a|b, !without", "語、a|b、!除外"), compact=True, id="filter")
+        box = Field(self.words, placeholder=say("words, a|b, !without", "語、a|b、!除外"), compact=True, id="filter")
         self.query_one(RunsPanel).mount(box, before="#list")
         return box
 

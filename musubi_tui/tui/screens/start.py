@@ -24,6 +24,7 @@ from musubi_tui.runs.home import Home, survives
 from musubi_tui.tui.acting import enqueue
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.steering import start
+from musubi_tui.tui.widgets.field import Field
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
@@ -63,7 +64,7 @@ class StartScreen(ModalScreen[None]):
                 classes="title",
                 markup=False,
             )
-            yield Input(
+            yield Field(
                 placeholder=say(
                     "path or name of a preset; nothing: the wizard asks",
                     "プリセットのパスまたは名前。空欄ならウィザード",

@@ -23,6 +23,7 @@ from musubi_tui.presets.wizard.flow import PAGES, Question
 from musubi_tui.presets.wizard.session import Session
 from musubi_tui.presets.wizard.telling import choice_rows, so_far
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.lines import Lines, justify
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class WizardScreen(Screen[None]):
             with VerticalScroll(id="told", can_focus=False):
                 yield Static(markup=False, id="lines")
             yield OptionList(id="choices", markup=False)
-            yield Input(id="field", compact=True)
+            yield Field(id="field", compact=True)
             yield Static(markup=False, id="why")
         yield Lines(id="sofar", rows=1)
         yield Footer(show_command_palette=False)

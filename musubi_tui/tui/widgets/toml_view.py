@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from textual.events import Click
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import TextArea
@@ -176,6 +177,7 @@ class TomlView(ScrollView, can_focus=True):
 class TomlText(TextArea):
     """The text being edited. The line of the error stands in reverse, so that it shows without colour too."""
 
+    cursor_blink = reactive(False, init=False)  # as in ``Field``
     error_line = 0  # from 1
 
     def mark_error(self, line: int) -> None:

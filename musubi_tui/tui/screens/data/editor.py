@@ -8,6 +8,7 @@ from rich.style import Style
 from textual.binding import BindingType
 from textual.geometry import Region
 from textual.message import Message
+from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widgets import TextArea
 
@@ -16,7 +17,9 @@ from musubi_tui.tui.keymap import key
 
 
 class CaptionEditor(TextArea):
-    """Says ``Kept`` with the text, or ``Left``."""
+    """Says ``Kept`` with the text, or ``Left``. The cursor stands still, as in ``Field``."""
+
+    cursor_blink = reactive(False, init=False)
 
     BINDINGS: ClassVar[list[BindingType]] = [
         key("caption.keep", "ctrl+s", "keep", say("keep", "保存"), show=True),

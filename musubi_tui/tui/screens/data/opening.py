@@ -18,6 +18,7 @@ from engine.config.language import say
 from engine.families import family_names
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.screens.data.last import Wanted
+from musubi_tui.tui.widgets.field import Field
 
 _ENDINGS = (".toml", ".json")
 _LOOKED_AT = 2000  # entries of a folder
@@ -47,7 +48,7 @@ class PathSuggester(Suggester):
         return value + min(names)[len(start) :] if names and value else None
 
 
-class PathInput(Input):
+class PathInput(Field):
     """Tab takes the completion."""
 
     BINDINGS: ClassVar[list[BindingType]] = [key("open.complete", "tab", "complete", say("complete", "補完"))]
@@ -80,11 +81,11 @@ class OpenScreen(ModalScreen[Wanted]):
                 suggester=PathSuggester(), compact=True, id="path",
             )  # fmt: skip
             names = sorted(family_names())
-            yield Input(
+            yield Field(
                 self._before.family, placeholder=say(f"family of a dataset file: {', '.join(names)}", f"データセットファイルのモデル: {', '.join(names)}"),
                 suggester=SuggestFromList(names, case_sensitive=False), compact=True, id="family",
             )  # fmt: skip
-            yield Input(
+            yield Field(
                 self._before.trigger, placeholder=say("trigger word that captions should hold (may stay empty)", "キャプションに含めたいトリガーワード (空でも可)"),
                 compact=True, id="trigger",
             )  # fmt: skip

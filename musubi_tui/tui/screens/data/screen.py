@@ -30,6 +30,7 @@ from musubi_tui.tui.screens.data.panels import facts_lines, frames_lines
 from musubi_tui.tui.screens.data.parts import Head, Panel, Picture, Warnings, Words
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.view import View
+from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.key_line import KeyLine
 from musubi_tui.tui.widgets.lines import Line, Lines
 from musubi_tui.tui.widgets.mode_bar import ModeBar
@@ -359,7 +360,7 @@ class DataScreen(ModeScreen):
         if boxes or self.board is None:
             boxes.focus()
             return
-        box = Input(
+        box = Field(
             self.choice.words, placeholder=say("words, a|b, !without", "語、a|b、!除外"), compact=True, id="data-filter"
         )
         self.query_one("#items-panel").mount(box, before="#items")

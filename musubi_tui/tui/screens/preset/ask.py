@@ -21,6 +21,7 @@ from musubi_tui.presets.completing import candidates, completed
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.help import HelpScreen
+from musubi_tui.tui.widgets.field import Field
 
 _SHOWN_CANDIDATES = 6
 
@@ -124,7 +125,7 @@ class PathScreen(ModalScreen[str]):
         """The question, the field, and what it may become."""
         with Vertical(classes="ask"):
             yield Static(self._title, markup=False, classes="title")
-            yield Input(self._value, compact=True, select_on_focus=False)
+            yield Field(self._value, compact=True, select_on_focus=False)
             yield Static(markup=False, classes="candidates")
             hint = say("enter takes it, tab completes, esc leaves it", "enter で決定、tab で補完、esc で取り消し")
             yield Static(f"{self._hint}\n{hint}".strip(), markup=False, classes="hint")

@@ -11,7 +11,7 @@ from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.events import Click
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from engine.config.language import say
 from engine.config.option import Option
@@ -30,6 +30,7 @@ from musubi_tui.tui.screens.preset import panels
 from musubi_tui.tui.screens.preset.picker import Picker
 from musubi_tui.tui.screens.preset.plan import panel, plan_now, short
 from musubi_tui.tui.view import View
+from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.grid import PropertyGrid
 from musubi_tui.tui.widgets.key_line import KeyLine
 from musubi_tui.tui.widgets.lines import Line, Lines, fit
@@ -94,8 +95,8 @@ class EditorFrame(ModeScreen):
                     with Container(id="form", classes="panel"):
                         yield Static(id="columns", markup=False)
                         yield PropertyGrid(id="grid")
-                        yield Input(id="value", compact=True, select_on_focus=False)
-                        yield Input(id="search", compact=True)
+                        yield Field(id="value", compact=True, select_on_focus=False)
+                        yield Field(id="search", compact=True)
                     yield Pane(id="below", classes="panel dock")
                 with Vertical(id="right"):
                     yield Pane(id="beside", classes="panel dock")

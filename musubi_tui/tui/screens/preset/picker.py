@@ -23,6 +23,7 @@ from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.preset.ask import Choices, candidate_text
 from musubi_tui.tui.screens.preset.panels import short_path
+from musubi_tui.tui.widgets.field import Field
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Picker(Vertical):
 
     def compose(self) -> ComposeResult:
         """Field and list."""
-        yield Input(
+        yield Field(
             placeholder=say("words, or a path (tab completes)", "語、またはパス（tab で補完）"),
             compact=True,
             id="where",

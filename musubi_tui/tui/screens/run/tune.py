@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.config.language import say
+from musubi_tui.tui.widgets.field import Field
 
 
 class TuneScreen(ModalScreen[float]):
@@ -30,7 +31,7 @@ class TuneScreen(ModalScreen[float]):
                 say("The schedule's rate is multiplied by it from the next step on.", "次のステップからスケジュールの学習率に掛けます。"),
                 markup=False,
             )  # fmt: skip
-            yield Input("0.5", type="number", id="factor")
+            yield Field("0.5", type="number", id="factor")
             yield Static(f"{self._twin}0.5", classes="twin", markup=False)
 
     def on_input_changed(self, event: Input.Changed) -> None:
