@@ -204,7 +204,8 @@ def _named_for_others(slot: ModelSlot, path: Path) -> bool:
 
 
 def _near(one: Path, other: Path) -> bool:
-    return one.parent == other.parent or one.parent.is_relative_to(other.parent)
+    """In the folder of the other or below it, or a little above: downloads keep the folders of their repositories."""
+    return one.parent.is_relative_to(other.parent) or one.parent in list(other.parents)[1:3]
 
 
 def _quiet_folder(folder: Path) -> bool:
