@@ -130,6 +130,9 @@ async def test_the_app_is_drawn_obeys_keys_and_leaves_with_q(served: Served, cli
             pass
         assert message.json() == ["pong", "17"]
         await socket.send_json(["stdin", "\x1b"])
+        await read_until(
+            socket, "No runs yet"
+        )  # a letter sooner than a tenth of a second behind escape is alt and that letter
         await socket.send_json(["resize", {"width": 50, "height": 20}])
         await read_until(socket, "80x24")
         await socket.send_json(["stdin", "q"])
