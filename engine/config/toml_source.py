@@ -6,6 +6,7 @@ Whatever is wrong with a file becomes one clear problem: missing, a folder, not 
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
 from engine.data.positions import Address, key_positions
 
+_DEEPEST = 100  # tables inside tables; a preset has three
 LARGEST_FILE = 8 * 2**20  # bytes; a preset has a few kB, so more is another kind of file
 
 
@@ -55,15 +57,40 @@ def parse_toml(text: str, path: Path) -> TomlSource:
         message = say("a number has thousands of digits.", "数千桁の数値があります。")
         raise ConfigError(Problem("wrong_value", message, file=str(path), line=line)) from None
     except RecursionError:
-        message = say("brackets are nested too deeply to be a preset.", "括弧の入れ子が深すぎます。")
-        raise ConfigError(Problem("syntax", message, file=str(path))) from None
+        raise ConfigError(_too_deep(path)) from None
+    if _is_too_deep(data):
+        raise ConfigError(_too_deep(path))
     return TomlSource(path, text, data, key_positions(text))
+
+
+def _is_too_deep(data: Mapping[str, Any]) -> bool:
+    """Whether values lie deeper than whoever walks through them can follow. A dotted key needs no bracket for that."""
+    level: list[Any] = [data]
+    for _ in range(_DEEPEST):
+        inside = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [value for values in inside for value in values if isinstance(value, dict | list)]
+    return bool(level)
+
+
+def _too_deep(path: Path) -> Problem:
+    message = say(
+        "brackets or dotted keys are nested too deeply to be a preset.",
+        "括弧またはドット区切りキーの入れ子が深すぎます。",
+    )
+    return Problem("syntax", message, file=str(path))
 
 
 def read_text(path: Path) -> str:
     """The file's text without a byte-order mark, line ends as they are. Raises ``ConfigError`` with one problem."""
     try:
-        size = path.stat().st_size
+        found = path.stat()
+        size = found.st_size
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):  # a pipe may wait, a device never end
+            message = say(
+                "this is a pipe or a device; a file is expected.",
+                "パイプまたはデバイスです。ファイルを指定してください。",
+            )
+            raise ConfigError.of("not_a_file", message, file=path)
         raw = path.read_bytes() if size <= LARGEST_FILE else b""
     except FileNotFoundError:
         raise ConfigError.of(

@@ -11,6 +11,7 @@ import hashlib
 import os
 import random
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,13 @@ def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
 
     Raises ``WrongCaption`` when it is no text in that encoding or in any that is recognised, ``OSError`` when it cannot be read.
     """
-    with open(path, "rb") as file:
-        data = file.read(_LONGEST + 1)
     name = os.path.basename(path)
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise WrongCaption(
+                say(f"{name} is no caption: it is a pipe or a device.", f"{name} はパイプまたはデバイスで、キャプションではありません。")
+            )  # fmt: skip
+        data = file.read(_LONGEST + 1)
     if len(data) > _LONGEST:
         raise WrongCaption(
             say(f"{name} is no caption: it is larger than 1 MB.", f"{name} は1MBを超えており、キャプションではありません。")
@@ -61,6 +66,11 @@ def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
         if guessed is None:
             raise WrongCaption(_not_text(name, stated or "utf-8")) from error
     return CaptionFile(_clean(data.decode(guessed)), guessed)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a named pipe without waiting for somebody who writes into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _without_mark(name: str, data: bytes) -> CaptionFile:

@@ -73,11 +73,13 @@ def _values(
 
 
 def _names(key: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
-    if key.type == "dotted_key":
-        for part in key.named_children:
-            yield from _names(part)
-    elif key.type in ("bare_key", "quoted_key"):
-        yield key
+    waiting = [key]  # the grammar nests a.b.c to the left, as deep as the key has parts
+    while waiting:
+        part = waiting.pop()
+        if part.type == "dotted_key":
+            waiting += reversed(part.named_children)
+        elif part.type in ("bare_key", "quoted_key"):
+            yield part
 
 
 def _name(part: tree_sitter.Node) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -87,6 +90,37 @@ def write_document(path: Path, text: str, *, marked: bool = False) -> Document:
         reason = getattr(error, "strerror", None) or str(error)
         message = say(f"cannot be written: {reason}.", f"書き込めません: {reason}")
         raise ConfigError.of("unwritable_file", message, file=path) from None
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Whoever else reads, changes and writes this file within ``held`` waits: neither change is lost.
+
+    The lock is on the file itself. A write puts another file in its place, so one who waited looks which is there now.
+    A file that cannot be opened is not held; reading it says why.
+    """
+    path = resolved(path)
+    while path.is_file():  # never a pipe, which would wait
+        try:
+            file = path.open("rb")
+        except OSError:
+            break
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:  # a file system without locks
+                break
+            if _is_at(path, os.fstat(file.fileno())):
+                yield
+                return
+    yield
+
+
+def _is_at(path: Path, opened: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), opened)
+    except OSError:  # gone meanwhile
+        return False
 
 
 def resolved(path: Path) -> Path:

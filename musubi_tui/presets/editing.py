@@ -20,7 +20,7 @@ from engine.config.schema import OPTIONS, validate
 from engine.config.toml_source import parse_toml
 from engine.config.toml_text import toml_value
 from engine.config.values import parse_override
-from musubi_tui.presets.document import read_document, write_document
+from musubi_tui.presets.document import held, read_document, write_document
 from musubi_tui.presets.places import Pair, Places, find_places, line_end
 
 
@@ -40,10 +40,11 @@ def set_values(path: Path, values: Mapping[str, Any]) -> list[Change]:
 
     Raises ``ConfigError`` when the file is not TOML or cannot be written, or a name or value is wrong; then nothing changes.
     """
-    before = read_document(path)
-    edited, changes = edit_text(before.text, values, before.path)
-    if edited != before.text:
-        write_document(before.path, edited, marked=before.marked)
+    with held(path):
+        before = read_document(path)
+        edited, changes = edit_text(before.text, values, before.path)
+        if edited != before.text:
+            write_document(before.path, edited, marked=before.marked)
     return changes
 
 
@@ -62,7 +63,9 @@ def edit_text(text: str, values: Mapping[str, Any], path: Path) -> tuple[str, li
 
 def _written(values: Mapping[str, Any], path: Path) -> dict[str, str | None]:
     """The TOML text of every wanted value. A number keeps the spelling it was given with."""
-    problems = []
+    problems = [_no_text(name, path) for name, value in values.items() if not _is_text(value)]
+    if problems:
+        raise ConfigError(problems)
     parsed: dict[str, Any] = {}
     for name, value in values.items():
         option = OPTIONS.get(name)
@@ -81,6 +84,24 @@ def _written(values: Mapping[str, Any], path: Path) -> dict[str, str | None]:
     if problems:
         raise ConfigError(problems)
     return {name: None if value is None else _spelling(values[name], value) for name, value in parsed.items()}
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a file in UTF-8 can hold it. Bytes of the command line that are no UTF-8 arrive as lone surrogates."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _no_text(name: str, path: Path) -> Problem:
+    message = say(f"the value of {name} is not UTF-8 text.", f"{name} の値は UTF-8 の文字列ではありません。")
+    fix = say(
+        "Presets are UTF-8; a path needs a name in it too.",
+        "プリセットは UTF-8 です。パスの名前も UTF-8 にしてください。",
+    )
+    return Problem("not_utf8", message, fix, str(path), key=name)
 
 
 def _spelling(given: Any, value: Any) -> str:

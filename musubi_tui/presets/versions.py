@@ -112,9 +112,11 @@ def make(plan: NextVersion, note: str = "") -> Version:
     try:
         if plan.folder:
             plan.preset.parent.mkdir()
-        for source, target in plan.copies:
+        for _, target in plan.copies:
             if target.exists():
                 raise FileExistsError(17, "exists", str(target))
+        plan.preset.open("x").close()  # of several at once, one has the number
+        for source, target in plan.copies:
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.suffix == ".toml":
                 text = _rebased(read_text(source), source, target, moved, plan)

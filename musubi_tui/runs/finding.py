@@ -39,8 +39,14 @@ def list_runs(homes: list[Path] | None = None) -> list[RunDirectory]:
 def find_run(word: str) -> RunDirectory:
     """The run a person means: ``last``, an id, a name (its newest run), a unique prefix of an id, or a path.
 
-    Raises ``UserError`` (no_such_run, ambiguous_run, run_gone).
+    Raises ``UserError`` (usage: the word is blank; no_such_run, ambiguous_run, run_gone).
     """
+    if not word.strip():  # an unset shell variable: as a prefix it would fit every run
+        raise UserError.of(
+            "usage",
+            say("The name of the run is empty.", "run の名前が空です。"),
+            say("`musubi-tui runs list` shows them all.", "`musubi-tui runs list` で一覧できます。"),
+        )
     as_path = RunDirectory(Path(word).expanduser())
     if os.sep in word and as_path.exists():
         return as_path

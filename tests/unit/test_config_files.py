@@ -42,6 +42,12 @@ def test_folder(tmp_path: Path) -> None:
     assert (found.code, found.fix) == ("not_a_file", "It holds preset.toml.")
 
 
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.toml")
+    for path in (tmp_path / "fifo.toml", Path("/dev/zero")):
+        assert one(path).message == "this is a pipe or a device; a file is expected."
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_no_permission(tmp_path: Path) -> None:
     path = written(tmp_path, OURS)
@@ -74,6 +80,8 @@ def test_too_large(tmp_path: Path) -> None:
         ("[run]\nseed = 1\n[run]\n", "duplicate_key", 3, 1, "run is set twice (first on line 1)."),
         (f"seed = 1\nmax_train_steps = {'9' * 5000}\n", "wrong_value", 2, 0, "a number has thousands of digits."),
         ("a = " + "[" * 5000, "syntax", 0, 0, "nested too deeply"),
+        (f"{'a.' * 3000}b = 1\n", "syntax", 0, 0, "nested too deeply"),
+        (f"[{'a.' * 3000}b]\n[{'a.' * 3000}b]\n", "duplicate_key", 2, 1, "is set twice"),
         ("a = [1,\n", "syntax", 1, 0, "not valid TOML"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -426,3 +427,9 @@ def test_looking_closer_at_a_folder_of_frames(tmp_path: Path) -> None:
     assert draw_file(tmp_path / "walk", 20, 10, crop=None, clip=True, colour=False).rows
     (tmp_path / "walk" / "3.png").write_bytes((tmp_path / "walk" / "3.png").read_bytes()[:200])
     assert "3.png" in look_at_video(tmp_path / "walk").problem
+
+
+def test_a_pipe_as_caption_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(WrongCaption, match="it is a pipe or a device"):
+        read_caption(tmp_path / "a.txt")

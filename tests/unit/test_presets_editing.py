@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -220,3 +222,29 @@ def test_everything_untouched_survives(text: str, key: str) -> None:
     assert {k: v for k, v in flat.items() if k != key and not isinstance(v, dict)} == {
         k: v for k, v in flat_now.items() if k != key and not isinstance(v, dict)
     }
+
+
+def test_two_programs_change_one_preset_and_no_change_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("learning_rate = 1e-4\nnetwork_dim = 1\nseed = 1\n")
+    tree = Path(__file__).parents[2]
+    change = (
+        "import sys; from pathlib import Path; from musubi_tui.presets.editing import set_values\n"
+        "for number in range(2, 42): set_values(Path(sys.argv[1]), {sys.argv[2]: str(number)})"
+    )
+    names = ("network_dim", "seed")
+    others = [subprocess.Popen([sys.executable, "-c", change, path, name], cwd=tree) for name in names]
+    for number in range(1, 41):
+        set_values(path, {"max_train_steps": str(number)})
+    assert [other.wait() for other in others] == [0, 0]
+    values = tomllib.loads(path.read_text())
+    assert (values["network_dim"], values["seed"], values["max_train_steps"]) == (41, 41, 40)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.toml"]
+
+
+def test_a_value_that_is_no_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("seed = 1\n")
+    with pytest.raises(ConfigError, match="the value of output_name is not UTF-8 text"):
+        set_values(path, {"output_name": '"\udcff"'})
+    assert path.read_text() == "seed = 1\n"

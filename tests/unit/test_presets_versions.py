@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from engine.config import load_config
 from engine.config.problems import ConfigError, UserError
 from musubi_tui.cli.root import run as musubi_tui
 from musubi_tui.presets.lineage import changes_since_parent
-from musubi_tui.presets.versions import make, plan_next, set_note, version_of, versions_of
+from musubi_tui.presets.versions import NextVersion, make, plan_next, set_note, version_of, versions_of
 from musubi_tui.runs.creating import create_run
 from musubi_tui.runs.origin import preset_of, read_origin, runs_of
 
@@ -175,3 +176,24 @@ def test_run_and_version_know_each_other(project: Path, capsys: pytest.CaptureFi
     assert musubi_tui(["presets", "duplicate", run.id]) == 2
     assert "own copies lie in" in capsys.readouterr().err
     assert musubi_tui(["presets", "duplicate", "no-such-thing"]) == 2
+
+
+def test_of_several_at_once_one_makes_the_version(tmp_path: Path) -> None:
+    preset = tmp_path / "ink.toml"
+    preset.write_text('family = "wan"\noutput_name = "ink"\n')
+    plans = [plan_next(preset) for _ in range(3)]
+    start, told = threading.Barrier(3), list[str]()
+
+    def attempt(plan: NextVersion) -> None:
+        start.wait()
+        try:
+            told.append(make(plan).label)
+        except ConfigError as error:
+            told.append(error.problems[0].code)
+
+    threads = [threading.Thread(target=attempt, args=(plan,)) for plan in plans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == ["file_exists", "file_exists", "v2"]

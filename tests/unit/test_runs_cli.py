@@ -175,7 +175,7 @@ def test_a_living_run_is_not_trained_twice(job: Job, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize(
     "arguments",
-    [["train"], ["train", "x.toml", "--resume", "y"], ["train", "nowhere.toml"], ["train", "--resume", "nobody"], ["cache", "nowhere.toml"], ["cache", "x.toml", "--only", "pixels"], ["train", "x.toml", "--set", "novalue"], ["runs", "show", "nobody"]],
+    [["train"], ["train", "x.toml", "--resume", "y"], ["train", "nowhere.toml"], ["train", "--resume", "nobody"], ["cache", "nowhere.toml"], ["cache", "x.toml", "--only", "pixels"], ["train", "x.toml", "--set", "novalue"], ["runs", "show", "nobody"], ["runs", "show", ""], ["runs", "rm", " ", "--yes"]],
 )  # fmt: skip
 def test_wrong_words_are_a_paragraph(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert musubi(arguments) == 2
@@ -265,3 +265,16 @@ def test_an_engine_that_is_killed_fails_the_command() -> None:
     os.kill(status.process.pid, signal.SIGKILL)
     assert process.wait(10) == 1
     assert true_state(run) == "orphaned"
+
+
+@pytest.mark.parametrize("word", ["", " "])
+def test_an_empty_word_means_no_run(word: str, finished: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    assert musubi(["runs", "rm", word, "--yes"]) == 2
+    assert "The name of the run is empty." in capsys.readouterr().err
+    assert finished.exists()
+
+
+def test_a_closed_output_is_no_crash(finished: RunDirectory) -> None:
+    command = f"{sys.executable} -m musubi_tui runs list >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
