@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from engine.config.language import say
+from engine.config.problems import CheckpointError
 from engine.data.batches import BatchPlan
 from engine.data.dataset_config import DatasetSpec
 from engine.events.redaction import redact
@@ -150,6 +151,7 @@ class _Training:
         self.first: ValidationResult | None = None
         self.last: ValidationResult | None = None
         self._state_due = time.monotonic() + config.save.save_state_every_minutes * 60
+        self._state_at: int | None = None  # the step of the state this attempt wrote last
         self._memory_due = 0.0
         self._levels_told = False
         self._sampled_at: int | None = None
@@ -338,8 +340,7 @@ class _Training:
         """Carry out one command. Raises ``ValueError`` with the reason of a refusal."""
         match command:
             case "save":
-                self._save(step_stem(self.saver.name, self.position.step))
-                return str(self.save_state())
+                return self._save_by_hand()
             case "sample":
                 if self.sampler is None:
                     raise ValueError(say("This run has no sampler.", "この run ではサンプルを生成できません。"))
@@ -352,6 +353,24 @@ class _Training:
                     self.save_state()  # what was answered with "done" outlives a kill
                 return f"{key} = {getattr(self.live, key)}"
         raise ValueError(say(f"Unknown command {command!r}.", f"不明なコマンド {command!r} です。"))
+
+    def _save_by_hand(self) -> str:
+        """The state, then the LoRA; where the state lies. A disk that refuses is no reason to end the run: ``ValueError``."""
+        try:
+            path = self.save_state()
+        except OSError as error:
+            raise ValueError(
+                say(f"The state could not be written: {error}", f"状態を書き込めませんでした: {error}")
+            ) from error
+        try:
+            if self.position.step:
+                self._save(step_stem(self.saver.name, self.position.step))
+        except (OSError, CheckpointError) as error:
+            raise ValueError(
+                say(f"The LoRA could not be written: {error} The state is saved: {path}",
+                    f"LoRA を書き込めませんでした: {error} 状態は保存済みです: {path}")
+            ) from error  # fmt: skip
+        return str(path)
 
     def _must_leave_now(self) -> bool:
         """Whether the machine may be gone before the step is done. A person's stop waits for its end."""
@@ -367,27 +386,33 @@ class _Training:
         raise _Discarded
 
     def _leave(self, stop: StopRequest) -> None:
-        """Save the state; for a person also the adapter. Raises ``Interrupted``."""
+        """Save the state; for a person also the adapter, if it has learned. Raises ``Interrupted``."""
         self.save_state()
-        if stop.reason != "preempted":
+        if stop.reason != "preempted" and self.position.step:
             self._save(step_stem(self.saver.name, self.position.step))
         raise Interrupted(stop)
 
     def _finish(self) -> None:
-        """The last file, the last state, the last validation."""
-        self._save(self.saver.name)
-        if self._sampled_at != self.position.step:
-            self._sample()  # whatever the cadence: the last LoRA is the one people look at
+        """The last state, the last file, the last validation."""
         save = self.config.save
         if save.save_state or save.save_state_on_train_end or save.save_state_every_minutes:
             self.save_state()  # so that the run can be trained further
+        self._save(self.saver.name)
+        if self._sampled_at != self.position.step:
+            self._sample()  # whatever the cadence: the last LoRA is the one people look at
         self._validate()
 
     # -- files and measurements
 
     def _save(self, stem: str) -> None:
+        """Write the adapter. When that fails, a state keeps what was learned: the run can go on from here."""
         self.reader.flush()  # nothing is saved from a step whose loss was not a number
-        self.saver.save(stem, self.position.step, self._epoch())
+        try:
+            self.saver.save(stem, self.position.step, self._epoch())
+        except (OSError, CheckpointError):
+            if self._state_at != self.position.step:
+                self.save_state()
+            raise
 
     def _make_room(self, stem: Callable[[str, int], str], number: int | None) -> None:
         if number is not None:
@@ -416,6 +441,7 @@ class _Training:
             scaler=self.step_of.scaler if self.step_of.scaler.is_enabled() else None,
             keep=self.config.save.keep_states,
         )
+        self._state_at = here.step
         size = sum(file.stat().st_size for file in path.iterdir())
         seconds = self.deadline.saving_s = time.monotonic() - begin
         self._state_due = time.monotonic() + self.config.save.save_state_every_minutes * 60

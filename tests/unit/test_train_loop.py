@@ -271,6 +271,50 @@ def test_commands(tmp_path: Path) -> None:
     assert rates == pytest.approx([1e-2] * 3 + [5e-3] * 3)
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_last_lora_that_cannot_be_written_costs_no_training(tmp_path: Path, kept: bool) -> None:
+    (tmp_path / "output").write_text("a file where a folder should be")
+    blocked = Attempt(tmp_path, max_train_steps=4, save_state_on_train_end=kept)
+    with pytest.raises(OSError):
+        blocked.go()
+    assert [event.kind for event in blocked.job.of(Checkpoint)] == ["state"]
+    (tmp_path / "output").unlink()
+    again = Attempt(tmp_path, max_train_steps=4)
+    assert again.go().step == 4
+    assert again.job.steps == []  # nothing is trained twice
+    assert (tmp_path / "output" / "x.safetensors").is_file()
+
+
+def test_a_save_by_hand_that_fails_is_refused_and_the_run_goes_on(tmp_path: Path) -> None:
+    blocker = tmp_path / "output"
+
+    def script(job: FakeJob) -> None:
+        if job.steps == [1, 2] and not job.acks:
+            blocker.write_text("a file where a folder should be")
+            job.queue.append(Command("a", "save", {}))
+        elif job.acks and blocker.is_file():
+            blocker.unlink()
+
+    attempt = Attempt(tmp_path, script=script, max_train_steps=4)
+    assert attempt.go().step == 4
+    ((command, result, message),) = attempt.job.acks
+    assert (command, result) == ("save", "refused")
+    assert "could not be written" in message
+    assert str(tmp_path / "state" / "00000002-1") in message
+    assert (tmp_path / "state" / "00000002-1" / "manifest.json").is_file()
+
+
+def test_a_stop_before_the_first_step_saves_a_state_and_no_lora(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+    attempt.job.stop_requested = StopRequest(reason="stopped", when="now")
+    attempt.job.queue.append(Command("a", "save", {}))
+    with pytest.raises(Interrupted):
+        attempt.go()
+    assert newest_state(tmp_path / "state") is not None
+    assert not list((tmp_path / "output").glob("*.safetensors"))
+    assert not attempt.job.warnings
+
+
 def test_live_changes_survive_a_resume(tmp_path: Path) -> None:
     def script(job: FakeJob) -> None:
         if job.steps and job.steps[-1] == 2 and job.stop_requested is None:
