@@ -5,6 +5,7 @@ Every rule gets the same ``Case`` and yields problems by option name; ``load`` a
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from engine.config.toml_source import similar_path
 from engine.config.values import parse_arguments
 from engine.families import FamilySpec, TaskSpec
 
+_LONGEST_FILE_NAME = 255  # bytes, on the file systems people have
+_CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories: controls, halves of characters, line ends
 _NETWORK_ARGS = (
     "rank_dropout",
     "module_dropout",
@@ -201,7 +204,30 @@ def _dataset(case: Case) -> Iterator[Problem]:
 
 def _output_name(case: Case) -> Iterator[Problem]:
     name = case.values["output_name"]
-    if name and (Path(name).name != name or name == ".." or "\0" in name):
+    if not name:
+        return
+    if any(unicodedata.category(char) in _CONTROLS for char in name):
+        yield _error(
+            "wrong_value",
+            "output_name",
+            say(
+                f"output_name holds a character that cannot be shown (a line end, a tab …): {name!r}.",
+                f"output_name に表示できない文字 (改行・タブなど) があります: {name!r}。",
+            ),
+            say("Remove it.", "取り除いてください。"),
+        )
+    room, length = _room_for_name(case), len(name.encode("utf-8", "surrogateescape"))
+    if length > room:
+        yield _error(
+            "wrong_value",
+            "output_name",
+            say(
+                f"output_name is too long: {length} bytes, and a file's name has room for {room} beside step and ending.",
+                f"output_name が長すぎます: {length} バイト。ステップ番号と拡張子を除くと {room} バイトまでです。",
+            ),
+            say("Shorten it.", "短くしてください。"),
+        )
+    elif Path(name).name != name or name == "..":
         yield _error(
             "wrong_value",
             "output_name",
@@ -214,6 +240,13 @@ def _output_name(case: Case) -> Iterator[Problem]:
                 "フォルダーは output_dir に書いてください。",
             ),
         )
+
+
+def _room_for_name(case: Case) -> int:
+    """Bytes left for the name in that of the longest file: an unfinished LoRA (``engine.networks.files``)."""
+    others = [f".{dialect}" for dialect in (case.values["lora_dialects"] or ())[1:]]
+    around = "." + "-step00000000" + max(others, key=len, default="") + ".safetensors." + 16 * "0" + ".part"
+    return _LONGEST_FILE_NAME - len(around)
 
 
 def _base_unset(case: Case) -> Iterator[Problem]:

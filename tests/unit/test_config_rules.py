@@ -133,6 +133,23 @@ def test_a_name_is_no_path(tmp_path: Path, name: str) -> None:
     assert summary(complaints(tmp_path, f'output_name = "{name}"')) == [("error", "wrong_value", "output_name")]
 
 
+@pytest.mark.parametrize("name", ["a\\nb", "a\\tb", "a\\u0000b", "a\\u0085b", "a\\u2028b", 208 * "x", 70 * "墨"])
+def test_a_name_fits_into_a_file_name(tmp_path: Path, name: str) -> None:
+    assert summary(complaints(tmp_path, f'output_name = "{name}"')) == [("error", "wrong_value", "output_name")]
+
+
+@pytest.mark.parametrize("name", ["墨 絵　v1", 207 * "x", 69 * "墨"])
+def test_the_longest_name_is_one_that_can_be_saved(tmp_path: Path, name: str) -> None:
+    assert not complaints(tmp_path, f'output_name = "{name}"')
+    (tmp_path / f".{name}-step00000020.safetensors.{16 * '0'}.part").write_text("")
+
+
+def test_another_dialect_needs_room_in_the_name(tmp_path: Path) -> None:
+    lines = 'lora_dialects = ["musubi", "diffusers"]\noutput_name = '
+    assert not complaints(tmp_path, lines + f'"{197 * "x"}"')
+    assert summary(complaints(tmp_path, lines + f'"{198 * "x"}"')) == [("error", "wrong_value", "output_name")]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -275,7 +275,7 @@ def test_commands(tmp_path: Path) -> None:
 def test_a_last_lora_that_cannot_be_written_costs_no_training(tmp_path: Path, kept: bool) -> None:
     (tmp_path / "output").write_text("a file where a folder should be")
     blocked = Attempt(tmp_path, max_train_steps=4, save_state_on_train_end=kept)
-    with pytest.raises(OSError):
+    with pytest.raises(FileExistsError):
         blocked.go()
     assert [event.kind for event in blocked.job.of(Checkpoint)] == ["state"]
     (tmp_path / "output").unlink()
