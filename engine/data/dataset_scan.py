@@ -135,6 +135,8 @@ class DatasetScan:
             if not self._mask_fits(source, facts):
                 return
             controls = self._controls(source)
+            if image and self.dataset.alpha_mask:
+                source = replace(source, mask=self._alpha(source))
         except UnreadableMedia as error:
             self._skip(source.path, "unreadable_image" if image else "unreadable_clip", str(error), broken=True)
             return
@@ -145,7 +147,7 @@ class DatasetScan:
         if source.mask is None:
             return True
         try:
-            size = self.index.image_size(source.mask)
+            size = self.index.mask_size(source.mask)
         except UnreadableMedia as error:
             reason = say(f"its mask {source.mask}: {error}", f"マスク {source.mask}: {error}")
             self._skip(source.path, "unreadable_mask", reason, broken=True)
@@ -198,8 +200,6 @@ class DatasetScan:
         return found
 
     def _images(self, source: Source, facts: ClipInfo, controls: list[Control]) -> Iterator[Item]:
-        if self.dataset.alpha_mask:
-            source = replace(source, mask=self._alpha(source))
         for rule, bucket in self._sizes(source.path, facts):
             sized = []
             for control in controls:

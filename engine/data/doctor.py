@@ -29,6 +29,7 @@ from engine.families.family import FamilySpec
 MUCH_ENLARGED = 1.5
 FLAT = 8  # of 255: pictures that vary less have nothing to compare
 _COMMON = 12  # words told
+_UNREADABLE = ("unreadable_image", "unreadable_clip", "unreadable_mask", "unreadable_control")
 Progress = Callable[[str, int, int], None]
 
 
@@ -47,10 +48,11 @@ class Examination:
         first = {item.path: item for item in self.scan.cached if not item.cached_only}
         self.sources = list(first.values())
         looks = self._look() if self.questions.decode else []
+        beside = list(self._look_beside()) if self.questions.decode else []
         caches = self._caches() if self.questions.decode else []
         videos = self._videos()
         found = [
-            self._corrupt(looks),
+            self._corrupt(looks, beside),
             self._damaged_caches(caches),
             self._not_finite(caches),
             *self._captions(),
@@ -87,10 +89,26 @@ class Examination:
         files = [(item.path, item.kind) for item in self.sources]
         return list(look_at_all(files, self._count("decode", len(files))))
 
-    def _corrupt(self, looks: Sequence[Look]) -> Finding:
+    def _look_beside(self) -> Iterator[Entry]:
+        """What cannot be decoded of the pictures beside the sources: masks, controls, further targets; told at their source."""
+        owner: dict[Path, Item] = {}
+        for item in self.sources:
+            pictures = [*item.targets, *([item.mask] if item.mask is not None and item.mask != item.path else [])]
+            pictures += [control.path for control in item.controls if item.kind == "image"]
+            for path in pictures:
+                owner.setdefault(path, item)
+        sources = {item.path for item in self.sources}
+        files = [(path, "image") for path in owner if path not in sources]
+        for look in look_at_all(files, self._count("decode", len(files))):
+            if look.problem:
+                item = owner[look.path]
+                yield Entry(item.path, f"{look.path}: {look.problem}", item.dataset)
+
+    def _corrupt(self, looks: Sequence[Look], beside: Sequence[Entry]) -> Finding:
         owner = {item.path: item.dataset for item in self.sources}
-        entries = [Entry(s.path, s.reason, s.dataset) for s in self.scan.skipped if s.code in ("unreadable_image", "unreadable_clip")]  # fmt: skip
+        entries = [Entry(s.path, s.reason, s.dataset) for s in self.scan.skipped if s.code in _UNREADABLE]  # fmt: skip
         entries += [Entry(look.path, look.problem, owner[look.path]) for look in looks if look.problem]
+        entries += beside
         policies = {dataset.index: dataset.on_bad_item for dataset in self.config.datasets}
         stops = any(policies[entry.dataset] == "stop" for entry in entries)
         return Finding(

@@ -23,12 +23,13 @@ from typing import Any, Literal, Self
 
 from engine.data.captions import read_caption
 from engine.data.media import ClipInfo, clip_info, image_size
+from engine.data.pictures import read_image
 from engine.events.atomic import write_bytes_atomically
 
 INDEX_FOLDER = "scans"  # in the home
 _VERSION = 2  # of the format, and of what is read: another one forgets everything
 _SETTLED_NS = 2_000_000_000  # a file changed later than this before the scan is not remembered
-Kind = Literal["image", "clip", "caption"]
+Kind = Literal["image", "clip", "caption", "mask"]
 Entry = tuple[int, int, int, Any]  # size, mtime_ns, inode, what was read
 
 
@@ -51,6 +52,19 @@ class ScanIndex:
     def image_size(self, path: Path) -> tuple[int, int]:
         """``media.image_size``, from memory where the file did not change. Raises ``UnreadableMedia``."""
         width, height = self.read("image", os.fspath(path), lambda: image_size(path))
+        return width, height
+
+    def mask_size(self, path: Path) -> tuple[int, int]:
+        """(width, height) of a picture that was decoded to its last pixel, from memory where the file did not change.
+
+        Nothing decodes a mask before the batch that needs it, so it is done here. Raises ``UnreadableMedia``.
+        """
+
+        def decoded() -> list[int]:
+            height, width = read_image(path).shape[:2]
+            return [width, height]
+
+        width, height = self.read("mask", os.fspath(path), decoded)
         return width, height
 
     def clip_info(self, path: Path) -> ClipInfo:

@@ -4,9 +4,7 @@ signature.
 
 from __future__ import annotations
 
-import struct
 import warnings
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +17,15 @@ from PIL import Image, ImageOps
 
 from engine.config.language import say
 from engine.data.likeness import Signature, signature
-from engine.data.media import UnreadableMedia, frame_files, is_folder, open_image, orientation
+from engine.data.media import (
+    DECODER_ERRORS,
+    UnreadableMedia,
+    decoder_says,
+    frame_files,
+    is_folder,
+    open_image,
+    orientation,
+)
 
 _THREADS = 2
 _AHEAD = 8
@@ -66,17 +72,9 @@ def look_at_image(path: Path) -> Look:
             return Look(path, signature(_rgb(upright)))
     except UnreadableMedia as error:
         return Look(path, problem=str(error))
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:
-        text = str(error).rstrip(".")
-        return Look(path, problem=say(f"it cannot be decoded: {text}.", f"デコードできません: {text}"))
+    except DECODER_ERRORS as error:
+        text = decoder_says(error)
+        return Look(path, problem=say(f"it cannot be decoded: {text}", f"デコードできません: {text}"))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.data.items import Item
-from engine.data.media import UnreadableMedia, open_image, orientation
+from engine.data.media import DECODER_ERRORS, UnreadableMedia, decoder_says, open_image, orientation
 from engine.data.pictures import read_image
 from engine.data.resize import Pixels, average_area, resize_to_bucket
 
@@ -66,14 +66,17 @@ def _alpha(path: Path) -> Pixels:
             image.load()
             upright = ImageOps.exif_transpose(image) if orientation(image) != 1 else image
             return np.repeat(np.asarray(upright.convert("RGBA"))[..., 3:], 3, axis=2)
-        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-            raise UnreadableMedia(str(error)) from error
+        except DECODER_ERRORS as error:
+            raise UnreadableMedia(decoder_says(error)) from error
 
 
 def has_alpha(path: Path) -> bool:
     """Whether a picture can be transparent anywhere, from its header. Raises ``UnreadableMedia``."""
     with open_image(path) as image:
-        return "A" in image.getbands() or "transparency" in image.info
+        try:
+            return "A" in image.getbands() or "transparency" in image.info
+        except DECODER_ERRORS as error:
+            raise UnreadableMedia(decoder_says(error)) from error
 
 
 def fits(mask: tuple[int, int], picture: tuple[int, int]) -> bool:

@@ -6,7 +6,9 @@ Musubi Tuner ignores the orientation that cameras write into EXIF; here a photog
 from __future__ import annotations
 
 import os
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -23,6 +25,27 @@ _TURNS_SIDEWAYS = {5, 6, 7, 8}
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl")
 VIDEO_EXTENSIONS = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".flv", ".wmv", ".m4v", ".mpg", ".mpeg")
+
+
+# What Pillow and its plug-ins raise on damaged bytes, opening, decoding, turning upright or converting: a picture is what a
+# stranger wrote, so any of these means that the file is at fault. RuntimeError is AVIF's, TypeError and struct.error come from
+# EXIF, LookupError from modes that do not exist.
+DECODER_ERRORS: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    RuntimeError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 class UnreadableMedia(Exception):
@@ -85,13 +108,8 @@ def open_image(path: Path) -> Image.Image:
         raise UnreadableMedia(
             say("it claims more pixels than a photograph has.", "画素数が異常に大きいファイルです。")
         ) from error
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        OverflowError,
-    ) as error:  # what Pillow's plug-ins raise on damaged headers
-        raise UnreadableMedia(_reason(error)) from error
+    except DECODER_ERRORS as error:
+        raise UnreadableMedia(decoder_says(error)) from error
 
 
 @lru_cache(maxsize=1)
@@ -112,7 +130,7 @@ def orientation(image: Image.Image) -> int:
         return 1
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except (OSError, ValueError, SyntaxError, KeyError, TypeError):  # a damaged EXIF block says nothing
+    except DECODER_ERRORS:  # a damaged EXIF block says nothing
         return 1
     return value if value in range(1, 9) else 1
 
@@ -152,7 +170,7 @@ def clip_info(path: Path) -> ClipInfo:
             frames = _count_packets(path)
         return ClipInfo(width, height, frames, fps, promised if promised > frames else 0, steady)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise UnreadableMedia(_reason(error)) from error
+        raise UnreadableMedia(decoder_says(error)) from error
 
 
 def _frames_there(stream: Any, file_size: int) -> int | None:
@@ -183,7 +201,7 @@ def _folder_info(folder: Path) -> ClipInfo:
     try:
         frames = frame_files(folder)
     except OSError as error:
-        raise UnreadableMedia(_reason(error)) from error
+        raise UnreadableMedia(decoder_says(error)) from error
     if not frames:
         raise UnreadableMedia(say("the folder holds no pictures.", "フォルダに画像がありません。"))
     width, height = image_size(frames[0])
@@ -203,6 +221,7 @@ def _not_a_picture(path: Path) -> str:
     return say("it is not a picture in a format this machine reads.", "読める形式の画像ではありません。")
 
 
-def _reason(error: Exception) -> str:
+def decoder_says(error: Exception) -> str:
+    """The decoder's own words as a sentence; its error's name when it has none."""
     text = str(getattr(error, "strerror", None) or error)  # FFmpeg's errors carry one too, without being OSErrors
     return f"{text.rstrip('.')}." if text else f"{type(error).__name__}."

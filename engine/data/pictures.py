@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from engine.config.language import say
-from engine.data.media import UnreadableMedia, open_image, orientation
+from engine.data.media import DECODER_ERRORS, UnreadableMedia, decoder_says, open_image, orientation
 from engine.data.resize import Pixels
 
 
@@ -23,9 +23,10 @@ def read_image(path: Path) -> Pixels:
             image.load()
             upright = ImageOps.exif_transpose(image) if orientation(image) != 1 else image
             return _rgb(upright)
-        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        except DECODER_ERRORS as error:
+            text = decoder_says(error)
             raise UnreadableMedia(
-                say(f"the picture cannot be decoded: {str(error).rstrip('.')}.", f"画像をデコードできません: {error}")
+                say(f"the picture cannot be decoded: {text}", f"画像をデコードできません: {text}")
             ) from error
 
 

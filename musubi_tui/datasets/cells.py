@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from engine.config.language import say
 from engine.data.clip_reading import open_frames
 from engine.data.items import Item
-from engine.data.media import UnreadableMedia, open_image, orientation
+from engine.data.media import DECODER_ERRORS, UnreadableMedia, decoder_says, open_image, orientation
 from engine.data.resize import scaled_size
 
 _RAMP = " .:-=+*#%@"
@@ -115,8 +115,8 @@ def _picture(path: Path, width: int, height: int) -> Image.Image:
             image.load()
             upright = ImageOps.exif_transpose(image) if turned != 1 else image
             return upright.convert("RGB")
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise UnreadableMedia(str(error)) from error
+    except DECODER_ERRORS as error:
+        raise UnreadableMedia(decoder_says(error)) from error
 
 
 def _first_frame(path: Path) -> Image.Image:
