@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.config.language import say
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.field import Field
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
 
 
-class AskScreen(ModalScreen[None]):
+class AskScreen(Dialog[None]):
     """``job`` gets the answer on a thread and returns a sentence, or raises ``UserError``: then the question stays.
 
     ``twin`` makes the command of an answer. An empty answer is one where ``may_be_empty``.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.events import Click, Key
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.config.language import say
+from musubi_tui.tui.screens.dialog import Dialog
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ChoiceLine(Static):
         self.screen.dismiss(self.choice.id)
 
 
-class ConfirmScreen(ModalScreen[str]):
+class ConfirmScreen(Dialog[str]):
     """Dismissed with the id of the choice, or with nothing.
 
     ``twin`` is the command line without its last word, which is the choice, or ``complete``.

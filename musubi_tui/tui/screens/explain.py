@@ -15,6 +15,7 @@ from engine.config.language import say
 from musubi_tui.tui.explain import TOPICS, topics_of
 from musubi_tui.tui.explain.topic import Topic
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
@@ -57,7 +58,7 @@ def _under_mouse(app: MusubiApp, widget: Widget | None) -> str:
     return str(topic_at(app.mouse_position.x - widget.region.x))
 
 
-class ExplainScreen(ModalScreen[None]):
+class ExplainScreen(Dialog[None]):
     """The topics, one below the other."""
 
     CSS_PATH = "explain.tcss"

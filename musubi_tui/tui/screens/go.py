@@ -13,6 +13,7 @@ from textual.widgets import Static
 from engine.config.language import say
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.modes import MODES
+from musubi_tui.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
@@ -37,7 +38,7 @@ def go(app: MusubiApp) -> None:
     app.push_screen(GoScreen(top=has_top), chosen)
 
 
-class GoScreen(ModalScreen[str | None]):
+class GoScreen(Dialog[str | None]):
     """Dismissed with a mode, ``TOP``, or nothing."""
 
     CSS = """

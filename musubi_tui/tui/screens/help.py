@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -16,6 +16,7 @@ from engine.config.language import say
 from musubi_tui.runs.home import config_file
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
+from musubi_tui.tui.screens.dialog import Dialog
 
 
 def help_lines(screen: Screen[object]) -> Iterator[tuple[str, str]]:
@@ -48,7 +49,7 @@ def _title(node: object) -> str:
     return say("this panel", "このパネル") if isinstance(node, Widget) else ""
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """The keys of the screen below."""
 
     CSS_PATH = "help.tcss"

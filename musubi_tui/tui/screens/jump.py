@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from engine.config.language import say
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
@@ -52,7 +53,7 @@ class Letter(Static):
         self.screen.dismiss(self._panel)
 
 
-class JumpScreen(ModalScreen[Widget | None]):
+class JumpScreen(Dialog[Widget | None]):
     """Dismissed with the panel, or with nothing."""
 
     CSS = """

@@ -10,7 +10,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.screen import ModalScreen
 
 from engine.config.language import say
 from musubi_tui.runs.telling import clean
@@ -18,12 +17,13 @@ from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.images import GRAPHICS, Images, graphic_widget, kind_now
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.run_view import Picture
+from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.key_line import KeyLine
 from musubi_tui.tui.widgets.lines import Line, Lines, Span, justify
 from musubi_tui.tui.widgets.picture import Gallery, Thumbnail
 
 
-class PictureScreen(ModalScreen[None]):
+class PictureScreen(Dialog[None]):
     """``pictures`` of one prompt by step; ``place`` is shown first and is B, the one before it is A."""
 
     CSS_PATH = "picture.tcss"

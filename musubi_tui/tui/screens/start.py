@@ -14,7 +14,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.events import Click
-from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
@@ -23,6 +22,7 @@ from musubi_tui.presets.library import list_presets
 from musubi_tui.runs.home import Home, survives
 from musubi_tui.tui.acting import enqueue
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.steering import start
 from musubi_tui.tui.widgets.field import Field
 
@@ -40,7 +40,7 @@ class When(Static):
             self.screen.action_when()
 
 
-class StartScreen(ModalScreen[None]):
+class StartScreen(Dialog[None]):
     """Asks for the path. Closes when the run has started or stands in the queue."""
 
     CSS_PATH = "start.tcss"
@@ -108,6 +108,7 @@ class StartScreen(ModalScreen[None]):
         if not event.value.strip():
             from musubi_tui.tui.screens.wizard import WizardScreen
 
+            self._busy = True  # a second enter of the same moment would open a second wizard
             self.app.switch_screen(WizardScreen())
             return
         self._busy = True

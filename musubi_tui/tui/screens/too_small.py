@@ -8,11 +8,11 @@ from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.events import Resize
 from textual.geometry import Size
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.config.language import say
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.screens.dialog import Dialog
 
 LEAST = Size(80, 24)
 
@@ -31,7 +31,7 @@ def tell_size(app: App[None], size: Size) -> None:
         app.pop_screen()
 
 
-class TooSmallScreen(ModalScreen[None]):
+class TooSmallScreen(Dialog[None]):
     """One sentence."""
 
     BINDINGS: ClassVar[list[BindingType]] = [key("small.quit", "q", "app.quit", say("leave", "終了"))]

@@ -13,7 +13,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -23,6 +22,7 @@ from musubi_tui.presets.wizard.flow import PAGES, Question
 from musubi_tui.presets.wizard.session import Session
 from musubi_tui.presets.wizard.telling import choice_rows, so_far
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.screens.dialog import AnswersOnce
 from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.lines import Lines, justify
 
@@ -40,7 +40,7 @@ _MARKS = {"unicode": {"done": "✓", "here": "▸", "open": "○"}, "ascii": {"d
 _ASCII = str.maketrans({"█": "#", "░": ".", "▕": "|", "▏": "|", "✓": "+", "–": "-", "×": "x", "·": "-"})
 
 
-class WizardScreen(Screen[None]):
+class WizardScreen(AnswersOnce[None]):
     """Closes when the run has started, the files are written, or the person leaves."""
 
     CSS_PATH = "wizard.tcss"

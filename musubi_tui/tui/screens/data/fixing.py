@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.config.language import say
@@ -18,6 +17,7 @@ from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.data.last import Wanted
+from musubi_tui.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
     from musubi_tui.datasets.board import Board
@@ -28,7 +28,7 @@ _PREVIEWED = 7
 _WIDTH = 72
 
 
-class FixScreen(ModalScreen[bool]):
+class FixScreen(Dialog[bool]):
     """Dismissed with True when something was changed."""
 
     CSS_PATH = "fixing.tcss"

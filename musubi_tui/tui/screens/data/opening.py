@@ -10,7 +10,6 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.suggester import Suggester, SuggestFromList
 from textual.widgets import Input, Static
 
@@ -18,6 +17,7 @@ from engine.config.language import say
 from engine.families import family_names
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.screens.data.last import Wanted
+from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.field import Field
 
 _ENDINGS = (".toml", ".json")
@@ -62,7 +62,7 @@ class PathInput(Field):
             self.screen.focus_next()
 
 
-class OpenScreen(ModalScreen[Wanted]):
+class OpenScreen(Dialog[Wanted]):
     """Dismissed with what is wanted, or with nothing."""
 
     CSS_PATH = "opening.tcss"

@@ -7,16 +7,16 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import ModalScreen
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.lines import Line
 from musubi_tui.tui.widgets.rows import RowList
 
 
-class WordsScreen(ModalScreen[None]):
+class WordsScreen(Dialog[None]):
     """Lines that can be scrolled. ``twin`` is the command that prints them."""
 
     CSS_PATH = "words.tcss"

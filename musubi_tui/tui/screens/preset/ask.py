@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option as ListOption
 
@@ -20,6 +19,7 @@ from engine.config.option import PathKind
 from musubi_tui.presets.completing import candidates, completed
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
+from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.screens.help import HelpScreen
 from musubi_tui.tui.widgets.field import Field
 
@@ -66,7 +66,7 @@ class ToldScreen(HelpScreen):
         self.query_one("#help").border_title = Content(self._title)
 
 
-class ListScreen(ModalScreen[str]):
+class ListScreen(Dialog[str]):
     """Dismissed with the id of the chosen answer, or with nothing."""
 
     CSS_PATH = "ask.tcss"
@@ -108,7 +108,7 @@ class ListScreen(ModalScreen[str]):
         self.dismiss(self._answers[event.option_index].id)
 
 
-class PathScreen(ModalScreen[str]):
+class PathScreen(Dialog[str]):
     """Dismissed with the path that was typed, or with nothing. Tab completes."""
 
     CSS_PATH = "ask.tcss"

@@ -9,7 +9,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.config.language import say
@@ -22,12 +21,13 @@ from musubi_tui.presets.form import shown
 from musubi_tui.presets.versus import Side
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
+from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.screens.preset.ask import Answer, ListScreen, PathScreen
 
 _MOST_RUNS = 500
 
 
-class DiffScreen(ModalScreen[None]):
+class DiffScreen(Dialog[None]):
     """The differences to one side; keys choose another side. ``side`` is the first one."""
 
     CSS_PATH = "diff.tcss"

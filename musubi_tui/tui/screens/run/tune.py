@@ -7,14 +7,14 @@ import math
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.config.language import say
+from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.field import Field
 
 
-class TuneScreen(ModalScreen[float]):
+class TuneScreen(Dialog[float]):
     """Dismissed with the factor, or with nothing."""
 
     CSS_PATH = "tune.tcss"
