@@ -1,7 +1,8 @@
 """Whether a cached file still is what its source, caption, encoder and settings would give, judged from headers alone.
 
 Our header adds to Musubi Tuner's: ``mtui_version``, ``mtui_source`` (size, mtime_ns, sha256 of the file), ``mtui_encoder`` (size
-and sampled hash of the weights), ``mtui_settings``, ``mtui_caption_sha256``; JSON compact and sorted. A source is read only
+and sampled hash of the weights), ``mtui_settings``, ``mtui_caption_sha256``, ``mtui_origin`` (where the
+source lay as seen from the cache's folder; only pruning reads it); JSON compact and sorted. A source is read only
 when its size or time differ. A file without our header was made by Musubi Tuner: it is used when caption, size and latent
 shape fit, and never called ours.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,6 +79,7 @@ def latent_metadata(item: Item, context: CacheContext, stamp: Mapping[str, Any] 
         "format_version": FORMAT_VERSION,
         "mtui_version": PROVENANCE_VERSION,
         "mtui_source": compact_json(stamp or source_stamp(item.path)),
+        "mtui_origin": _origin(item.path, item.latent_cache),
         "mtui_settings": compact_json(
             {**latent_settings(item, context.settings), **context.noted.get(item.dataset, {})}
         ),
@@ -96,11 +99,24 @@ def text_metadata(item: Item, context: CacheContext) -> dict[str, str]:
         "format_version": FORMAT_VERSION,
         "mtui_version": PROVENANCE_VERSION,
         "mtui_caption_sha256": caption_hash(item.caption),
+        "mtui_origin": _origin(item.path, item.text_cache),
         "mtui_settings": compact_json(context.settings),
     }
     if context.encoder is not None:
         metadata["mtui_encoder"] = compact_json(context.encoder)
     return metadata
+
+
+def _origin(source: Path, cache: Path) -> str:
+    """Where the source lies as seen from the cache's folder: folders that move together keep it true."""
+    relative = os.path.relpath(source, cache.parent)
+    return os.fsencode(relative).decode("utf-8", "replace")
+
+
+def origin_of(metadata: Mapping[str, str], cache: Path) -> Path | None:
+    """The source that a cache file of ours was made of; None where its header does not say."""
+    relative = metadata.get("mtui_origin")
+    return Path(os.path.normpath(cache.parent.absolute() / relative)) if relative else None
 
 
 def latent_settings(item: Item, encoding: Mapping[str, Any]) -> dict[str, Any]:

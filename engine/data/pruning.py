@@ -1,8 +1,9 @@
 """Which cache files of a dataset are left over, and their removal. Only what this tool can prove it made is ever removed.
 
-Left over is a file with our header, of the model of this preset, that belongs to no item of the dataset: its source is gone
-from the dataset, or it was made for a size, cut or caption that is no longer asked for. Everything else stays and is named:
-files of other tools, damaged ones, those of another model, and those of a source that is there but cannot be used now.
+Left over is a file with our header, of the model of this preset, that this dataset made of a source of its own and that
+belongs to no item now: its source is gone from the dataset, or it was made for a size, cut or caption that is no longer asked
+for. Everything else stays and is named: files of other tools, damaged ones, those of another model or another dataset, those
+of a source that is there but cannot be used now, and all of a dataset that gives nothing to read: its disk may be away.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.index import ScanIndex
 from engine.data.inventory import scan
 from engine.data.items import Scan
+from engine.data.provenance import origin_of
 from engine.data.variants import with_variants
 from engine.families.family import FamilySpec, TaskSpec
 
 Contents = Literal["latents", "text"]
 _UNLISTED = ("unreadable_folder", "unreadable_list", "bad_line", "list_not_utf8")  # what lies there is not known
+_SIZE_FOLDER = re.compile(r"\d+x\d+")  # where the latents of one of several resolutions lie
 _VARIANT = re.compile(r"(\.x\d{4}y\d{4})?(\.flip)?(?=\.safetensors$)")
 
 
@@ -59,7 +62,10 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Kept:
-    """A file that belongs to no item and stays. ``code``: "foreign", "damaged", "other_model", "source_unusable"."""
+    """A file that belongs to no item and stays.
+
+    ``code``: "foreign", "damaged", "other_model", "other_dataset", "source_unusable", "no_sources".
+    """
 
     path: Path
     bytes: int
@@ -72,6 +78,8 @@ class Kept:
             "foreign": say("made by another tool", "他のツールが作成"),
             "damaged": say("damaged: who made it cannot be told", "破損しており作成元が不明"),
             "other_model": say("of another model", "別のモデル用"),
+            "other_dataset": say("not of a source of this dataset", "このデータセットの元ファイルのものではない"),
+            "no_sources": say("its dataset gives nothing to read now", "データセットに現在読めるものがない"),
             "source_unusable": say("its source is there, but cannot be used now", "元ファイルはあるが現在使えない"),
         }[self.code]
 
@@ -107,22 +115,25 @@ def plan_pruning(
     if missing:
         raise ConfigError(missing)
     used = {path for item in with_variants(found.cached) for path in (item.latent_cache, item.text_cache)}
-    stems = {(path.parent, name.stem) for path in used if (name := parse_cache_name(path.name, task.cache_id))}
+    sources = {(item.dataset, item.path) for item in found.cached if not item.cached_only}
     leftovers: list[Leftover] = []
     kept: list[Kept] = []
     folders = _folders(config, used)
     for folder, dataset in folders.items():
         unusable = _unusable_stems(found, dataset)
+        readable = any(index == dataset.index for index, _ in sources)
         for path, status in _caches_in(folder):
             name = parse_cache_name(path.name, task.cache_id)
             if path in used or (only and name is not None and name.contents != only):
                 continue
-            code = _judge(path, name, task, unusable)
-            if code or name is None:
-                kept.append(Kept(path, status.st_size, code or "other_model"))
-                continue
-            code = "settings_changed" if (folder, name.stem) in stems else "source_gone"
-            leftovers.append(Leftover(path, status.st_size, status.st_mtime_ns, name.contents, code))
+            judged = _judge(path, name, task, dataset, unusable)
+            if isinstance(judged, str) or name is None:
+                kept.append(Kept(path, status.st_size, str(judged)))
+            elif not readable:
+                kept.append(Kept(path, status.st_size, "no_sources"))
+            else:
+                code = "settings_changed" if (dataset.index, judged) in sources else "source_gone"
+                leftovers.append(Leftover(path, status.st_size, status.st_mtime_ns, name.contents, code))
     return Pruning(tuple(leftovers), tuple(kept), tuple(folders))
 
 
@@ -159,15 +170,21 @@ def parse_cache_name(name: str, cache_id: str) -> CacheName | None:
 
 
 def _folders(config: DatasetConfig, used: Collection[Path]) -> dict[Path, DatasetSpec]:
-    """Every folder that holds caches of the dataset, with the dataset it belongs to."""
-    folders: dict[Path, DatasetSpec] = {}
+    """Every folder that may hold caches of a dataset, with the dataset whose cache folder is nearest above it."""
+    folders: set[Path] = {path.parent for path in used}
     for dataset in config.datasets:
         top = dataset.cache_directory
+        folders.add(top)
         if dataset.recursive:
-            folders |= {Path(folder): dataset for folder, _, _ in os.walk(top)}
-        folders[top] = dataset
-        folders |= {path.parent: dataset for path in used if path.parent.is_relative_to(top)}
-    return {folder: folders[folder] for folder in sorted(folders) if folder.is_dir()}
+            folders |= {Path(folder) for folder, _, _ in os.walk(top)}
+        elif top.is_dir():
+            folders |= {path for path in top.iterdir() if _SIZE_FOLDER.fullmatch(path.name) and not path.is_symlink()}
+    owned = {}
+    for folder in sorted(folder for folder in folders if folder.is_dir()):
+        owners = [dataset for dataset in config.datasets if folder.is_relative_to(dataset.cache_directory)]
+        if owners:
+            owned[folder] = max(owners, key=lambda dataset: len(dataset.cache_directory.parts))
+    return owned
 
 
 def _caches_in(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -182,12 +199,15 @@ def _caches_in(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _unusable_stems(found: Scan, dataset: DatasetSpec) -> set[str]:
-    """Names of sources that lie there but give no item."""
-    return {skipped.path.stem for skipped in found.skipped if skipped.dataset == dataset.index}
+    """Names of sources that lie there but give no item; of a folder of frames the whole name, dots and all."""
+    paths = [skipped.path for skipped in found.skipped if skipped.dataset == dataset.index]
+    return {name for path in paths for name in (path.stem, path.name)}
 
 
-def _judge(path: Path, name: CacheName | None, task: TaskSpec, unusable: Collection[str]) -> str:
-    """Why a file stays, or nothing when it is a left-over of ours."""
+def _judge(
+    path: Path, name: CacheName | None, task: TaskSpec, dataset: DatasetSpec, unusable: Collection[str]
+) -> Path | str:
+    """The source a file of this dataset was made of, or the code of why it stays."""
     try:
         metadata = read_header(path).metadata
     except (DamagedCache, OSError):
@@ -196,4 +216,20 @@ def _judge(path: Path, name: CacheName | None, task: TaskSpec, unusable: Collect
         return "foreign"
     if name is None or metadata.get("architecture") != task.architecture:
         return "other_model"
-    return "source_unusable" if {name.stem, name.other_stem} & set(unusable) else ""
+    if {name.stem, name.other_stem} & set(unusable):
+        return "source_unusable"
+    source = origin_of(metadata, path)
+    return source if source is not None and _makes(dataset, source, path.parent) else "other_dataset"
+
+
+def _makes(dataset: DatasetSpec, source: Path, folder: Path) -> bool:
+    """Whether this dataset is where ``source`` comes from, and caches it in ``folder`` (of whatever size)."""
+    beneath = Path()
+    if dataset.directory is not None:
+        directory = Path(os.path.normpath(dataset.directory))
+        if not source.is_relative_to(directory):
+            return False
+        beneath = source.parent.relative_to(directory)
+    parts = folder.relative_to(dataset.cache_directory).parts
+    sized = bool(parts) and _SIZE_FOLDER.fullmatch(parts[0]) is not None
+    return parts == beneath.parts or (sized and parts[1:] == beneath.parts)

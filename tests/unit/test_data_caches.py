@@ -49,7 +49,8 @@ def items_in(folder: Path, resolution: int = 64, batch_size: int = 1) -> Scan:
 
 
 def write_caches(item: Item, context: CacheContext = CONTEXT, tokens: int = 3) -> None:
-    item.latent_cache.parent.mkdir(exist_ok=True)
+    item.latent_cache.parent.mkdir(parents=True, exist_ok=True)
+    item.text_cache.parent.mkdir(parents=True, exist_ok=True)
     channels, frames, height, width = WAN.latent_shape(*item.bucket)
     latents = torch.full((channels, frames, height, width), 1.0, dtype=torch.bfloat16)
     save_file(

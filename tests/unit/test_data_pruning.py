@@ -129,6 +129,94 @@ def test_a_folder_that_is_gone_or_empty_proves_nothing(folder: Path) -> None:
     assert plan(folder) == ({}, {})
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"flip": True},
+        {"random_crop": 3},
+        {"tag_shuffle": 3},
+        {"caption_dropout": 0.5},
+        {"recursive": True},
+        {"resolution": [[64, 64], [96, 96]]},
+        {"recursive": True, "resolution": [[64, 64], [96, 96]], "flip": True, "tag_shuffle": 2},
+    ],
+)
+@pytest.mark.parametrize("gone", ["empty", "missing"])
+def test_a_disk_that_is_not_mounted_loses_nothing(folder: Path, changes: dict[str, Any], gone: str) -> None:
+    (folder / "pictures/sub").mkdir()
+    picture(folder / "pictures/sub/e.png", 96, 48, "one, two, three, four")
+    items = fill(folder, **changes)
+    (folder / "pictures").rename(folder / "away")
+    if gone == "empty":
+        (folder / "pictures").mkdir()
+    try:
+        pruning = plan_pruning(dataset(folder, **changes), WAN, WAN.task(None))
+    except ConfigError as error:  # nothing is pruned at all
+        assert [problem.code for problem in error.problems] == ["missing_file"]  # noqa: PT017
+    else:
+        assert pruning.leftovers == ()
+        assert remove(pruning) == []
+    assert all(path.exists() for item in items for path in (item.latent_cache, item.text_cache))
+    if gone == "missing":
+        return
+    (folder / "pictures/notes.txt").write_text("no picture")
+    assert plan(folder, **changes)[0] == {}
+    (folder / "pictures/notes.txt").unlink()
+    (folder / "pictures").rmdir()
+    (folder / "away").rename(folder / "pictures")
+    assert plan(folder, **changes) == ({}, {})
+
+
+def test_sizes_that_are_no_longer_asked_for_are_found(folder: Path) -> None:
+    fill(folder, resolution=[[64, 64], [96, 96]])
+    fill(folder)
+    (folder / "cache/notes").mkdir()
+    shutil.copy(folder / "cache/a_0064x0048_wan.safetensors", folder / "cache/notes")
+    pruning = plan_pruning(dataset(folder), WAN, WAN.task(None))
+    assert {str(file.path.relative_to(folder / "cache")): file.code for file in pruning.leftovers} == {
+        f"{size}/{name}_0064x0048_wan.safetensors": "settings_changed"
+        for size in ("64x64", "96x96")
+        for name in ("a", "b_c", "d")
+    }
+
+
+def test_caches_of_another_dataset_within_the_folder_stay(folder: Path) -> None:
+    (folder / "other").mkdir()
+    picture(folder / "other/x.png", 64, 48, "x")
+    (folder / "pictures/sub").mkdir()
+    picture(folder / "pictures/sub/e.png", 64, 48, "e")
+    fill(folder, recursive=True)
+    fill(folder, image_directory="other", cache_directory="cache/sub", flip=True)
+    fill(folder, image_directory="pictures/sub", cache_directory="cache/64x64")
+    (folder / "pictures/sub/e.png").unlink()
+    leftovers, kept = plan(folder, recursive=True)
+    assert leftovers == {"e_0064x0048_wan.safetensors": "source_gone", "e_wan_te.safetensors": "source_gone"}
+    assert "other_dataset" in kept.values()
+    pruning = plan_pruning(dataset(folder, recursive=True), WAN, WAN.task(None))
+    assert {str(file.path.parent.relative_to(folder)) for file in pruning.leftovers} == {"cache/sub"}
+
+
+def test_a_folder_of_frames_with_a_dot_in_its_name_keeps_its_caches(tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    video(tmp_path / "clips/film.mp4", 9)
+    frames = tmp_path / "clips/shot.v2"
+    frames.mkdir()
+    for number in range(5):
+        picture(frames / f"{number}.png", 64, 64)
+    (tmp_path / "clips/shot.v2.txt").write_text("a shot")
+    entry = {"video_directory": "clips", "cache_directory": "cache", "target_frames": [5], "on_bad_item": "skip"}
+    tables = {"general": {"resolution": 64, "caption_extension": ".txt"}, "datasets": [entry]}
+    config = read_dataset_config(tables, base_dir=tmp_path, spec=WAN)
+    items = scan(config, WAN, WAN.task(None)).items
+    assert {item.name for item in items} == {"film", "shot.v2"}
+    for item in items:
+        write_caches(item)
+    (frames / "0.png").write_bytes(b"")
+    found = plan_pruning(config, WAN, WAN.task(None))
+    assert found.leftovers == ()
+    assert {file.code for file in found.kept} == {"source_unusable"}
+
+
 def test_variants_are_needed_only_while_they_are_asked_for(folder: Path) -> None:
     fill(folder, flip=True, random_crop=2)
     leftovers, _ = plan(folder, flip=True, random_crop=2)
