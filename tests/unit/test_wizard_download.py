@@ -119,6 +119,13 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     made.server.shutdown()
 
 
+def around_of(hub: Hub, folder: Path, repository: Path) -> dict[str, str]:
+    return {
+        **os.environ, "PYTHONPATH": str(repository), "HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1",
+        "HF_HOME": str(folder / "hf"), "HOME": str(folder), "NO_PROXY": "127.0.0.1", "HF_HUB_DOWNLOAD_TIMEOUT": "5",
+    }  # fmt: skip
+
+
 def ask(hub: Hub, folder: Path, repository: Path) -> subprocess.CompletedProcess[str]:
     write_pictures(folder / "bella", 2)
     answers = {
@@ -132,10 +139,7 @@ def ask(hub: Hub, folder: Path, repository: Path) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, "-m", "musubi_tui", "wizard", "--answers", "answers.json", "--json"],
         cwd=folder,
-        env={
-            **os.environ, "PYTHONPATH": str(repository), "HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1",
-            "HF_HOME": str(folder / "hf"), "HOME": str(folder), "NO_PROXY": "127.0.0.1", "HF_HUB_DOWNLOAD_TIMEOUT": "5",
-        },
+        env=around_of(hub, folder, repository),
         capture_output=True,
         text=True,
         timeout=120,
@@ -185,6 +189,48 @@ def test_a_file_that_the_repository_does_not_have(hub: Hub, tmp_path: Path, repo
     assert done.returncode == 2
     assert "cannot be read" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_a_network_it_is_told(hub: Hub, tmp_path: Path, repository: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    hub.server.shutdown()
+    hub.server.server_close()  # nobody listens on this port any more
+    done = ask(hub, folder, repository)
+    assert done.returncode == 3
+    command = ["models", "download", "--family", "wan", "--task", "t2v-1.3B", "--out", str(folder / "models")]
+    models = subprocess.run(
+        [sys.executable, "-m", "musubi_tui", *command], cwd=folder, env=around_of(hub, folder, repository),
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert models.returncode == 3
+    for told in (done.stderr, models.stderr):
+        assert "Traceback" not in told
+        assert "cannot be read" in told
+        assert "Check the connection" in told
+
+
+def test_a_line_that_is_silent_or_breaks_while_files_come_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import HTTPError
+
+    spec = get_family("wan")
+    wanted = downloading.Wanted(spec.slots[0], DIT, 1, "", "main")
+
+    def silent(*_: Any, **__: Any) -> str:
+        raise next(kind for kind in subclasses(HTTPError) if kind.__name__ == "ReadTimeout")("timed out")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", silent)
+    with pytest.raises(MissingRequirement, match="timed out"):
+        downloading.fetch([wanted], tmp_path, lambda *_: None)
+
+
+def subclasses(kind: type) -> Iterator[type]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from subclasses(one)
 
 
 def test_half_a_download_goes_on_where_it_was(hub: Hub, tmp_path: Path, repository: Path) -> None:

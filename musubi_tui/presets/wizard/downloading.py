@@ -33,7 +33,8 @@ class Wanted:
 
 
 def look_up(slots: Sequence[ModelSlot]) -> list[Wanted]:
-    """What will be downloaded for these slots. Raises ``UserError`` when the hub or the file cannot be found."""
+    """What will be downloaded for these slots. Raises ``UserError`` when the hub or the file cannot be
+    found, ``MissingRequirement`` without a connection."""
     from huggingface_hub import HfApi
 
     repositories: dict[str, Any] = {}
@@ -57,7 +58,8 @@ def look_up(slots: Sequence[ModelSlot]) -> list[Wanted]:
 
 
 def fetch(wanted: Sequence[Wanted], folder: Path, tell: Tell) -> list[Path]:
-    """Download into ``folder``; the files. Raises ``MissingRequirement`` without room, ``UserError`` for what goes wrong."""
+    """Download into ``folder``; the files. Raises ``MissingRequirement`` without room or
+    connection, ``UserError`` for what else goes wrong."""
     _check_room(wanted, folder)
     return [_fetch(one, folder, tell) for one in wanted]
 
@@ -131,14 +133,27 @@ class _Nowhere:
 
 
 def _asked(slot: ModelSlot, ask: Callable[[], Any]) -> Any:
-    """The hub's answer. Raises ``UserError`` for everything it may refuse."""
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    """The hub's answer. Raises ``MissingRequirement`` without a connection, ``UserError`` for everything the hub may refuse.
+
+    ``HTTPError`` is the base of all that the hub's client raises, refused connections and timeouts included, whichever client it is.
+    """
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HfHubHTTPError,
+        HTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
 
     try:
         return ask()
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        connected = isinstance(error, HfHubHTTPError)
+        offline = not connected and isinstance(
+            error, (HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError)
+        )
+        kind = MissingRequirement if offline else UserError
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise UserError.of(
+        raise kind.of(
             "hub_unreachable",
             say(f"{slot.repository} cannot be read: {reason}", f"{slot.repository} を取得できません: {reason}"),
             say("Check the connection, or a token (HF_TOKEN) where the repository asks for one. What was downloaded so far is kept.",
