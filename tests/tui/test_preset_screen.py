@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -564,7 +564,16 @@ async def test_your_own_editor_and_back_with_a_diff(
     async with editing(home, ink) as editor:
         await editor.press("E")
         assert "no terminal" in editor.text, "a browser or a pipe has none to hand over"
-        monkeypatch.setattr(editor.app, "suspend", contextlib.nullcontext)
+        terminal = []
+
+        @contextlib.contextmanager
+        def suspend() -> Iterator[None]:
+            """As Textual's: what is raised inside keeps it from taking the terminal back."""
+            terminal.append("handed over")
+            yield
+            terminal.append("taken back")
+
+        monkeypatch.setattr(editor.app, "suspend", suspend)
         await editor.press("E")
         assert isinstance(editor.app.screen, DiffScreen)
         assert "+network_dim = 48" in editor.text
@@ -578,6 +587,7 @@ async def test_your_own_editor_and_back_with_a_diff(
         monkeypatch.setenv("VISUAL", "no-such-editor-at-all")
         await editor.press("E")
         assert "cannot be started" in editor.text
+        assert terminal == ["handed over", "taken back"] * 3
 
 
 async def test_diffs_against_defaults_a_preset_and_runs(home: Home, ink: Path, tmp_path: Path) -> None:

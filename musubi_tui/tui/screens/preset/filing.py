@@ -307,14 +307,17 @@ class Filing(Checking):
         if self.text_is_edited:
             self.take_text()
         before = draft.text
+        wrong = ""
         try:
-            with self.app.suspend():
-                after = edit_outside(before, draft.path.name)
+            with self.app.suspend():  # nothing may be raised through it: Textual would not take the terminal back
+                try:
+                    after = edit_outside(before, draft.path.name)
+                except (UserError, OSError) as error:
+                    wrong = str(error)
         except SuspendNotSupported:
-            self.say_note(say("There is no terminal here for another editor.", "ここでは他のエディターを開けません。"))
-            return
-        except (UserError, OSError) as error:
-            self.say_note(str(error))
+            wrong = say("There is no terminal here for another editor.", "ここでは他のエディターを開けません。")
+        if wrong:
+            self.say_note(wrong)
             return
         if after == before:
             self.say_note(say("nothing was changed", "変更はありません"))
