@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-9;:?$<>=]*[ -/]*[@-~]|[\]P][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>])")
-_ANSWERS = {b"\x1b[?2026$p": b"\x1b[?2026;2$y", b"\x1b[5n": b"\x1b[0n"}
+_ANSWERS = {b"\x1b[?2026$p": b"\x1b[?2026;2$y", b"\x1b[5n": b"\x1b[0n", b"\x1b[c": b"\x1b[?62;22c"}
 
 
 class Terminal:
