@@ -30,6 +30,7 @@ from engine.families.family import FamilySpec, TaskSpec
 PROVENANCE_VERSION = "1"
 _BLOCK = 64 * 1024
 _SAMPLED_BLOCKS = 64
+_MARK_WITHIN = 1 << 20  # a header is far shorter
 _NOTED = frozenset({"resolution", "extraction"})  # in the header for people, see ``noted_of``
 
 
@@ -54,6 +55,7 @@ class CacheState:
     state: Literal["current", "missing", "stale", "foreign"]
     reason: str = ""
     ours: bool = False  # the file carries our header: only such a file may ever be deleted
+    damaged: bool = False  # torn or unreadable: where it does not show our mark, its maker is not known
 
     @property
     def usable(self) -> bool:
@@ -274,11 +276,22 @@ def _header_or_state(path: Path, needed: str) -> CacheHeader | CacheState:
         header = read_header(path)
     except FileNotFoundError:
         return CacheState("missing")
-    except (DamagedCache, OSError) as error:
-        return CacheState("stale", say(f"damaged: {error}", f"破損: {error}"))
+    except DamagedCache as error:
+        return CacheState("stale", say(f"damaged: {error}", f"破損: {error}"), _bears_our_mark(path), damaged=True)
+    except OSError as error:
+        return CacheState("stale", say(f"damaged: {error}", f"破損: {error}"), damaged=True)
     if "mtui_version" in header.metadata and needed not in header.metadata:
         return _stale(say("its provenance is incomplete", "来歴の記録が不完全"), True)
     return header
+
+
+def _bears_our_mark(path: Path) -> bool:
+    """Whether what is left of a damaged file's header says that we made it. In a caption the quotes would be escaped."""
+    try:
+        with path.open("rb") as file:
+            return b'"mtui_version":' in file.read(_MARK_WITHIN)
+    except OSError:
+        return False
 
 
 def _foreign_latents(item: Item, header: CacheHeader) -> CacheState:

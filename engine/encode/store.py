@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -72,11 +73,24 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def set_aside(path: Path, state: CacheState) -> bool:
-    """Rename a stale file that we did not make to ``*.old`` instead of overwriting it; whether there was one."""
-    if state.state != "stale" or state.ours or not path.exists():
+    """Rename a stale file that we did not make to ``*.old`` (``*.old-2`` …) instead of overwriting it; whether there was one.
+
+    Nothing that was set aside before is touched. Raises ``UserError`` when the file cannot be renamed.
+    """
+    if state.state != "stale" or state.ours:
         return False
-    os.replace(path, path.with_name(path.name + ".old"))
+    try:
+        if not os.path.lexists(path):
+            return False
+        os.rename(path, _free_name(path))  # the claim on the file is ours: nobody else sets it aside meanwhile
+    except OSError as error:
+        raise cannot_write(path, error) from error
     return True
+
+
+def _free_name(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}.old{f'-{number}' if number > 1 else ''}") for number in count(1))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _not_finite(name: str, source: Path) -> UserError:

@@ -222,6 +222,32 @@ def test_another_tools_file_that_no_longer_fits_is_set_aside(tiny: Path, made: T
         assert "mtui_version" in file.metadata()
 
 
+def test_what_was_set_aside_before_is_never_overwritten(tiny: Path, made: TinySet) -> None:
+    item = items_of(tiny)[0]
+    item.latent_cache.parent.mkdir(parents=True)
+    for value in (1.0, 2.0, 3.0):
+        foreign = {"latents_1x2x2_bfloat16": torch.full((16, 1, 2, 2), value, dtype=torch.bfloat16)}
+        save_file(foreign, item.latent_cache, metadata={"architecture": "wan", "format_version": "1.0.1"})
+        run(tiny, made)
+    kept = [item.latent_cache.with_name(item.latent_cache.name + ending) for ending in (".old", ".old-2", ".old-3")]
+    assert [load_file(path)["latents_1x2x2_bfloat16"].max().item() for path in kept] == [1.0, 2.0, 3.0]
+
+
+def test_our_own_torn_file_is_not_called_another_tools(tiny: Path, made: TinySet) -> None:
+    run(tiny, made)
+    item = items_of(tiny)[0]
+    item.latent_cache.write_bytes(item.latent_cache.read_bytes()[:-10])
+    _, job = run(tiny, made)
+    assert "cache_set_aside" not in [code for code, _ in job.warnings]
+    assert not list(item.latent_cache.parent.glob("*.old*"))
+    item.latent_cache.write_bytes(b"\0" * 100)  # whose it was is not to be seen
+    _, job = run(tiny, made)
+    (said,) = [text for code, text in job.warnings if code == "cache_set_aside"]
+    assert "cannot be told" in said
+    assert "another tool" not in said
+    assert item.latent_cache.with_name(item.latent_cache.name + ".old").read_bytes() == b"\0" * 100
+
+
 def test_captions_beyond_the_limit_are_told(tiny: Path, made: TinySet) -> None:
     (tiny / "data/pictures/brick.txt").write_text("bricks and more bricks " * 200)
     _, job = run(tiny, made)
