@@ -48,11 +48,14 @@ def files_kept(steps: int, every: int | None, distance: int | None = None) -> in
 
 
 def loras_kept(values: Mapping[str, Any], steps: int, steps_per_epoch: int) -> int:
-    """How many LoRA files lie there at most, the last one and one being written included. ``values``: options by name."""
+    """How many LoRA files lie there at most, the one saved at the end included. ``values``: options by name.
+
+    At the last step a step's file is saved too, an epoch's is not.
+    """
     every_epochs, last_epochs = values["save_every_n_epochs"], values["save_last_n_epochs"]
     distance = None if last_epochs is None else last_epochs * (every_epochs or 1)
-    kept = 2 + files_kept(steps, values["save_every_n_steps"], values["save_last_n_steps"])
-    return kept + files_kept(steps // max(1, steps_per_epoch), every_epochs, distance)
+    kept = 1 + files_kept(steps, values["save_every_n_steps"], values["save_last_n_steps"])
+    return kept + files_kept((steps - 1) // max(1, steps_per_epoch), every_epochs, distance)
 
 
 def lora_tensor_bytes(parameters: int, modules: int, precision: str | None) -> int:

@@ -89,10 +89,8 @@ def rate(ask: PlanRequest) -> Rate | None:
     name = card.name if card else ""
     same = [run for run in ask.past if run.card == name and run.family == ask.spec.name]
     alike = [run for run in same if run.parameters == ask.transformer.parameters]
-    if alike:
+    if alike:  # another size reaches another share of the card: a tiny model's run says nothing of a large one
         return _measured(alike, _SAME_SPREAD)
-    if same:
-        return _measured(same, 1.5 - 1)
     if card is None or not card.tflops:
         return None
     share = share_of_card(ask.tokens(ask.largest) * ask.largest.largest_batch)

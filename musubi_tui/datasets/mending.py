@@ -24,6 +24,8 @@ from musubi_tui.datasets.opening import OpenedDataset
 from musubi_tui.datasets.record import Change, aside_folder, last_batch, write_down, write_undone
 
 MOVES = frozenset({"corrupt", "duplicates", "blank", "low_resolution", "damaged_cache", "nan_cache"})
+FIXES = MOVES | {"empty_caption", "missing_caption", "trigger_word", "long_caption", "frame_rate"}
+_NEED_TRIGGER = frozenset({"empty_caption", "missing_caption", "trigger_word"})
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,16 @@ class Plan:
 def plan(
     opened: OpenedDataset, diagnosis: Diagnosis, codes: Sequence[str], *, trigger: str = "", counter: TokenCounter
 ) -> Plan:
-    """What these fixes would change. ``all`` stands for every fix. Raises ``UserError`` for a fix that is not proposed."""
+    """What these fixes would change. ``all`` stands for every fix. A fix that nothing here needs is left.
+
+    Raises ``UserError`` for a fix that does not exist, or that lacks the trigger word.
+    """
     proposed = {finding.fix: finding for finding in diagnosis.findings if finding.fix}
-    unknown = [code for code in codes if code != "all" and code not in proposed]
-    if unknown:
-        known = ", ".join(proposed) or say("none", "なし")
-        raise UserError.of(
-            "unknown_fix",
-            say(f"{unknown[0]} is not proposed here.", f"{unknown[0]} という修正は提案されていません。"),
-            say(f"There are: {known}.", f"提案: {known}"),
-            key="--fix",
-        )
+    for code in codes:
+        _demand_possible(code, diagnosis, trigger)
     changes: list[Change] = []
-    left: dict[str, None] = {}
+    idle = [code for code in codes if code != "all" and code not in proposed]
+    left = dict.fromkeys(say(f"nothing to do for {code}.", f"{code} で直すものはありません。") for code in idle)
     moved: set[Path] = set()
     for code, finding in proposed.items():
         if code not in codes and "all" not in codes:
@@ -63,6 +62,40 @@ def plan(
             changes += [change for change in wanted if change.path not in moved]  # what goes away needs no other fix
             moved |= {change.path for change in wanted if change.kind == "move"}
     return Plan(tuple(changes), tuple(left))
+
+
+def _demand_possible(code: str, diagnosis: Diagnosis, trigger: str) -> None:
+    """Raises ``UserError`` for a fix that does not exist, or that lacks what it puts in or measures with."""
+    if code == "all":
+        return
+    proposed = ", ".join(finding.fix for finding in diagnosis.findings if finding.fix) or say("none", "なし")
+    if code not in FIXES:
+        raise UserError.of(
+            "unknown_fix",
+            say(f"there is no fix {code}.", f"{code} という修正はありません。"),
+            say(f"Proposed here: {proposed}. There are: {', '.join(sorted(FIXES))}.", f"提案: {proposed}。使えるもの: {', '.join(sorted(FIXES))}"),
+            key="--fix",
+        )  # fmt: skip
+    if code in _NEED_TRIGGER and not trigger:
+        raise UserError.of(
+            "usage",
+            say(f"{code} puts the trigger word in, and none is named.", f"{code} はトリガーワードを入れる修正ですが、指定がありません。"),
+            say("Name it: --trigger WORD.", "--trigger で指定してください。"),
+            key="--fix",
+        )  # fmt: skip
+    found = [finding for finding in diagnosis.findings if finding.code == code]
+    if found and not any(finding.fix for finding in found):
+        need = (
+            say("Count tokens exactly: --tokenizer PATH.", "--tokenizer でトークン数を正確に数えてください。")
+            if code == "long_caption"
+            else ""
+        )
+        raise UserError.of(
+            "unknown_fix",
+            say(f"{code} cannot be mended here by itself; proposed: {proposed}.", f"{code} は自動では直せません。提案: {proposed}"),
+            need,
+            key="--fix",
+        )  # fmt: skip
 
 
 def _makers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from engine.config import load_config
 from engine.config.language import say
 from engine.config.problems import ConfigError
-from engine.config.schema import OPTIONS
+from engine.config.schema import OPTIONS, Config, validate
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def base_differences(path: Path) -> list[Difference]:
         fix = say('Name one: base = "…".', 'base = "…" で指定してください。')
         raise ConfigError.of("no_base", message, fix, file=path)
     own = {name: _shown(name, loaded.config.get(name)) for name in OPTIONS}
-    below = {name: _shown(name, value) for name, value in loaded.inherited.items()}
+    below = {name: _shown(name, value) for name, value in _validated(loaded.inherited).items()}
     left_out = ("base", "base_unset", "output_name")
     return [
         Difference(option.section, name, own[name], below[name])
@@ -81,7 +81,14 @@ def _differences(left: Path, right: Path | None) -> Iterator[Difference]:
 def _defaults(path: Path) -> dict[str, Any]:
     """What the options of a preset would be if it did not set them."""
     loaded = load_config(path)
-    return {name: _shown(name, value) for name, value in loaded.defaults.items()}
+    return {name: _shown(name, value) for name, value in _validated(loaded.defaults).items()}
+
+
+def _validated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as a run would use them, so that "5%" and 0.05 are one; those that the schema refuses stay as they are written."""
+    bad = {problem.key for problem in validate(values)[1]}
+    sections = validate({name: value for name, value in values.items() if name not in bad})[0]
+    return {**Config.model_construct(**sections).values(), **{name: values[name] for name in bad if name in values}}
 
 
 def _shown(name: str, value: Any) -> Any:

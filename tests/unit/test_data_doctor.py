@@ -324,10 +324,33 @@ def test_a_list_keeps_its_files_and_its_other_lines(messy: Path, capsys: pytest.
     assert run(["data", "doctor", str(messy), "--undo"]) == 0
 
 
-@pytest.mark.parametrize("code", ["nonsense", "long_caption"])
-def test_a_fix_that_is_not_proposed_is_told(messy: Path, capsys: pytest.CaptureFixture[str], code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("nonsense", "There are: blank, corrupt, damaged_cache"),
+        ("caption_encoding", "there is no fix caption_encoding"),
+        ("long_caption", "--tokenizer PATH"),
+        ("trigger_word", "--trigger WORD"),
+    ],
+)
+def test_a_fix_that_cannot_be_applied_is_told(
+    messy: Path, capsys: pytest.CaptureFixture[str], code: str, told: str
+) -> None:
     assert run(["data", "doctor", str(messy), "--family", "wan", "--fix", code, "--yes"]) == 2
-    assert "There are: corrupt, duplicates" in capsys.readouterr().err
+    assert told in capsys.readouterr().err
+
+
+def test_a_fix_with_nothing_to_do_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene(1).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("a drawing")
+    words = ["--trigger", "ohwx", "--fix", "duplicates", "--fix", "trigger_word", "--yes"]
+    file = tmp_path / "set.toml"
+    file.write_text(
+        f'[[datasets]]\nimage_directory = "{tmp_path}"\ncaption_extension = ".txt"\ncache_directory = "{tmp_path}/c"\n'
+    )
+    assert run(["data", "doctor", str(file), "--family", "wan", *words]) == 0
+    assert "nothing to do for duplicates" in capsys.readouterr().err
+    assert (tmp_path / "a.txt").read_text().strip() == "ohwx, a drawing"
 
 
 def test_an_unwritable_folder_is_told_before_anything_moves(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,3 +52,13 @@ def test_files_that_make_room_are_not_counted(steps: int, every: int | None, las
         most = max(most, len(there))
         there.discard(step_to_remove(step, every or 1, last))
     assert most <= disk.files_kept(steps, every, last) <= most + 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "epoch", "kept"),
+    [(60, 25, None, 3), (2000, 250, None, 9), (100, None, None, 1), (100, None, 1, 10), (95, None, 1, 10)],
+)
+def test_loras_are_counted_as_the_loop_saves_them(steps: int, every: int | None, epoch: int | None, kept: int):
+    """At the last of 2000 steps, every 250, there is a step's file and the final one; ten epochs of ten steps leave nine and it."""
+    values = {"save_every_n_steps": every, "save_every_n_epochs": epoch, "save_last_n_steps": None, "save_last_n_epochs": None}  # fmt: skip
+    assert disk.loras_kept(values, steps, 10) == kept

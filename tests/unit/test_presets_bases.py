@@ -147,8 +147,8 @@ def test_the_library_lists_family_and_task_of_the_base(tmp_path: Path, monkeypat
 
 
 def test_diff_against_the_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path, "base.toml", COMMON)
-    path = write(tmp_path, "cat.toml", 'base = "base.toml"\nnetwork_dim = 32\n')
+    write(tmp_path, "base.toml", 'lr_scheduler = "constant_with_warmup"\nlr_warmup_steps = "5%"\n' + COMMON)
+    path = write(tmp_path, "cat.toml", 'base = "base.toml"\nnetwork_dim = 32\nlr_warmup_steps = 0.05\n')
     assert run(["presets", "diff", str(path), "--base", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found == [{"section": "network", "key": "network_dim", "left": 32, "right": 16}]
