@@ -35,6 +35,7 @@ class Timeline:
     clips: tuple[ClipSpan, ...]
     source_fps: float | None = None
     target_fps: float = 0.0
+    too_long: tuple[int, ...] = ()  # clip lengths asked for that are longer than the video
 
     @property
     def used(self) -> int:
@@ -57,6 +58,7 @@ class Timeline:
             "target_fps": self.target_fps,
             "kept": len(self.kept),
             "used": self.used,
+            "too_long": list(self.too_long),
             "clips": [
                 {"start": clip.start, "frames": clip.frames, "first": clip.first, "last": clip.last,
                  "bucket": {"width": clip.bucket.width, "height": clip.bucket.height, "frames": clip.bucket.frames}}
@@ -72,29 +74,36 @@ def timeline(
     *,
     source_fps: float | None = None,
     target_fps: float = 0.0,
+    lengths: Sequence[int] = (),
 ) -> Timeline:
-    """The timeline of a video whose ``clips`` are (start after conversion, bucket)."""
+    """The timeline of a video whose ``clips`` are (start after conversion, bucket); ``lengths`` are those asked for."""
     kept = tuple(takewhile(lambda index: index < info.frames, kept_frames(source_fps, target_fps)))
     spans = [
         ClipSpan(start, bucket.frames, kept[start], kept[min(start + bucket.frames, len(kept)) - 1], bucket)
         for start, bucket in clips
         if start < len(kept)
     ]
-    return Timeline(path, info, kept, tuple(spans), source_fps, target_fps)
+    return Timeline(
+        path,
+        info,
+        kept,
+        tuple(spans),
+        source_fps,
+        target_fps,
+        tuple(length for length in lengths if length > len(kept)),
+    )
 
 
 def track(line: Timeline, clip: ClipSpan, cells: int) -> str:
     """A clip over the length of its video in ``cells`` characters: ``#`` where frames are used, ``:`` where they are passed over
-    for the frame rate, ``.`` where the clip has nothing.
+    for the frame rate, ``.`` where the clip has nothing. A cell stands for one or more frames; of a video with fewer frames than
+    cells, each frame has one or more cells.
     """
     total = max(1, line.info.frames)
-    marks = ["."] * cells
+    places = min(cells, total)
+    marks = ["."] * places
     for frame in range(clip.first, clip.last + 1):
-        marks[min(cells - 1, frame * cells // total)] = ":"
+        marks[min(places - 1, frame * places // total)] = ":"
     for frame in line.kept[clip.start : clip.start + clip.frames]:
-        marks[min(cells - 1, frame * cells // total)] = "#"
-    if total < cells:  # one frame covers several cells
-        for cell in range(1, cells):
-            if cell * total // cells == (cell - 1) * total // cells:
-                marks[cell] = marks[cell - 1]
-    return "".join(marks)
+        marks[min(places - 1, frame * places // total)] = "#"
+    return "".join(marks[cell * places // cells] for cell in range(cells))

@@ -15,6 +15,7 @@ from musubi_tui.cli.output import OK, narrate, print_json, print_line
 
 if TYPE_CHECKING:
     from engine.data import Item
+    from engine.data.dataset_spec import DatasetSpec
     from engine.data.timeline import Timeline
 
 _CELLS = 48
@@ -113,10 +114,17 @@ def timeline_lines(line: Timeline, cells: int) -> Iterator[str]:
             f"  source_fps {line.source_fps:g} to {line.target_fps:g} fps: {len(line.kept)} frames are left",
             f"  source_fps {line.source_fps:g} から {line.target_fps:g} fps へ: {len(line.kept)} フレーム",
         )
+    clips = "1 clip uses" if len(line.clips) == 1 else f"{len(line.clips)} clips use"
     yield say(
-        f"  {len(line.clips)} clips use {line.used} of {info.frames} frames",
+        f"  {clips} {line.used} of {info.frames} frames",
         f"  {len(line.clips)} クリップが {info.frames} 中 {line.used} フレームを使用",
     )
+    if line.too_long:
+        lengths = ", ".join(map(str, line.too_long))
+        yield say(
+            f"  no clip of {lengths} frames: there are only {len(line.kept)}",
+            f"  {lengths} フレームのクリップなし: {len(line.kept)} フレームしかありません",
+        )
     for clip in line.clips:
         seconds = (line.seconds(clip.first), line.seconds(clip.last))
         time = "" if seconds[0] is None or seconds[1] is None else f"  {seconds[0]:.2f}-{seconds[1]:.2f} s"
@@ -146,7 +154,14 @@ def _of_dataset(file: Path, family: str | None, wanted: str | None) -> tuple[lis
     ]
     if not videos and not left_out:
         raise _no_such_video(file, wanted, [item.path.name for item in found.items if item.kind == "clip"])
-    return [timeline_of(path, items) for path, items in videos.items()], left_out
+    return [
+        timeline_of(path, items, _lengths(opened.config.datasets[items[0].dataset])) for path, items in videos.items()
+    ], left_out
+
+
+def _lengths(dataset: DatasetSpec) -> tuple[int, ...]:
+    """The clip lengths asked for; "full" asks for none."""
+    return () if dataset.frame_extraction == "full" else dataset.target_frames
 
 
 def _is(path: Path, wanted: str | None) -> bool:
@@ -203,7 +218,7 @@ def _try(video: Path, family: str | None, given: dict[str, Any]) -> Timeline:
     clips = [(start, Bucket(*size, length)) for start, length in cuts]
     if not clips:
         narrate(say("It is too short for every clip length.", "どのクリップ長にも足りません。"))
-    return timeline(video, info, clips, source_fps=dataset.source_fps, target_fps=target)
+    return timeline(video, info, clips, source_fps=dataset.source_fps, target_fps=target, lengths=_lengths(dataset))
 
 
 def _values(given: dict[str, Any]) -> dict[str, Any]:

@@ -57,10 +57,12 @@ def _control(control: Control) -> dict[str, Any]:
     }
 
 
-def timeline_of(path: Path, items: Sequence[Item]) -> Timeline:
-    """Which frames of a video its clips use. Raises ``UnreadableMedia``."""
+def timeline_of(path: Path, items: Sequence[Item], lengths: Sequence[int] = ()) -> Timeline:
+    """Which frames of a video its clips use; ``lengths`` are those asked for. Raises ``UnreadableMedia``."""
     clips = [(item.start, item.bucket) for item in items]
-    return timeline(path, clip_info(path), clips, source_fps=items[0].source_fps, target_fps=items[0].target_fps)
+    return timeline(
+        path, clip_info(path), clips, source_fps=items[0].source_fps, target_fps=items[0].target_fps, lengths=lengths
+    )
 
 
 def _part(opened: OpenedDataset, item: Item) -> dict[str, Any]:
