@@ -76,7 +76,7 @@ class MusubiApp(App[None]):
         self, home: Home, *, open_run: Path | None = None, replay: Path | None = None, settings: Settings | None = None
     ) -> None:
         self.remembered, self._forgotten = recall()
-        if self.remembered.mode in self.MODES and self.remembered.mode != "run":  # a run is opened by its name
+        if self.remembered.mode in {mode.id for mode in ALL_MODES if mode.screen}:  # a run is opened by its name
             self.DEFAULT_MODE = self.remembered.mode  # type: ignore[misc]  # Textual reads it once, from here
         super().__init__()
         settings = settings or Settings()

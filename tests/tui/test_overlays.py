@@ -291,5 +291,8 @@ async def test_a_damaged_file_is_told_and_nothing_breaks(home: Home, text: str) 
 def test_unknown_orders_and_modes_are_passed_over(home: Home) -> None:
     keep(Remembered(mode="nowhere", sort="beauty"))
     assert MusubiApp(home).DEFAULT_MODE == "jobs"
+    for mode in ("tools", "generate"):  # nothing to do there yet
+        keep(Remembered(mode=mode))
+        assert MusubiApp(home).DEFAULT_MODE == "jobs"
     keep(Remembered(mode="run"))
     assert MusubiApp(home).DEFAULT_MODE == "jobs"
