@@ -25,6 +25,7 @@ from musubi_tui.runs.home import Home
 from musubi_tui.tui.app import MusubiApp
 from musubi_tui.tui.glyphs import UNICODE
 from musubi_tui.tui.keymap import known_bindings
+from musubi_tui.tui.screens.confirm import ConfirmScreen
 from musubi_tui.tui.screens.data import screen as data_screen
 from musubi_tui.tui.screens.data import text
 from musubi_tui.tui.screens.data.choosing import Choice, chosen, groups
@@ -347,6 +348,39 @@ async def test_a_caption_is_written_and_taken_back(home: Home, folder: Path) -> 
         assert file.read_bytes() == before.strip() + b"!q2\n"
         await pilot.press("u")
         await until(pilot, lambda: file.read_bytes() == before)
+
+
+async def test_a_caption_that_somebody_else_changed_is_asked_about(home: Home, folder: Path) -> None:
+    file = folder / "pics" / "a0.txt"
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        found = await opened(pilot)
+
+        async def edit_while(theirs: str) -> None:
+            await pilot.press("a", *"zz")
+            file.write_text(theirs, "utf-8")
+            await pilot.press("ctrl+s")
+            await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+            assert file.read_text("utf-8") == theirs
+            assert "Somebody else changed the caption of a0.png" in screen_text(app)
+            assert theirs.strip() in screen_text(app)
+
+        await edit_while("ohwx of theirs\n")
+        await pilot.press("escape")
+        assert found.query_one(CaptionEditor).text.endswith("zz"), "nothing is decided: what was typed is there"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press("k")
+        await until(pilot, lambda: not found.query("#caption-editor"))
+        assert file.read_text("utf-8") == "ohwx of theirs\n"
+        assert found.board is not None
+        assert found.board.rows.captions[0] == "ohwx of theirs"
+        await edit_while("ohwx once more\n")
+        await pilot.press("o")
+        await until(pilot, lambda: not found.query("#caption-editor"))
+        assert file.read_text("utf-8") == "ohwx of theirszz\n"
+        await pilot.press("u")
+        await until(pilot, lambda: file.read_text("utf-8") == "ohwx once more\n")
 
 
 async def test_a_caption_that_is_missing_is_written_and_trained(home: Home, folder: Path) -> None:

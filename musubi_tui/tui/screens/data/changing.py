@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from musubi_tui.datasets.board import Board
     from musubi_tui.tui.app import MusubiApp
     from musubi_tui.tui.screens.data.screen import DataScreen
+
+_SHOWN = 200  # characters of a caption in a question
 
 
 class Changes:
@@ -37,11 +40,12 @@ class Changes:
             return
         try:
             dataset = board.opened.config.datasets[int(board.rows.dataset[row])]
-            written = caption_place(dataset, Path(board.rows.paths[row])).read()
+            place = caption_place(dataset, Path(board.rows.paths[row]))
+            on_disk, written = place.raw(), place.read()
         except (UserError, OSError) as error:
             self._wrong(str(error))
             return
-        editor = CaptionEditor(written or "", row)
+        editor = CaptionEditor(written or "", row, on_disk)
         self._screen.query_one("#preview-panel").mount(editor, after="#picture")
         editor.focus()
 
@@ -50,31 +54,63 @@ class Changes:
         self._screen.query("#caption-editor").remove()
         self._screen.query_one("#items").focus()
 
-    def keep_caption(self, text: str) -> None:
-        """Write it, and show it at once."""
-        editor = self._screen.query_one(CaptionEditor)
-        board, row, text = self._screen.board, editor.row, text.strip()
-        if board is None:
+    def keep_caption(self, text: str, *, overwrite: bool = False) -> None:
+        """Write it, and show it at once; ask first when somebody else wrote there since the editor opened, unless ``overwrite``."""
+        editor = next(iter(self._screen.query(CaptionEditor)), None)
+        board, text = self._screen.board, text.strip()
+        if board is None or editor is None:
             return
-        opened, path, dataset = board.opened, Path(board.rows.paths[row]), int(board.rows.dataset[row])
+        opened, row, on_disk = board.opened, editor.row, editor.on_disk
+        path, dataset = Path(board.rows.paths[row]), int(board.rows.dataset[row])
+        theirs: list[str] = []
 
         def job() -> str:
             from musubi_tui.datasets.captions import caption_place
             from musubi_tui.datasets.mending import apply
             from musubi_tui.datasets.record import Change
 
-            before = caption_place(opened.config.datasets[dataset], path).raw()
+            place = caption_place(opened.config.datasets[dataset], path)
+            before = place.raw()
             if (before or "").strip() == text:
                 return say("The caption is as it was.", "変更はありません。")
+            if (before or "").strip() != (on_disk or "").strip() and not overwrite:
+                theirs.append((place.read() or "").strip())
+                return ""
             apply(opened, [Change("caption", path, dataset, "caption", before=before, after=text)])
             return ""
 
-        def written() -> None:
+        def shown(caption: str) -> None:
             self.leave_caption()
             if self._screen.board is board:
-                self._retold(board, str(path), text)
+                self._retold(board, str(path), caption)
+
+        def written() -> None:
+            if not theirs:
+                shown(text)
+            elif editor.is_attached:
+                self._ask_whose(path.name, theirs[0], lambda: shown(theirs[0]), lambda: self.keep_caption(text, overwrite=True))  # fmt: skip
 
         self._app.in_background(job, written, self._wrong)
+
+    def _ask_whose(self, name: str, theirs: str, keep: Callable[[], None], overwrite: Callable[[], None]) -> None:
+        from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
+
+        name, theirs = clean(name), clean(theirs)
+        theirs = theirs if len(theirs) <= _SHOWN else theirs[: _SHOWN - 3] + "..."
+        choices = (
+            Choice("theirs", "k", say("keep theirs", "外部の変更を残す")),
+            Choice("overwrite", "o", say("overwrite it with yours", "自分のキャプションで上書きする")),
+        )
+
+        def answer(chosen: str | None) -> None:
+            if chosen == "theirs":
+                keep()
+            elif chosen == "overwrite":
+                overwrite()
+
+        title = say(f"Somebody else changed the caption of {name}.", f"{name} のキャプションが外部で変更されました。")
+        text = say("It says now: ", "現在の内容: ") + (theirs or say("(none)", "(なし)"))
+        self._app.push_screen(ConfirmScreen(title, text, choices, ""), answer)
 
     def _retold(self, board: Board, path: str, caption: str) -> None:
         """Every row of that file has this caption now; a file that was left out for it comes in with the next scan."""

@@ -36,9 +36,10 @@ class CaptionEditor(TextArea):
     class Left(Message):
         """Nothing is to be written."""
 
-    def __init__(self, text: str, row: int) -> None:
+    def __init__(self, text: str, row: int, on_disk: str | None) -> None:
+        """``on_disk`` is what lay there when it opened, as ``CaptionPlace.raw`` gives it."""
         super().__init__(text, soft_wrap=True, id="caption-editor", tab_behavior="focus", compact=True)
-        self.row = row
+        self.row, self.on_disk = row, on_disk
         self.cursor_blink = False
         self.move_cursor(self.document.end)
 
