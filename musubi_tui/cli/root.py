@@ -6,9 +6,7 @@ exit code; a traceback means a bug of ours.
 
 from __future__ import annotations
 
-import errno
 import re
-import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -22,7 +20,8 @@ from engine.config.language import say
 from engine.config.problems import Problem, UserError
 from musubi_tui import __version__
 from musubi_tui.cli import COMMANDS
-from musubi_tui.cli.output import INTERRUPTED, JOB_FAILED, MISSING_REQUIREMENT, WRONG_INPUT, narrate, print_problems
+from musubi_tui.cli.guard import guarded
+from musubi_tui.cli.output import print_problems
 
 
 def load_command(name: str) -> TyperCommand | TyperGroup:
@@ -118,28 +117,18 @@ def root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Everything that can go wrong has been told on stderr by then."""
+    return guarded(lambda: _typed(arguments))
+
+
+def _typed(arguments: Sequence[str]) -> int:
+    """Typer's part: a typing error is told, everything else goes on to ``guarded``."""
     try:
         result = app(list(arguments), prog_name="musubi-tui", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except UserError as error:
-        print_problems(error.problems)
-        return error.exit_code
     except typer.TyperException as error:
         return _usage_error(error)
-    except (KeyboardInterrupt, typer.Abort):
-        narrate(say("Interrupted.", "中断しました。"))
-        return INTERRUPTED
-    except OSError as error:
-        return _system_error(error)
-    except Exception:  # noqa: BLE001 - the outermost frame: a bug is shown whole, then explained
-        traceback.print_exc()
-        narrate(
-            say(
-                f"This is a bug in musubi-tui {__version__}, not your mistake: please open an issue with the lines above.",
-                f"これは musubi-tui {__version__} のバグで、あなたの間違いではありません。上の行を添えて issue で知らせてください。",
-            )
-        )
-        return JOB_FAILED
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    return result if isinstance(result, int) else 0
 
 
 def _usage_error(error: typer.TyperException) -> int:
@@ -175,16 +164,3 @@ def _usage_text(error: typer.TyperException) -> str:
     if nothing:
         return say(f"There is no command {nothing[1]!r}.", f"{nothing[1]!r} というコマンドはありません。")
     return text
-
-
-def _system_error(error: OSError) -> int:
-    """A file or disk refused: what, where and what to do, without a traceback."""
-    reason = error.strerror or str(error)
-    where = str(error.filename or "")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        fix = say("Free some space, or write elsewhere.", "空き容量を作るか、別の場所に書き出してください。")
-        print_problems([Problem("disk_full", f"{reason}.", fix, file=where)])
-        return MISSING_REQUIREMENT
-    fix = say("Check the path and its permissions.", "パスと権限を確認してください。")
-    print_problems([Problem("system_error", f"{reason}.", fix, file=where)])
-    return WRONG_INPUT

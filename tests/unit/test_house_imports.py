@@ -65,8 +65,19 @@ def test_commands_that_print_load_nothing_heavy(arguments: list[str]) -> None:
 def test_the_overview_loads_no_command() -> None:
     modules = modules_after("--help")
     commands = {name for name in modules if name.startswith("musubi_tui.cli.")}
-    assert commands == {"musubi_tui.cli.output", "musubi_tui.cli.root"}
+    assert commands == {"musubi_tui.cli.guard", "musubi_tui.cli.output", "musubi_tui.cli.root"}
     assert loaded(modules, "musubi_tui.runs", "musubi_tui.presets", "engine.data", "engine.families") == set()
+
+
+def test_the_app_does_not_wait_for_what_reads_command_lines() -> None:
+    code = (
+        "import sys; sys.argv = ['musubi-tui']\n"
+        "import musubi_tui.cli.guard, musubi_tui.cli.opening as opening\n"
+        "import musubi_tui.tui.app, musubi_tui.tui.screens.jobs, musubi_tui.tui.images, musubi_tui.tui.link\n"
+        "print(*(name for name in ('typer', 'musubi_tui.cli.root', 'pydantic', 'numpy', 'PIL') if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []
 
 
 def test_looking_at_a_dataset_needs_no_torch(tmp_path: Path) -> None:
