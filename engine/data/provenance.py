@@ -30,7 +30,6 @@ from engine.families.family import FamilySpec, TaskSpec
 PROVENANCE_VERSION = "1"
 _BLOCK = 64 * 1024
 _SAMPLED_BLOCKS = 64
-_MARK_WITHIN = 1 << 20  # a header is far shorter
 _NOTED = frozenset({"resolution", "extraction"})  # in the header for people, see ``noted_of``
 
 
@@ -55,7 +54,7 @@ class CacheState:
     state: Literal["current", "missing", "stale", "foreign"]
     reason: str = ""
     ours: bool = False  # the file carries our header: only such a file may ever be deleted
-    damaged: bool = False  # torn or unreadable: where it does not show our mark, its maker is not known
+    damaged: bool = False  # torn or unreadable: its maker is not known for certain, so it is neither ours nor another's
 
     @property
     def usable(self) -> bool:
@@ -146,17 +145,29 @@ def noted_of(dataset: DatasetSpec) -> dict[str, Any]:
 
 
 def source_stamp(path: Path) -> dict[str, Any]:
-    """Size, time and hash of a source file; of a folder of frames: their sum, the newest, and that of all of them."""
-    size, mtime_ns = _size_and_time(path)
-    return {"size": size, "mtime_ns": mtime_ns, "sha256": file_hash(path)}
+    """Size, time and hash of a source file; of a folder of frames also a fingerprint of its names, sizes and times in order."""
+    seen = _seen(path)
+    return {**seen, "sha256": _hash_of(path, compact_json(seen))}
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def _seen(path: Path) -> dict[str, Any]:
+    """What tells without reading a source that it is the same. Frames that change places keep their sum and the newest time."""
     if not path.is_dir():
         status = path.stat()
-        return status.st_size, status.st_mtime_ns
-    frames = [file.stat() for file in frame_files(path)]
-    return sum(frame.st_size for frame in frames), max((frame.st_mtime_ns for frame in frames), default=0)
+        return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    frames = [(file.name, file.stat()) for file in frame_files(path)]
+    lines = "".join(f"{name} {frame.st_size} {frame.st_mtime_ns}\n" for name, frame in frames)
+    return {
+        "size": sum(frame.st_size for _, frame in frames),
+        "mtime_ns": max((frame.st_mtime_ns for _, frame in frames), default=0),
+        "frames": hashlib.sha256(lines.encode("utf-8", errors="surrogatepass")).hexdigest(),
+    }
+
+
+@lru_cache(maxsize=1 << 16)
+def _hash_of(path: Path, seen: str) -> str:
+    """``file_hash`` of a source that looks like ``seen``: read once, however many cuts are made of it."""
+    return file_hash(path)
 
 
 def file_hash(path: Path) -> str:
@@ -276,22 +287,11 @@ def _header_or_state(path: Path, needed: str) -> CacheHeader | CacheState:
         header = read_header(path)
     except FileNotFoundError:
         return CacheState("missing")
-    except DamagedCache as error:
-        return CacheState("stale", say(f"damaged: {error}", f"破損: {error}"), _bears_our_mark(path), damaged=True)
-    except OSError as error:
+    except (DamagedCache, OSError) as error:
         return CacheState("stale", say(f"damaged: {error}", f"破損: {error}"), damaged=True)
     if "mtui_version" in header.metadata and needed not in header.metadata:
         return _stale(say("its provenance is incomplete", "来歴の記録が不完全"), True)
     return header
-
-
-def _bears_our_mark(path: Path) -> bool:
-    """Whether what is left of a damaged file's header says that we made it. In a caption the quotes would be escaped."""
-    try:
-        with path.open("rb") as file:
-            return b'"mtui_version":' in file.read(_MARK_WITHIN)
-    except OSError:
-        return False
 
 
 def _foreign_latents(item: Item, header: CacheHeader) -> CacheState:
@@ -304,10 +304,10 @@ def _foreign_latents(item: Item, header: CacheHeader) -> CacheState:
 def _changed_source(header: CacheHeader, path: Path) -> str:
     stamp = _parsed(header.metadata["mtui_source"])
     try:
-        size, mtime_ns = _size_and_time(path)
-        if (stamp.get("size"), stamp.get("mtime_ns")) == (size, mtime_ns):
+        seen = _seen(path)
+        if {name: stamp.get(name) for name in seen} == seen:
             return ""
-        if stamp.get("size") == size and stamp.get("sha256") == file_hash(path):
+        if stamp.get("size") == seen["size"] and stamp.get("sha256") == _hash_of(path, compact_json(seen)):
             return ""
     except OSError as error:
         return say(f"the source cannot be read: {error.strerror}", f"元ファイルを読めない: {error.strerror}")

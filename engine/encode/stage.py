@@ -35,12 +35,12 @@ def announce(job: Job, work: Work, what: str) -> None:
         told = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
         job.warn("cache_stale", say(f"{reasons.total()} of {work.total} {what} files are encoded again: {told}.",
                                     f"{what} {work.total} 件中 {reasons.total()} 件を再エンコードします: {told}。"))  # fmt: skip
-    unknown = sum(state.damaged and not state.ours for _, state in work.todo)
-    if unknown:
+    damaged = sum(state.damaged for _, state in work.todo)
+    if damaged:
         job.warn(
             "cache_set_aside",
-            say(f"{unknown} {what} files are damaged, and who made them cannot be told; they will be kept beside the new ones as *.old.",
-                f"破損し作成元が不明な {what} が {unknown} 件あります。新しいファイルの隣に *.old として残します。"),
+            say(f"{damaged} {what} files are damaged; they will be kept beside the new ones as *.old.",
+                f"破損した {what} が {damaged} 件あります。新しいファイルの隣に *.old として残します。"),
         )  # fmt: skip
     replaced = sum(state.state == "stale" and not state.ours and not state.damaged for _, state in work.todo)
     if replaced:

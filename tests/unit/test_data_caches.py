@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.config.problems import UserError
-from engine.data import BatchPlan, Item, read_dataset_config, scan
+from engine.data import BatchPlan, Item, provenance, read_dataset_config, scan
 from engine.data.cache_check import check_caches
 from engine.data.cache_files import DamagedCache, read_header
 from engine.data.items import Scan
@@ -22,11 +22,13 @@ from engine.data.loader import Loader, load_batch
 from engine.data.provenance import (
     CacheContext,
     encoder_fingerprint,
+    file_hash,
     latent_metadata,
     latents_state,
     text_metadata,
     text_state,
 )
+from engine.data.variants import with_variants
 from engine.families import get_family
 from tests.unit.test_data_scan import picture
 
@@ -283,3 +285,45 @@ def test_keys_that_cache_files_alone_cannot_serve_are_refused(tmp_path: Path) ->
         {"tag_shuffle": 2},
     ):
         assert codes(**keys) == ["sources_gone"], keys
+
+
+def test_frames_that_change_places_are_noticed(tmp_path: Path) -> None:
+    frames = tmp_path / "clips/shot"
+    frames.mkdir(parents=True)
+    for number in range(5):
+        picture(frames / f"{number}.png", 64, 64, None)
+        os.utime(frames / f"{number}.png", (number, number))
+    (tmp_path / "clips/shot.txt").write_text("a shot")
+    entry = {"video_directory": "clips", "cache_directory": "cache", "target_frames": [5]}
+    tables = {"general": {"resolution": 64, "caption_extension": ".txt"}, "datasets": [entry]}
+    (clip,) = scan(read_dataset_config(tables, base_dir=tmp_path, spec=WAN), WAN, WAN.task(None)).items
+    write_caches(clip)
+    assert latents_state(clip, CONTEXT).state == "current"
+    for frame in frames.iterdir():
+        os.utime(frame, (9, 9))
+    assert latents_state(clip, CONTEXT).state == "current"  # touched, and the same
+    (frames / "0.png").rename(frames / "aside")
+    (frames / "1.png").rename(frames / "0.png")
+    (frames / "aside").rename(frames / "1.png")
+    assert latents_state(clip, CONTEXT).state == "stale"
+
+
+def test_a_touched_source_is_read_once_for_all_its_cuts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(tmp_path / "a.png")
+    entry = {"image_directory": ".", "cache_directory": "cache", "flip": True, "resolution": [[64, 64], [96, 96]]}
+    tables = {"general": {"caption_extension": ".txt"}, "datasets": [entry]}
+    config = read_dataset_config(tables, base_dir=tmp_path, spec=WAN)
+    cuts = list(with_variants(scan(config, WAN, WAN.task(None)).items))
+    assert len(cuts) == 4
+    for cut in cuts:
+        write_caches(cut)
+    os.utime(tmp_path / "a.png", (5, 5))
+    read: list[Path] = []
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return file_hash(path)
+
+    monkeypatch.setattr(provenance, "file_hash", counted)
+    assert {latents_state(cut, CONTEXT).state for cut in cuts} == {"current"}
+    assert read == [tmp_path / "a.png"]
