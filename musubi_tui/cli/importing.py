@@ -99,7 +99,18 @@ def import_(
     print_problems(problems)
     if imported.family is None:
         names = ", ".join(_families())
-        narrate(say(f"Which family shall it train? Import again with --family ({names}).", f"--family で学習するモデルを指定してください ({names})。"))  # fmt: skip
+        again = _again(source, out, format)
+        narrate(say(f"Which family shall it train? Import again with --family ({names}): {again}", f"--family で学習するモデルを指定してください ({names}): {again}"))  # fmt: skip
+
+
+def _again(source: str, out: Path | None, format: str | None) -> str:
+    """The same command with a family; the file it has just written is replaced."""
+    import shlex
+
+    words = ["musubi-tui", "presets", "import", source]
+    words += [] if out is None else [str(out), "--force"]
+    words += [] if format is None else ["--from", format]
+    return f"{shlex.join(words)} --family {say('FAMILY', 'モデル名')}"
 
 
 def _families() -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def test_diffusion_pipe(there: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert {d["batch_size"] for d in datasets} == {2}
     assert {d["num_repeats"] for d in datasets} == {5}
     assert len({d["cache_directory"] for d in datasets}) == 4
-    assert lost(report) == {"min_ar"}
+    assert lost(report) == {"min_ar", "model.transformer_dtype"}
     assert "0123456789abcdef" not in json.dumps(report)
 
 
@@ -95,7 +95,7 @@ def test_ai_toolkit(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [d["resolution"] for d in datasets] == [[512, 512], [768, 768]]
     assert {d["trigger_word"] for d in datasets} == {"h3ron"}
     assert {d["caption_dropout"] for d in datasets} == {0.05}
-    assert lost(report) == {"train.ema_config.use_ema", "model.name_or_path"}
+    assert lost(report) == {"train.ema_config.use_ema", "model.name_or_path", "model.quantize"}
     assert {problem["key"] for problem in report["problems"]} == {"dit", "vae", "text_encoder"}, (
         "only its files are missing"
     )
@@ -108,7 +108,7 @@ def test_onetrainer(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert options["save_every_n_epochs"] == 5
     assert [(d["image_directory"], d["num_repeats"]) for d in datasets] == [("herons", 3), ("herons", 3)]
     assert all(d["flip"] for d in datasets)
-    assert lost(report) == {"base_model_name"}
+    assert lost(report) == {"base_model_name", "transformer.weight_dtype"}
 
 
 def test_simpletuner(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,3 +264,48 @@ def _with_lists(value: Any) -> Any:
             return [_with_lists(value[key]) for key in sorted(value, key=int)]
         return {key: _with_lists(inner) for key, inner in value.items()}
     return value
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "small", "half"),
+    [
+        ("x.toml", "model.transformer_dtype", "[model]\ntype = 'wan'\ntransformer_dtype = 'float8'\n[adapter]\n", ("float8", "bfloat16")),
+        ("x.json", "base_model_precision", '{"model_family": "wan", "model_type": "lora", "base_model_precision": "int8-quanto"}', ("int8-quanto", "no_change")),
+        ("x.json", "weight_dtype", '{"model_type": "QWEN", "training_method": "LORA", "weight_dtype": "NFLOAT_4"}', ("NFLOAT_4", "BFLOAT_16")),
+        ("x.yaml", "model.quantize", "config: {process: [{model: {arch: wan21, quantize: true}}]}", ("true", "false")),
+    ],
+)  # fmt: skip
+def test_smaller_weights_are_missed(tmp_path: Path, name: str, key: str, small: str, half: tuple[str, str]) -> None:
+    for text, fate in ((small, "lost"), (small.replace(*half), "no_effect")):
+        account = import_text(text, here=tmp_path, file=tmp_path / name).account
+        [line] = [line for line in account.lines if line.key == key]
+        assert line.fate == fate
+        assert ("the card must hold the whole model" in line.why) == (fate == "lost")
+
+
+def test_ai_toolkit_datasets_have_their_own_caches_and_prompts_the_trigger_word(tmp_path: Path) -> None:
+    text = """config: {process: [{model: {arch: wan21}, trigger_word: h3ron,
+      datasets: [{folder_path: a/pics, resolution: [512, 768]}, {folder_path: b/pics, resolution: [512, 768]}],
+      sample: {prompts: ["[trigger] in ink"], seed: 1, walk_seed: true}}]}"""
+    account = import_text(text, here=tmp_path, file=tmp_path / "x.yaml").account
+    caches = [table["cache_directory"] for table in account.datasets]
+    assert caches == ["cache/pics-512", "cache/pics-768", "cache/pics-512-2", "cache/pics-768-2"]
+    assert account.prompts == ["h3ron in ink --d 1"]
+    assert [line.key for line in account.lines if line.fate == "lost"] == ["sample.walk_seed"]
+
+
+def test_sd_scripts_captions_and_folders_that_are_never_shown(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (there / "sets" / "0_cat").mkdir()
+    (there / "k.toml").write_text('pretrained_model_name_or_path = "x"\ntrain_data_dir = "sets"\n')
+    report, _, [dataset] = imported(capsys, "k.toml", "--family", "wan")
+    assert (dataset["image_directory"], dataset["caption_extension"]) == ("sets/10_dog", ".caption")
+    assert [line["key"] for line in report["keys"] if "0 repeats" in line["why"]] == ["sets/0_cat"]
+    shutil.rmtree(there / "sets" / "10_dog")
+    assert imported(capsys, "k.toml", "--family", "wan")[2] == []
+
+
+def test_the_command_that_is_told_for_a_family_works(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["presets", "import", "kohya.toml", "my2.toml"]) == 0
+    told = capsys.readouterr().err.strip().rpartition("musubi-tui ")[2]
+    assert run(told.replace("FAMILY", "qwen_image").split()) == 0
+    assert tomllib.loads((there / "my2.toml").read_text())["run"]["family"] == "qwen_image"

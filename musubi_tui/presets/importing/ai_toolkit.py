@@ -11,6 +11,7 @@ from engine.config.language import say
 from musubi_tui.presets.importing.account import Account, CannotSay, Rule
 from musubi_tui.presets.importing.meanings import (
     arguments,
+    book_weights,
     extension,
     mixed_precision,
     optimizer,
@@ -32,7 +33,6 @@ _FAMILIES = {
 }
 _HERE = "config.process.0."
 _PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
-_QUANT = ("the frozen weights stay in 16 bits: smaller weights are not built yet", "凍結した重みは 16 ビットのままです (量子化は未対応)")  # fmt: skip
 _CACHED = ("latents and captions are always cached", "潜在変数とキャプションは常にキャッシュされます")
 _DIFFUSERS = ("name the files one by one: dit, vae and the text encoder", "dit・vae・テキストエンコーダーをファイルで指定してください")  # fmt: skip
 _EMA = ("there is no EMA of the weights yet", "重みの EMA は未対応です")
@@ -82,12 +82,12 @@ _RULES = (
     Rule("train.skip_first_sample", no_effect=_LIKE),
     Rule("train.linear_timesteps*", lost=("noise levels are not weighted", "ノイズレベルの重み付けはありません")),
     Rule("model.name_or_path", lost=_DIFFUSERS),
-    Rule("model.quantize*", no_effect=_QUANT),
-    Rule("model.qtype*", no_effect=_QUANT),
+    Rule("model.quantize*", no_effect=("a detail of smaller weights, which are not built yet", "量子化の細部の設定です (量子化は未対応)")),
     Rule("model.low_vram", no_effect=("memory is planned per phase anyway", "メモリは常に段階ごとに解放されます")),
     Rule("model.layer_offloading*", no_effect=("block swap is not built yet", "ブロックスワップは未対応です")),
     Rule("sample.sampler", no_effect=("flow matching, as always here", "フローマッチングです")),
     Rule("sample.sample_every", "sample_every_n_steps", whole),
+    Rule("sample.walk_seed", lost=("the seed does not walk: every prompt has the one that is written", "シードは変化しません。各プロンプトに書かれた値を使います")),
     Rule("sample.*", no_effect=_LIKE),
     Rule("logging.*", no_effect=_PACE),
 )  # fmt: skip
@@ -132,6 +132,7 @@ def read(account: Account, here: Path, file: Path | None, family: str | None) ->
     _datasets(account)
     _prompts(account)
     _optimizer_arguments(account)
+    _quantized(account)
     account.apply(_RULES, _HERE)
     _states(account)
     account.apply((Rule("meta*", no_effect=_PACE),))
@@ -153,6 +154,18 @@ def _states(account: Account) -> None:
         account.keep(key, "save_last_n_steps", every * (kept - 1), say("in steps here", "本ツールではステップ数です"))
     else:
         account.no_effect(key, say("nothing is saved on the way", "途中の保存がありません"))
+
+
+def _quantized(account: Account) -> None:
+    """``quantize`` is the switch, ``qtype`` says into what."""
+    for part in ("", "_te"):
+        on = account.peek(f"{_HERE}model.quantize{part}")
+        kind = f"{_HERE}model.qtype{part}"
+        book_weights(account, f"{_HERE}model.quantize{part}", encoder=bool(part))
+        if on:
+            book_weights(account, kind, encoder=bool(part))
+        elif kind in account.leaves:
+            account.no_effect(kind, say("switched off there, too", "元でも無効です"))
 
 
 def _optimizer_arguments(account: Account) -> None:
@@ -228,7 +241,8 @@ def _prompts(account: Account) -> None:
     if account.peek(prefix + "neg"):
         shared.append(("n", account.peek(prefix + "neg")))
     tail = "".join(f" --{flag} {value}" for flag, value in shared)
-    account.prompts = [f"{' '.join(str(prompt).split())}{tail}" for prompt in written]
+    trigger = str(account.general.get("trigger_word", "[trigger]"))
+    account.prompts = [f"{' '.join(str(prompt).replace('[trigger]', trigger).split())}{tail}" for prompt in written]
     account.used(prefix + "prompts", "sample_prompts")
     for name in (*flags, "neg"):
         if prefix + name in account.leaves:

@@ -12,6 +12,7 @@ from engine.config.toml_source import read_toml
 from musubi_tui.presets.importing.account import Account, CannotSay, Rule
 from musubi_tui.presets.importing.meanings import (
     arguments,
+    book_weights,
     mixed_precision,
     optimizer,
     save_precision,
@@ -26,7 +27,6 @@ _FAMILIES = {"wan": "wan", "qwen_image": "qwen_image"}
 _PARALLEL = ("it splits the model over GPUs; training runs in one process here", "モデルを複数 GPU に分ける設定です (本ツールは 1 プロセス)")  # fmt: skip
 _PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
 _EVAL = ("validation is held on items of the training set: validation_items", "検証は学習データの一部で行います: validation_items")  # fmt: skip
-_FP8 = ("the frozen weights stay in 16 bits: 8-bit weights are not built yet", "凍結した重みは 16 ビットのままです (8 ビットは未対応)")  # fmt: skip
 _FOLDER = ("name the files one by one: dit, vae and the text encoder", "dit・vae・テキストエンコーダーをファイルで指定してください")  # fmt: skip
 
 
@@ -61,7 +61,6 @@ _RULES = (
     Rule("model.shift", "discrete_flow_shift", float),
     Rule("model.min_t", "min_timestep", lambda value: round(float(value) * 1000)),
     Rule("model.max_t", "max_timestep", lambda value: round(float(value) * 1000)),
-    Rule("model.transformer_dtype", no_effect=_FP8),
     Rule("model.ckpt_path", lost=_FOLDER),
     Rule("model.diffusers_path", lost=_FOLDER),
     Rule("adapter.rank", "network_dim", whole),
@@ -126,6 +125,7 @@ def read(account: Account, here: Path, file: Path | None, family: str | None) ->
         account.keep("activation_checkpointing", "gradient_checkpointing", True, why)
     if account.peek("video_clip_mode") == "single_beginning":
         account.used("video_clip_mode", "datasets.frame_extraction", "head")
+    book_weights(account, "model.transformer_dtype")
     _batch_size(account)
     _optimizer_arguments(account)
     account.apply(_RULES)

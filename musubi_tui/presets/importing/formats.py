@@ -106,9 +106,24 @@ def _word(name: str, values: list[str]) -> Any:
 
 def _finished(account: Account, family: str | None) -> Account:
     account.close()
+    _part_caches(account)
     if family is not None:
         account.options["family"] = family
     return account
+
+
+def _part_caches(account: Account) -> None:
+    """Give every dataset a cache folder of its own: ``a/pics`` and ``b/pics`` have the same last name."""
+    taken = set[str]()
+    for table in account.datasets:
+        written = table.get("cache_directory")
+        if written is None:
+            continue
+        number, free = 1, str(written)
+        while free.casefold() in taken:
+            number, free = number + 1, f"{written}-{number + 1}"
+        taken.add(free.casefold())
+        table["cache_directory"] = free
 
 
 def recognise(data: Mapping[str, Any]) -> str | None:

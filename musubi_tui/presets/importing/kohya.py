@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.config.language import say
 from engine.config.schema import OPTIONS
-from musubi_tui.presets.importing.account import Account, Rule
+from musubi_tui.presets.importing.account import Account, Line, Rule
 from musubi_tui.presets.importing.meanings import extension, optimizer, schedule, size, tag_orders, warm_up, whole
 
 _MODEL = ("it is a model of another architecture; set dit, vae and the text encoder", "別アーキテクチャのモデルです。dit・vae・テキストエンコーダーを指定してください")  # fmt: skip
@@ -117,7 +117,11 @@ def _dataset(account: Account, here: Path) -> None:
     if folder is None:
         return
     account.used("train_data_dir", "datasets.image_directory")
-    for path, repeats in _repeat_folders(here / str(folder), str(folder)):
+    if "caption_extension" not in general:
+        general["caption_extension"] = ".caption"
+        why = say("sd-scripts' default", "sd-scripts の既定値")
+        account.lines.append(Line("", None, "set", "datasets.caption_extension", ".caption", why))
+    for path, repeats in _repeat_folders(account, here / str(folder), str(folder)):
         entry: dict[str, Any] = {"image_directory": path, "cache_directory": f"cache/{Path(path).name}"}
         if repeats > 1:
             entry["num_repeats"] = repeats
@@ -133,7 +137,7 @@ def _regularisation(account: Account, here: Path) -> None:
     weight = account.convert("prior_loss_weight", float)
     if weight is not None:
         account.used("prior_loss_weight", "datasets.loss_weight", weight)
-    for path, repeats in _repeat_folders(here / str(folder), str(folder)):
+    for path, repeats in _repeat_folders(account, here / str(folder), str(folder)):
         entry: dict[str, Any] = {
             "image_directory": path,
             "cache_directory": f"cache/{Path(path).name}-reg",
@@ -144,11 +148,16 @@ def _regularisation(account: Account, here: Path) -> None:
         )
 
 
-def _repeat_folders(folder: Path, written: str) -> list[tuple[str, int]]:
-    """``10_dog`` inside the folder is shown ten times; without such folders the folder itself once."""
+def _repeat_folders(account: Account, folder: Path, written: str) -> list[tuple[str, int]]:
+    """``10_dog`` inside the folder is shown ten times, ``0_dog`` never; without such folders the folder itself once."""
     try:
         names = sorted(path.name for path in folder.iterdir() if path.is_dir())
     except OSError:
         names = []
     found = [(f"{written}/{name}", int(match[1])) for name in names if (match := re.match(r"(\d+)_", name))]
-    return found or [(written, 1)]
+    for path in [path for path, repeats in found if repeats == 0]:
+        why = say(
+            "left out: sd-scripts ignores folders of 0 repeats", "除外: sd-scripts は 0 回のフォルダーを無視します"
+        )
+        account.lines.append(Line(path, 0, "no_effect", why=why))
+    return [(path, repeats) for path, repeats in found if repeats > 0] if found else [(written, 1)]

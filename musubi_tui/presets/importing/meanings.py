@@ -54,6 +54,26 @@ def optimizer(value: Any) -> str:
     )
 
 
+_WEIGHTS = (
+    "the frozen weights stay in 16 bits, so the card must hold the whole model in them: smaller weights are not built yet",
+    "凍結した重みは 16 ビットのままで、モデル全体を 16 ビットで載せる GPU メモリが必要です (量子化は未対応)",
+)
+_ENCODER = (
+    "the text encoder stays in 16 bits, so the card must hold it in them while captions are cached",
+    "テキストエンコーダーは 16 ビットのままで、キャプションのキャッシュ中にそれだけの GPU メモリが必要です",
+)
+
+
+def book_weights(account: Account, key: str, *, encoder: bool = False) -> None:
+    """Book the precision of weights that are not trained, where it is set: less than 16 bits is missed here."""
+    if key not in account.leaves:
+        return
+    if str(account.peek(key)).lower() in (*_PRECISIONS, "no_change"):
+        account.no_effect(key, say("frozen weights are in 16 bits here", "凍結した重みは 16 ビットです"))
+    else:
+        account.lose(key, say(*(_ENCODER if encoder else _WEIGHTS)))
+
+
 def schedule(value: Any) -> str:
     """The learning-rate schedule's name here."""
     name = str(value).lower()

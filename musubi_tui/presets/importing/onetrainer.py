@@ -11,6 +11,7 @@ from engine.config.language import say
 from musubi_tui.presets.importing.account import Account, CannotSay, Rule
 from musubi_tui.presets.importing.meanings import (
     arguments,
+    book_weights,
     mixed_precision,
     optimizer,
     save_precision,
@@ -24,7 +25,6 @@ from musubi_tui.presets.importing.meanings import (
 _FAMILIES = {"QWEN": "qwen_image"}
 _PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
 _OTHER = ("it belongs to another kind of model or training", "別の種類のモデルや学習の設定です")
-_FP8 = ("the frozen weights stay in 16 bits: smaller weights are not built yet", "凍結した重みは 16 ビットのままです (量子化は未対応)")  # fmt: skip
 _FOLDER = ("name the files one by one: dit, vae and the text encoder", "dit・vae・テキストエンコーダーをファイルで指定してください")  # fmt: skip
 _EMA = ("there is no EMA of the weights yet", "重みの EMA は未対応です")
 _LOSS = ("the loss is the plain squared error here", "損失は単純な二乗誤差です")
@@ -73,11 +73,11 @@ _RULES = (
     Rule("transformer.gradient_checkpointing", "gradient_checkpointing", bool),
     Rule("transformer.learning_rate", "learning_rate", float),
     Rule("transformer.train", no_effect=("it always is", "常に学習します")),
-    Rule("transformer.*", no_effect=_FP8),
+    Rule("transformer.*", no_effect=_PACE),
     Rule("text_encoder*.train", lost=("text encoders are never trained", "テキストエンコーダーは学習しません")),
-    Rule("text_encoder*", no_effect=_FP8),
+    Rule("text_encoder*", no_effect=("text encoders are never trained", "テキストエンコーダーは学習しません")),
     Rule("vae.model_name", lost=_FOLDER),
-    Rule("vae.*", no_effect=_FP8),
+    Rule("vae.*", no_effect=("the VAE only encodes, once", "VAE はエンコードに一度使うだけです")),
     Rule("base_model_name", lost=_FOLDER),
     Rule("ema", lost=_EMA),
     Rule("ema_*", no_effect=_EMA),
@@ -99,8 +99,7 @@ _RULES = (
     Rule("lora_weight_dtype", no_effect=("adapters train in 32 bits here", "アダプターは 32 ビットで学習します")),
     Rule("layer_filter*", lost=_PLACES),
     Rule("lora_layer*", lost=_PLACES),
-    Rule("weight_dtype", no_effect=_FP8),
-    Rule("quantization*", no_effect=_FP8),
+    Rule("quantization*", no_effect=("a detail of smaller weights, which are not built yet", "量子化の細部の設定です (量子化は未対応)")),
     Rule("validation", no_effect=("a fixed set of items is measured: validation_items", "固定した項目で測ります: validation_items")),
     Rule("learning_rate_*", no_effect=("a detail of schedules or parts that are not trained", "使われないスケジュールや部分の設定です")),
     *(Rule(name, no_effect=_OTHER) for name in ("unet*", "prior*", "decoder*", "effnet*", "embedding*", "additional_embeddings*", "bundle_*", "unconditional_*", "preserve_embedding*", "token_*")),
@@ -127,6 +126,12 @@ def read(account: Account, here: Path, file: Path | None, family: str | None) ->
     _saving(account)
     _optimizer(account)
     _concepts(account, here)
+    for part in (
+        "",
+        "transformer.",
+        *(key.removesuffix("weight_dtype") for key in account.leaves if key.startswith("text_encoder")),
+    ):
+        book_weights(account, f"{part}weight_dtype", encoder=part.startswith("text_encoder"))
     account.apply(_RULES)
     for option, value in (("network_dim", 16), ("network_alpha", 1.0), ("learning_rate", 3e-6), ("max_train_epochs", 100), ("lr_warmup_steps", 200), ("timestep_sampling", "uniform"), ("max_grad_norm", 1.0), ("lr_scheduler", "constant")):  # fmt: skip
         account.set(option, value, say("OneTrainer's default", "OneTrainer の既定値"))

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
 from musubi_tui.presets.importing.account import Account, CannotSay, Rule
-from musubi_tui.presets.importing.meanings import mixed_precision, optimizer, schedule, size, warm_up, whole
+from musubi_tui.presets.importing.meanings import (
+    book_weights,
+    mixed_precision,
+    optimizer,
+    schedule,
+    size,
+    warm_up,
+    whole,
+)
 
 _FAMILIES = {"wan": "wan", "qwen_image": "qwen_image"}
 _PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
-_FP8 = ("the frozen weights stay in 16 bits: smaller weights are not built yet", "凍結した重みは 16 ビットのままです (量子化は未対応)")  # fmt: skip
 _FOLDER = ("name the files one by one: dit, vae and the text encoder", "dit・vae・テキストエンコーダーをファイルで指定してください")  # fmt: skip
 _CAPTIONS = ("captions are encoded as they stand", "キャプションはそのままエンコードされます")
 _LIKE = ("preview settings stand in prompts.txt", "プレビューの設定は prompts.txt に入ります")
@@ -57,9 +65,7 @@ _RULES = (
     Rule("ema_*", no_effect=("there is no EMA of the weights yet", "重みの EMA は未対応です")),
     Rule("init_lora", lost=("start from a LoRA with network_weights", "network_weights で LoRA から始められます")),
     Rule("resume_from_checkpoint", no_effect=("a run goes on with: musubi-tui runs resume RUN", "再開は musubi-tui runs resume RUN です")),
-    Rule("base_model_precision", no_effect=_FP8),
-    Rule("text_encoder_*precision", no_effect=_FP8),
-    Rule("quantize*", no_effect=_FP8),
+    Rule("quantize*", no_effect=("a detail of smaller weights, which are not built yet", "量子化の細部の設定です (量子化は未対応)")),
     Rule("pretrained_*", lost=_FOLDER),
     Rule("model_type", no_effect=("a LoRA, as always here", "LoRA です")),
     Rule("lora_type", no_effect=("a LoRA, as always here", "LoRA です")),
@@ -102,6 +108,10 @@ def read(account: Account, here: Path, file: Path | None, family: str | None) ->
             account.lose(key, say("only LoRA is built", "LoRA のみ対応しています"))
     _prompt(account)
     _backends(account, here)
+    for key in [
+        key for key in account.leaves if key == "base_model_precision" or fnmatchcase(key, "text_encoder_*precision")
+    ]:
+        book_weights(account, key, encoder=key != "base_model_precision")
     account.apply(_RULES)
     account.set("timestep_sampling", "shift" if "discrete_flow_shift" in account.options else "sigmoid", say("SimpleTuner's default: a sigmoid, shifted where a shift is given", "SimpleTuner の既定 (sigmoid。shift があれば適用)"))  # fmt: skip
     if "network_dim" in account.options:
