@@ -479,6 +479,23 @@ async def test_the_dialog_completes_paths_and_remembers(home: Home, folder: Path
     assert remembered(home.path) is None
 
 
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
+async def test_without_a_family_the_first_line_says_what_the_signs_mean(
+    home: Home, folder: Path, size: tuple[int, int]
+) -> None:
+    hint = "no family: caches not judged (o: preset, or --family)"
+    app = MusubiApp(home)
+    async with app.run_test(size=size) as pilot:
+        found = await opened(pilot, Wanted("dataset.toml"))
+        assert "–L–T" in screen_text(app)
+        assert hint in screen_text(app)
+        assert "dataset.toml" in screen_text(app)
+        found.open(WANTED)
+        await until(pilot, lambda: found.board is not None and found.board.opened.spec is not None)
+        assert hint not in screen_text(app)
+        assert "–L–T" not in screen_text(app)
+
+
 async def test_the_dataset_of_the_active_run_and_caching_it(
     home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

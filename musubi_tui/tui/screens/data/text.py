@@ -26,6 +26,7 @@ _SIGNS = {
 }
 _TRACK = {"unicode": str.maketrans("#:.", "█▒░"), "ascii": str.maketrans("", "")}
 MUCH_ENLARGED = 1.5
+_ROOMY = 110
 
 
 def sign(glyphs: Glyphs, name: str) -> str:
@@ -50,6 +51,10 @@ def head_line(board: Board | None, busy: str, width: int, glyphs: Glyphs) -> Lin
     ]
     if board.cached is not None:
         facts.append(say(f"cache {board.cached:.0%}", f"キャッシュ {board.cached:.0%}"))
+    if board.opened.spec is None:
+        if not busy:  # in a narrow line the hint is worth more than how long the scan took
+            facts = facts[1:2] if width < _ROOMY else facts
+        facts.append(say("no family: caches not judged (o: preset, or --family)", "モデル未指定: キャッシュ未判定（o でプリセット、または --family）"))  # fmt: skip
     if not board.trains:
         facts.append(say("training would stop", "学習は開始できません"))
     right = " " + dot.join(facts) + " "
