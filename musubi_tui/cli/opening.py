@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def open_app(
     if app.return_code:
         return app.return_code
     if not served():
-        narrate(farewell())
+        narrate(farewell(app.kept_draft))
     return OK
 
 
@@ -72,14 +73,17 @@ def tell_plainly() -> int:
     return OK
 
 
-def farewell() -> str:
-    """What goes on, and how to come back."""
+def farewell(draft: Path | None = None) -> str:
+    """What goes on, and how to come back; and to the unsaved draft of a preset, if one was kept."""
     from engine.events.status import ALIVE
     from musubi_tui.runs.finding import list_runs
     from musubi_tui.runs.snapshot import brief
     from musubi_tui.runs.telling import clean
 
     back = say("Come back: musubi-tui", "戻るには: musubi-tui")
+    if draft is not None:
+        command = f"musubi-tui presets edit {shlex.quote(str(draft))}"
+        back = say(f"Unsaved changes were kept: {command}", f"未保存の変更を残してあります: {command}") + f"\n{back}"
     alive = [now for now in map(brief, list_runs()) if now.state in ALIVE]
     if not alive:
         return back

@@ -96,6 +96,8 @@ class MusubiApp(App[None]):
             lambda text: self._post(Told(text, True)),
             lambda: self.link.seen(queued_writes(self._driver)),
         )
+        self.cursor_wanted = ""  # the directory of a run that Jobs puts its cursor on when it sees it
+        self.kept_draft: Path | None = None  # the preset whose unsaved draft was kept when the app was left
         self.compared: tuple[str, ...] = ()  # run directories that Compare shows
         self.animation_level = "none"
         self.register_theme(MUSUBI)
@@ -218,6 +220,10 @@ class MusubiApp(App[None]):
         before, self.remembered = self.remembered, replace(self.remembered, **facts)
         if self.remembered != before:
             keep(self.remembered)
+
+    def put_cursor_on(self, run_dir: str) -> None:
+        """Jobs shows this run, which was just made, under its cursor. From any thread."""
+        self.cursor_wanted = run_dir
 
     def open_run(self, path: Path) -> None:
         """Open the screen of a run."""

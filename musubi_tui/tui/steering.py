@@ -7,7 +7,7 @@ that one that dies before it can speak is written down, and none stays behind as
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,19 @@ def resume(run_dir: str, changes: Mapping[str, Any] | None = None) -> str:
     return _launch(run, str(run_option(run, "run", "device") or "auto"), {})
 
 
-def start(preset: str, home: Home, overrides: Mapping[str, str] | None = None) -> str:
-    """A new run of a preset: a path, or a name of the library; ``overrides`` as ``--set`` takes them. Raises ``ConfigError``
-    with all problems of the file."""
+def start(
+    preset: str, home: Home, overrides: Mapping[str, str] | None = None, made: Callable[[str], None] | None = None
+) -> str:
+    """A new run of a preset: a path, or a name of the library; ``overrides`` as ``--set`` takes them; ``made`` hears the run's
+    directory before it starts. Raises ``ConfigError`` with all problems of the file."""
     from engine.config import load_config, secrets_environment
     from musubi_tui.presets.library import find_preset
     from musubi_tui.runs.creating import create_run
 
     loaded = load_config(find_preset(preset), overrides or {}, check_files=True)
     run = create_run(loaded, home=home)
+    if made is not None:
+        made(str(run.path))
     return _launch(run, str(loaded.config.run.device), secrets_environment(loaded.config))
 
 

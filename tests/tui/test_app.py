@@ -180,6 +180,9 @@ def test_the_shell_says_what_goes_on_and_how_to_come_back(home: Home, monkeypatc
     assert opening.farewell() == "ink-style (4312/10000) goes on. Come back: musubi-tui"
     monkeypatch.setenv("MUSUBI_TUI_HOME", str(home.path / "other"))
     assert opening.farewell() == "Come back: musubi-tui"
+    assert opening.farewell(Path("/work of mine/ink.toml")) == (
+        "Unsaved changes were kept: musubi-tui presets edit '/work of mine/ink.toml'\nCome back: musubi-tui"
+    )
 
 
 def test_a_dumb_terminal_gets_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

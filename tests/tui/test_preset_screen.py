@@ -539,6 +539,19 @@ async def test_a_clean_draft_follows_the_file(home: Home, ink: Path) -> None:
         assert editor.draft.facts.value("network_alpha") == 16
 
 
+async def test_a_draft_that_was_kept_on_leaving_is_known_to_the_shell(home: Home, ink: Path) -> None:
+    async with editing(home, ink) as editor:
+        app = editor.app
+        await editor.press("q")
+    assert app.kept_draft is None, "nothing was changed"
+    async with editing(home, ink) as editor:
+        app = editor.app
+        editor.screen.attempt(lambda: editor.draft.replace(INK.replace("dim = 32", "dim = 48")))
+        await editor.press("q")
+    assert app.kept_draft == ink
+    assert journal.kept(ink) is not None
+
+
 async def test_unsaved_changes_are_offered_after_a_crash(home: Home, ink: Path) -> None:
     async with editing(home, ink) as editor:
         await editor.go("seed")

@@ -16,7 +16,8 @@ from musubi_tui.tui.app import MusubiApp
 from musubi_tui.tui.screens.jobs import JobsScreen
 from musubi_tui.tui.screens.wizard import WizardScreen
 from musubi_tui.tui.settings import Settings
-from tests.tui.made_runs import still_machine
+from musubi_tui.tui.widgets.run_list import RunList
+from tests.tui.made_runs import STORY, home_with, still_machine
 from tests.tui.screen_text import assert_snapshot, screen_text
 from tests.unit.wizard_set import around, session, write_models, write_pictures
 
@@ -144,6 +145,37 @@ async def test_writing_only(app: MusubiApp, tmp_path: Path) -> None:
             await pilot.pause(0.02)
         assert isinstance(app.screen, JobsScreen)
     assert (tmp_path / "work" / "bella" / "v1" / "preset.toml").is_file()
+
+
+async def test_the_run_of_the_wizard_is_under_the_cursor(
+    app: MusubiApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home_with(app.home.path, *STORY[:3])
+    launched = []
+
+    class Running:
+        def poll(self) -> None:
+            """It goes on."""
+
+    monkeypatch.setattr("musubi_tui.tui.steering.launch", lambda run, **_: launched.append(run.path) or Running())
+    monkeypatch.setattr("musubi_tui.tui.steering._launched", [])
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in range(200):
+            if app.has_read:
+                break
+            await pilot.pause(0.02)
+        await pilot.press("end")  # an older run
+        app.push_screen(WizardScreen(session(tmp_path)))
+        await at(pilot, "then")
+        await pilot.press("down", "enter")
+        for _ in range(400):
+            if isinstance(app.screen, JobsScreen) and len(app.screen.query_one(RunList).runs) == 4:
+                break
+            await pilot.pause(0.02)
+        await pilot.pause()
+        assert isinstance(app.screen, JobsScreen)
+        assert app.screen.chosen is not None
+        assert [Path(app.screen.chosen.run_dir)] == launched
 
 
 async def test_the_full_form_opens_what_was_written(app: MusubiApp, tmp_path: Path) -> None:

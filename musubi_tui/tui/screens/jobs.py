@@ -74,7 +74,12 @@ class JobsScreen(JobsActions):
         super().show(view)
         self.marked = tuple(run for run in self.marked if any(now.run_dir == run for now in view.runs))
         facts = Facts(view.queue, bool(view.held), frozenset(self.marked), view.archived)
-        self.query_one(RunList).show(self._arranged(view), self.musubi.glyphs, facts)
+        found = self.query_one(RunList)
+        found.show(self._arranged(view), self.musubi.glyphs, facts)
+        wanted = self.musubi.cursor_wanted
+        if wanted and any(now.run_dir == wanted for now in view.runs):
+            self.musubi.cursor_wanted = ""
+            found.choose(next((place for place, now in enumerate(found.runs) if now.run_dir == wanted), found.cursor))
         self._show_card(view)
         self._show_frame(view)
 

@@ -275,7 +275,7 @@ class WizardScreen(AnswersOnce[None]):
         assert session is not None
         self._busy = True
         self._remark(say("Writing …", "書き込み中 …"))
-        home = self.musubi.home
+        app, home = self.musubi, self.musubi.home
 
         def finish() -> str:
             from musubi_tui.presets.wizard.writing import smoke_values
@@ -287,7 +287,7 @@ class WizardScreen(AnswersOnce[None]):
             if then in ("write", "form"):
                 self._written = str(written.preset)
                 return told
-            return f"{told}\n{start(str(written.preset), home, smoke_values() if then == 'smoke' else None)}"
+            return f"{told}\n{start(str(written.preset), home, smoke_values() if then == 'smoke' else None, app.put_cursor_on)}"
 
         self.musubi.in_background(finish, self._ended, self._refused)
 

@@ -181,6 +181,7 @@ class PresetScreen(Filing):
         if self.draft is not None and self.draft.dirty:
             with contextlib.suppress(OSError):  # nobody is left to be told
                 journal.keep(self.draft)
+                self.musubi.kept_draft = self.draft.path
 
     # Keys
 
