@@ -1,6 +1,6 @@
 """What stands beside a picture in words: caption files of any encoding, and the captions that are trained from them.
 
-A caption file is UTF-8, or UTF-16 with a byte-order mark. Anything else is recognised as far as that is possible and always told:
+A caption file is UTF-8, or UTF-16 or UTF-32 with a byte-order mark. Anything else is recognised as far as that is possible and always told:
 Japanese (cp932, euc_jp) and Chinese (gb18030) by what kind of characters come out, the rest as cp1252.
 """
 
@@ -18,7 +18,14 @@ from pathlib import Path
 from engine.config.language import say
 from engine.data.dataset_spec import DatasetSpec
 
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_BOMS = (  # that of UTF-32 begins as that of UTF-16 does
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_BOM_STARTS = b"\0\xef\xfe\xff"
 _GUESSES = ("cp932", "euc_jp", "gb18030")
 _KANA = re.compile("[\u3041-\u30ff]")
 _WORDS_OF_HAN = re.compile("[\u3005\u4e00-\u9fff]{2}")
@@ -55,12 +62,15 @@ def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
         raise WrongCaption(
             say(f"{name} is no caption: it is larger than 1 MB.", f"{name} は1MBを超えており、キャプションではありません。")
         )  # fmt: skip
-    marked = None if data[:1].isascii() else next((known for mark, known in _BOMS if data.startswith(mark)), None)
+    marked = next((known for mark, known in _BOMS if data.startswith(mark)), None) if data[:1] in _BOM_STARTS else None
     stated = marked or encoding
     if stated is None and b"\0" in data:  # UTF-8 has it as a character, but nobody writes it
         return _without_mark(name, data)
     try:
-        return CaptionFile(_clean(data.decode(stated or "utf-8")), "bom" if marked else "")
+        text = data.decode(stated or "utf-8")
+        if "\0" in text:
+            raise WrongCaption(_holds_nul(name))
+        return CaptionFile(_clean(text), "bom" if marked else "")
     except UnicodeError as error:
         guessed = None if stated else _guess(data)
         if guessed is None:
@@ -113,6 +123,13 @@ def _not_text(name: str, encoding: str) -> str:
     )
 
 
+def _holds_nul(name: str) -> str:
+    return say(
+        f"the caption {name} holds a NUL character. Save it as UTF-8 text.",
+        f"キャプション {name} に NUL 文字が含まれています。UTF-8のテキストとして保存してください。",
+    )
+
+
 # -- from what is written to what is trained
 
 
@@ -130,7 +147,7 @@ def captions_of(dataset: DatasetSpec, written: tuple[str, ...]) -> tuple[str, ..
         trigger = None if dataset.is_reg or dataset.trigger_word is None else dataset.trigger_word.strip()
         caption = with_trigger(text, trigger)
         captions.append(caption)
-        captions += shuffled_tags(caption, dataset.tag_shuffle, max(dataset.keep_tags, _leads(caption, trigger)))
+        captions += shuffled_tags(caption, dataset.tag_shuffle, dataset.keep_tags, trigger)
     return tuple(dict.fromkeys(captions))
 
 
@@ -140,15 +157,33 @@ def with_trigger(caption: str, trigger: str | None) -> str:
         return caption
     if _PLACEHOLDER in caption:
         return caption.replace(_PLACEHOLDER, trigger)
-    if re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE):
+    if _trigger_in(caption, trigger):
         return caption
     return f"{trigger}, {caption}" if caption else trigger
 
 
-def shuffled_tags(caption: str, count: int, keep: int) -> list[str]:
-    """Up to ``count`` other orders of the comma-separated tags, the first ``keep`` in place: always the same for one caption."""
-    tags = [tag.strip() for tag in caption.split(",") if tag.strip()]
-    head, rest = tags[:keep], tags[keep:]
+def _trigger_in(caption: str, trigger: str) -> re.Match[str] | None:
+    """Where the caption holds the trigger word as a word, in any case."""
+    return re.search(rf"(?<!\w){re.escape(trigger)}(?!\w)", caption, re.IGNORECASE)
+
+
+def shuffled_tags(caption: str, count: int, keep: int, trigger: str | None = None) -> list[str]:
+    """Up to ``count`` other orders of the comma-separated tags: always the same for one caption.
+
+    The tag that holds the trigger word (the tags, when it holds a comma) stands first in all of them, then come the rest of the
+    first ``keep`` in their order.
+    """
+    place = _trigger_in(caption, trigger) if trigger else None
+    tags, leading, kept, rest, end = list[str](), list[str](), list[str](), list[str](), -1
+    for written in caption.split(","):
+        start, end = end + 1, end + 1 + len(written)
+        tag = written.strip()
+        if not tag:
+            continue
+        leads = place is not None and start < place.end() and place.start() < end
+        (leading if leads else kept if len(tags) < keep else rest).append(tag)
+        tags.append(tag)
+    head = leading + kept
     if len(rest) < 2:
         return []
     seed = hashlib.blake2b(caption.encode("utf-8", errors="surrogatepass"), digest_size=8).hexdigest()
@@ -161,8 +196,3 @@ def shuffled_tags(caption: str, count: int, keep: int) -> list[str]:
         if order != ", ".join(tags):
             found[order] = None
     return list(found)
-
-
-def _leads(caption: str, trigger: str | None) -> int:
-    """1 when the first tag is the trigger word."""
-    return int(trigger is not None and caption.split(",")[0].strip() == trigger)

@@ -19,7 +19,7 @@ from engine.data.dataset_spec import DatasetConfig
 from engine.data.findings import Diagnosis, Entry, Finding, Questions
 from engine.data.finite import not_finite
 from engine.data.items import Item, Scan
-from engine.data.likeness import Signature, alike
+from engine.data.likeness import Signature, alike, files_once
 from engine.data.looking import Look, look_at_all
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info
 from engine.data.summary import enlargement, printable
@@ -123,6 +123,8 @@ class Examination:
     def _duplicates(self, looks: Sequence[Look]) -> Finding:
         items = {item.path: item for item in self.sources}
         seen: list[tuple[Item, Signature]] = [(items[k.path], k.signature) for k in looks if k.signature and k.signature.spread >= FLAT]  # fmt: skip
+        once, shared = files_once([item.path for item, _ in seen])
+        seen = [seen[index] for index in once]
         entries = []
         groups = alike([mark for _, mark in seen])
         for number, members in enumerate(groups, 1):
@@ -137,7 +139,7 @@ class Examination:
                         size if item is best else say(f"{size}, like {other}", f"{size}、{other} と同様"),
                         item.dataset,
                         number,
-                        item is best,
+                        item is best or item.path in shared,
                     )
                 )
         extra = len(entries) - len(groups)

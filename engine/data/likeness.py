@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -73,3 +74,22 @@ def alike(signatures: Sequence[Signature]) -> list[list[int]]:
     for index in range(count):
         groups.setdefault(root(index), []).append(index)
     return [members for members in groups.values() if len(members) > 1]
+
+
+def files_once(paths: Sequence[Path]) -> tuple[list[int], set[Path]]:
+    """Indices of each file's first name, and those first names of files that have several (links).
+
+    A file is no duplicate of itself; and it has to stay where its other names lead.
+    """
+    first: dict[tuple[int, int] | Path, int] = {}
+    shared: set[Path] = set()
+    for index, path in enumerate(paths):
+        try:
+            status = path.stat()
+        except OSError:  # went away since it was decoded
+            first.setdefault(path, index)
+            continue
+        known = first.setdefault((status.st_dev, status.st_ino), index)
+        if known != index:
+            shared.add(paths[known])
+    return list(first.values()), shared

@@ -118,6 +118,8 @@ def _captions(written: Any) -> tuple[str, ...]:
     texts = written if isinstance(written, list) else [written]
     if any(not isinstance(text, str) or not is_unicode(text) for text in texts):
         raise _WrongRecord("bad_line", "caption is not a text.", "caption が文字列ではありません。")
+    if any("\0" in text for text in texts):
+        raise _WrongRecord("bad_line", "caption holds a NUL character.", "caption に NUL 文字が含まれています。")
     return tuple(text.strip() for text in texts)
 
 

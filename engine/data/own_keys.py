@@ -96,7 +96,7 @@ OWN_KEYS: tuple[DatasetKey, ...] = (
         "any",
         "int",
         0,
-        "How many tags at the beginning tag_shuffle leaves in place; a trigger word always stays first.",
+        "How many tags at the beginning tag_shuffle leaves in place; the tag with the trigger word always comes first.",
         "tag_shuffle で動かさない先頭のタグの数。トリガーワードは常に先頭。",
         general=True,
         minimum=0,

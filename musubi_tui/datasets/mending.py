@@ -122,6 +122,14 @@ def set_aside(opened: OpenedDataset, path: Path, dataset: int, code: str) -> lis
             say("Remove its line from the list.", "リストからその行を削除してください。"),
             file=spec.jsonl,
         )  # fmt: skip
+    homes = [folder.resolve() for folder in (spec.directory, spec.cache_directory) if folder is not None]
+    if homes and not any(path.parent.resolve().is_relative_to(home) for home in homes):
+        raise UserError.of(
+            "outside_dataset",
+            say(f"{path} lies outside the dataset's folder.", f"{path} はデータセットのフォルダの外にあります。"),
+            say("Move it yourself, if nothing else needs it.", "ほかで使われていなければ、手動で移動してください。"),
+            file=path,
+        )
     files = [path]
     if spec.caption_extension is not None and path.suffix != ".safetensors":
         caption = caption_place(spec, path).file
@@ -247,7 +255,7 @@ def _make(opened: OpenedDataset, change: Change, checked: Change | None = None) 
 
 
 def _move(path: Path, to: Path, *, missing_is_fine: bool) -> None:
-    if missing_is_fine and not path.exists():
+    if missing_is_fine and not os.path.lexists(path):
         return  # its move was never made
     try:
         to.parent.mkdir(parents=True, exist_ok=True)

@@ -16,13 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from engine.config.problems import UserError
 from engine.data.finite import not_finite
 from engine.data.likeness import alike, signature
 from engine.data.tokens import estimate, open_counter
 from engine.testing.tiny_tokenizers import write_qwen_tokenizer, write_umt5_tokenizer
 from musubi_tui.cli.root import run
 from musubi_tui.datasets.dataset_text import with_dataset_key
-from musubi_tui.datasets.mending import shortened
+from musubi_tui.datasets.mending import set_aside, shortened
+from musubi_tui.datasets.opening import open_dataset
 from tests.unit.test_data_scan import video
 
 
@@ -109,6 +111,30 @@ def test_the_best_of_a_group_is_kept(messy: Path, capsys: pytest.CaptureFixture[
     assert document["decoded"] == 9
     assert document["videos"][0]["fps"] == 30
     assert document["trigger"]["captions"] == 8
+
+
+def test_a_link_is_no_duplicate_and_what_it_leads_to_stays(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pics = messy.parent / "pics"
+    (pics / "z.png").symlink_to("s2.png")
+    (pics / "y.jpg").symlink_to("copy.jpg")  # the worse one of two that look alike
+    for name in ("z", "y"):
+        (pics / f"{name}.txt").write_text("ohwx", encoding="utf-8")
+    document = examine(messy, capsys)
+    (group,) = [finding["files"] for finding in document["findings"] if finding["code"] == "duplicates"]
+    assert {Path(entry["path"]).name: entry["keep"] for entry in group} == {"copy.jpg": True, "s1.png": True}
+    assert run(["data", "doctor", str(messy), "--fix", "duplicates", "--yes"]) == 0
+    assert all((pics / name).is_file() for name in ("s2.png", "z.png", "copy.jpg", "y.jpg", "s1.png"))
+
+
+def test_nothing_outside_the_folder_is_moved(messy: Path) -> None:
+    outside = messy.parent / "outside"
+    outside.mkdir()
+    scene(1).save(outside / "other.jpg")
+    (messy.parent / "pics" / "more").symlink_to(outside)
+    opened = open_dataset(messy, None)
+    with pytest.raises(UserError, match="outside the dataset's folder"):
+        set_aside(opened, messy.parent / "pics" / "more" / "other.jpg", 0, "duplicates")
+    assert set_aside(opened, messy.parent / "pics" / "s1.png", 0, "duplicates")
 
 
 def test_it_speaks_plainly(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:

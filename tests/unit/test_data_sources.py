@@ -163,6 +163,49 @@ def test_tags_are_shuffled_behind_those_that_stay() -> None:
     assert shuffled_tags("a, b", 5, keep=0) == ["b, a"]
 
 
+@pytest.mark.parametrize(
+    ("caption", "trigger", "first"),
+    [
+        ("ohwx man, red, tall, old", "ohwx", "ohwx man"),
+        ("OHWX, red, tall, old", "ohwx", "OHWX"),
+        ("ohwx, the man, red, tall, old", "ohwx, the man", "ohwx, the man"),
+        ("1girl, red, tall, ohwx, old", "ohwx", "ohwx"),
+        ("ohwxy, red, tall, old", "ohwx", "ohwx"),
+        (" ,, Ohwx  , red, tall, old", "ohwx", "Ohwx"),
+    ],
+)
+@pytest.mark.parametrize("keep", [0, 1, 2])
+def test_the_tag_with_the_trigger_comes_first(
+    tmp_path: Path, caption: str, trigger: str, first: str, keep: int
+) -> None:
+    picture(tmp_path / "a.png", caption=caption)
+    found = run(tmp_path, {"image_directory": "."}, trigger_word=trigger, tag_shuffle=4, keep_tags=keep)
+    written, *orders = [text.caption for text in found.items[0].texts]
+    assert orders
+    tags = sorted(tag.strip() for tag in written.split(",") if tag.strip())
+    for order in orders:
+        assert order.startswith(f"{first}, ")
+        assert sorted(order.split(", ")) == tags
+    if keep == 2 and caption.startswith("1girl"):
+        assert all(order.startswith("ohwx, 1girl, red, ") for order in orders)
+
+
+@pytest.mark.parametrize("encoding", ["utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be", "utf-8"])
+def test_every_byte_order_mark_is_known(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffa cat 猫".encode(encoding))
+    read = read_caption(tmp_path / "a.txt")
+    assert (read.text, read.notice) == ("a cat 猫", "bom")
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"), [("\ufeffa\0b".encode("utf-16-le"), None), ("\ufeffa\0".encode(), None), (b"a\0b", "utf-8")]
+)
+def test_a_nul_character_is_no_caption(tmp_path: Path, data: bytes, encoding: str | None) -> None:
+    (tmp_path / "a.txt").write_bytes(data)
+    with pytest.raises(WrongCaption, match="NUL"):
+        read_caption(tmp_path / "a.txt", encoding)
+
+
 def test_several_captions_each_with_a_cache_of_its_own(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", caption="a cat\n\nthe cat sleeps")
     picture(tmp_path / "b.png", caption="a dog")
