@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from engine.data.scan_notes import (
     stops,
     unreadable_folders,
 )
-from engine.data.variants import add_variants
+from engine.data.variants import add_variants, too_long_name
 from engine.families.family import FamilySpec, TaskSpec
 
 
@@ -141,7 +142,20 @@ class DatasetScan:
             self._skip(source.path, "unreadable_image" if image else "unreadable_clip", str(error), broken=True)
             return
         if controls is not None:
-            yield from self._images(source, facts, controls) if image else self._clips(source, facts, controls)
+            items = list(self._images(source, facts, controls) if image else self._clips(source, facts, controls))
+            if self._names_fit(source, items):
+                yield from items
+
+    def _names_fit(self, source: Source, items: Sequence[Item]) -> bool:
+        long = next(filter(None, map(too_long_name, items)), "")
+        if long:
+            size = len(os.fsencode(long))
+            reason = say(
+                f"its cache file would have a name of {size} bytes, and 255 are possible; give it a shorter name.",
+                f"キャッシュのファイル名が {size} バイトになり、上限の 255 を超えます。短い名前にしてください。",
+            )
+            self._skip(source.path, "name_too_long", reason, broken=True)
+        return not long
 
     def _mask_fits(self, source: Source, facts: ClipInfo) -> bool:
         if source.mask is None:

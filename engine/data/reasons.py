@@ -50,6 +50,9 @@ _REASONS = {
     ),
     "hidden_file": Reason(say("hidden file", "隠しファイル")),
     "name_not_utf8": Reason(say("name is not UTF-8", "ファイル名が UTF-8 でない"), say("rename them", "名前を変えてください")),
+    "name_too_long": Reason(
+        say("name too long for its cache file", "キャッシュにするには名前が長すぎる"), say("rename them", "名前を変えてください")
+    ),
     "too_short": Reason(
         say("video shorter than the shortest clip", "最短クリップより短い動画"),
         say("add a smaller number to target_frames (1 is a still)", "target_frames に小さい数を加えてください (1 は静止画)"),

@@ -13,6 +13,7 @@ Which one is drawn follows from seed, epoch, item and repetition alone, so a run
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from engine.data.items import CENTRE, Item, Text, View
 from engine.data.resize import scaled_size
 
 _SUFFIX = ".safetensors"
+_LONGEST_NAME = 255  # bytes, on every file system in use
+_SURELY_SHORT = 40  # characters of at most 4 bytes; what is added to them is less than 95 bytes
 
 
 def add_variants(item: Item, captions: tuple[str, ...], dataset: DatasetSpec, cache_id: str) -> Item:
@@ -54,10 +57,11 @@ def _views(item: Item, dataset: DatasetSpec) -> tuple[View, ...]:
 def _crops(item: Item, count: int) -> list[tuple[float, float]]:
     """Up to ``count`` places of the bucket in the scaled picture, fixed for the item; fewer where there is less room."""
     width, height = scaled_size((item.width, item.height), item.bucket[:2])
+    named = item.id.partition(":")[2]  # without the dataset's number: one inserted above moves no cut
     room = width - item.bucket.width, height - item.bucket.height
     found: dict[tuple[int, int], tuple[float, float]] = {}
     for number in range(count):
-        digest = hashlib.blake2b(f"{item.id}\0{number}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
+        digest = hashlib.blake2b(f"{named}\0{number}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
         thousandths = [int.from_bytes(digest[:2], "big") % 1001, int.from_bytes(digest[2:], "big") % 1001]
         place = tuple(part / 1000 if space else 0.5 for part, space in zip(thousandths, room, strict=True))
         pixels = (int(room[0] * place[0]), int(room[1] * place[1]))
@@ -82,6 +86,14 @@ def with_variants(items: Iterable[Item]) -> Iterator[Item]:
         views = item.views or (View(item.crop, item.flip, item.latent_cache),)
         for number in range(max(len(texts), len(views))):
             yield _as(item, texts[number % len(texts)], views[number % len(views)])
+
+
+def too_long_name(item: Item) -> str:
+    """Name of a cache file of the item that no file system takes; empty when there is none."""
+    if len(item.name) < _SURELY_SHORT:
+        return ""
+    names = (cache.name for cut in with_variants([item]) for cache in (cut.latent_cache, cut.text_cache))
+    return next((name for name in names if len(os.fsencode(name)) > _LONGEST_NAME), "")
 
 
 def plain(item: Item) -> Item:

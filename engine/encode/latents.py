@@ -119,6 +119,7 @@ def _worklist(work: Work, context: CacheContext, claims: Claims, share: Share) -
         in_order_of(share, units),
         claims,
         claim_of=lambda item: (item.latent_cache.parent, f"{item.name}_{cache_id}"),
+        file_of=lambda item: item.latent_cache,
         state_of=lambda item: latents_state(item, context),
     )
 

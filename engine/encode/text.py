@@ -89,6 +89,7 @@ def _worklist(work: Work, context: CacheContext, claims: Claims, share: Share) -
         in_order_of(share, units_by(lambda item: item.caption, work.todo)),
         claims,
         claim_of=lambda item: (item.text_cache.parent, item.text_cache.name),
+        file_of=lambda item: item.text_cache,
         state_of=lambda item: text_state(item, context),
     )
 

@@ -90,11 +90,12 @@ class Worklist:
         claims: Claims,
         *,
         claim_of: Callable[[Item], tuple[Path, str]],
+        file_of: Callable[[Item], Path],
         state_of: Callable[[Item], CacheState],
     ) -> None:
-        """``claim_of`` gives the (folder, name) that stands for an item's file; ``state_of`` looks at the file again."""
+        """``claim_of`` gives the (folder, name) that stands for an item's file ``file_of``; ``state_of`` looks at it again."""
         self._claims = claims
-        self._claim_of, self._state_of = claim_of, state_of
+        self._claim_of, self._file_of, self._state_of = claim_of, file_of, state_of
         self._lock = threading.Lock()
         self._queue = deque(units)
         self._held: list[tuple[Unit, Holder]] = []
@@ -136,7 +137,7 @@ class Worklist:
             try:
                 holder = self._claims.take(*claim)
             except OSError as error:
-                raise cannot_write(claim[0] / claim[1], error) from error
+                raise cannot_write(self._file_of(part.members[0][0]), error) from error
             if holder is not None:
                 self._held.append((part, holder))
                 continue

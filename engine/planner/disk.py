@@ -85,8 +85,10 @@ def check_space(needs: Iterable[tuple[Path, int]]) -> None:
             raise MissingRequirement.of(
                 "no_disk_space",
                 say(
-                    f"The disk of {folder} has {gigabytes(free)} free, and this run will write about {gigabytes(total)}.",
-                    f"{folder} の空き容量は {gigabytes(free)} ですが、この学習は約 {gigabytes(total)} を書き込みます。",
+                    f"The disk of {folder} has {gigabytes(free)} free, and this run will write about {gigabytes(total)}; "
+                    f"{gigabytes(_RESERVE)} more must stay free.",
+                    f"{folder} の空き容量は {gigabytes(free)} ですが、この学習は約 {gigabytes(total)} を書き込み、"
+                    f"さらに {gigabytes(_RESERVE)} の余裕が必要です。",
                 ),
                 say(
                     "Free some space, lower keep_states or save less often, or set output_dir and cache_directory to a larger disk.",

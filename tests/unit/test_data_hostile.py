@@ -22,6 +22,7 @@ from engine.data.inventory import content_problems
 from engine.data.schema import KEYS
 from engine.data.summary import bucket_summary
 from engine.families import get_family
+from musubi_tui.cli.root import run as musubi
 from tests.unit.test_data_scan import codes, picture, run, video
 
 SPECS = [get_family("wan"), get_family("qwen_image"), None]
@@ -274,3 +275,27 @@ def test_folders_and_captions_without_permission(tmp_path: Path) -> None:
     found = run(tmp_path, {"image_directory": ".", "recursive": True}, strict=False)
     (tmp_path / "shut").chmod(0o700)
     assert codes(found) == {"shut": "unreadable_folder", "a.png": "unreadable_caption"}
+
+
+@pytest.mark.parametrize("name", ["x" * 240, "ね" * 77], ids=["ascii", "kana"])
+def test_a_name_too_long_for_its_cache_file_is_one_bad_item(tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "a.png")
+    picture(tmp_path / f"{name}.png")
+    found = run(tmp_path, {"image_directory": ".", "cache_directory": "cache", "on_bad_item": "skip"})
+    assert [item.name for item in found.items] == ["a"]
+    assert codes(found) == {f"{name}.png": "name_too_long"}
+    with pytest.raises(UserError, match="255"):
+        run(tmp_path, {"image_directory": ".", "cache_directory": "cache"})
+    file = tmp_path / "dataset.toml"
+    file.write_text(
+        '[general]\nresolution = 64\ncaption_extension = ".txt"\non_bad_item = "skip"\n'
+        '[[datasets]]\nimage_directory = "."\ncache_directory = "cache"\n'
+    )
+    assert musubi(["data", "doctor", str(file), "--family", "wan", "--json"]) == 0
+
+
+def test_the_marks_of_a_cut_count_in_the_length_of_a_name(tmp_path: Path) -> None:
+    picture(tmp_path / f"{'x' * 226}.png")
+    entry = {"image_directory": ".", "cache_directory": "cache"}
+    assert len(run(tmp_path, entry).items) == 1
+    assert set(codes(run(tmp_path, {**entry, "flip": True}, strict=False)).values()) == {"name_too_long"}

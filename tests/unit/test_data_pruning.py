@@ -167,6 +167,22 @@ def test_a_disk_that_is_not_mounted_loses_nothing(folder: Path, changes: dict[st
     assert plan(folder, **changes) == ({}, {})
 
 
+def test_a_dataset_put_above_moves_no_random_crop(folder: Path) -> None:
+    (folder / "first").mkdir()
+    picture(folder / "first/f.png", 64, 48, "f")
+    picture(folder / "pictures/wide.png", 150, 48, "wide")
+    (own,) = dataset(folder, random_crop=3, enable_bucket=False).tables
+    tables = {
+        "general": {"resolution": 64, "caption_extension": ".txt"},
+        "datasets": [{"image_directory": "first", "cache_directory": "first_cache"}, own],
+    }
+    config = read_dataset_config(tables, base_dir=folder, spec=WAN)
+    after = {item.latent_cache for item in with_variants(scan(config, WAN, WAN.task(None)).items) if item.dataset == 1}
+    before = {item.latent_cache for item in fill(folder, random_crop=3, enable_bucket=False)}
+    assert after == before
+    assert len([path for path in before if path.name.startswith("wide")]) == 3
+
+
 def test_sizes_that_are_no_longer_asked_for_are_found(folder: Path) -> None:
     fill(folder, resolution=[[64, 64], [96, 96]])
     fill(folder)

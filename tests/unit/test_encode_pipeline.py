@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ def worklist(folder: Path, items: list[Item], claims: Claims, share: Share = ALO
         in_order_of(share, units),
         claims,
         claim_of=lambda item: (folder, item.name),
+        file_of=lambda item: item.latent_cache,
         state_of=lambda item: CacheState("current") if item.latent_cache.exists() else MISSING,
     )
 
@@ -275,3 +277,15 @@ def test_encoders_share_the_weights_and_keep_the_order(tmp_path: Path) -> None:
         encoders.drive(flow, lambda: None, lambda item, _, latents: kept.append((item.id, float(latents[0, 0, 0, 0]))))
     assert [name for name, _ in kept] == [item.id for item in items]
     assert [value for _, value in kept] == pytest.approx([28 * n / 127.5 - 1 for n in range(9)])
+
+
+def test_a_full_disk_is_told_by_the_file_that_was_to_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = make_items(tmp_path, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Claims() as claims:
+        monkeypatch.setattr(claims, "take", full)
+        with pytest.raises(UserError, match=r"disk is full: 000-0\.out was not written"):
+            worklist(tmp_path, items, claims).take()

@@ -26,7 +26,9 @@ def test_latent_bytes_equal_the_recorded_cache_file():
 def test_folders_of_one_disk_are_added_up(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**10, 0, 10**9))
     disk.check_space([(tmp_path / "a" / "b", 3 * 10**8), (tmp_path / "c", 3 * 10**8)])
-    with pytest.raises(MissingRequirement, match=r"1\.0 GB free, and this run will write about 1\.2 GB") as caught:
+    with pytest.raises(
+        MissingRequirement, match=r"1\.0 GB free, and this run will write about 1\.2 GB; 268 MB more"
+    ) as caught:
         disk.check_space([(tmp_path / "a" / "b", 6 * 10**8), (tmp_path / "c", 6 * 10**8)])
     assert caught.value.exit_code == 3
 
