@@ -85,13 +85,18 @@ def _scan_datasets(
 
 
 def content_problems(
-    config: DatasetConfig, spec: FamilySpec, task: TaskSpec | None, *, models: Collection[str]
+    config: DatasetConfig,
+    spec: FamilySpec,
+    task: TaskSpec | None,
+    *,
+    models: Collection[str],
+    index: ScanIndex | None = None,
 ) -> list[Problem]:
     """What ``scan`` complains of, for a check of the whole preset. Of many broken files the first few are told one by one.
 
     ``models`` are the options that name a model file: those that encode must be among them unless everything is cached.
     """
-    found = scan(config, spec, task, strict=False)
+    found = scan(config, spec, task, strict=False, index=index)
     errors = list(found.errors)
     rest = len(errors) - _MOST_ERRORS
     if rest > 0:

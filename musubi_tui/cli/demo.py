@@ -120,9 +120,9 @@ def _train(preset: Path, steps: int | None) -> tuple[RunDirectory, int]:
     if steps is not None:  # validate and sample at the end, whenever that is
         changes = {"max_train_steps": steps, "validate_every_n_steps": steps, "sample_every_n_steps": steps}
     loaded = load_config(preset, changes, check_files=True)
-    run = create_run(loaded)
     shown = "".join(f" --set {key}={value}" for key, value in changes.items())
     output.narrate(f"$ {program()} train {preset}{shown}")
+    run = create_run(loaded)
     with listening() as wishes:
         process = launch(run, device=loaded.config.run.device, hooks={})
         return run, stay_with(run, process, make_display(sys.stderr), wishes)

@@ -6,6 +6,8 @@ A traceback means a bug of ours. No Typer here: the app starts in this frame too
 from __future__ import annotations
 
 import errno
+import os
+import sys
 import traceback
 from collections.abc import Callable
 
@@ -44,8 +46,13 @@ def _system_error(error: OSError) -> int:
     where = str(error.filename or "")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         fix = say("Free some space, or write elsewhere.", "空き容量を作るか、別の場所に書き出してください。")
-        print_problems([Problem("disk_full", f"{reason}.", fix, file=where)])
-        return MISSING_REQUIREMENT
-    fix = say("Check the path and its permissions.", "パスと権限を確認してください。")
-    print_problems([Problem("system_error", f"{reason}.", fix, file=where)])
-    return WRONG_INPUT
+        problem, code = Problem("disk_full", f"{reason}.", fix, file=where), MISSING_REQUIREMENT
+    else:
+        fix = say("Check the path and its permissions.", "パスと権限を確認してください。")
+        problem, code = Problem("system_error", f"{reason}.", fix, file=where), WRONG_INPUT
+    try:
+        print_problems([problem])
+    except OSError:
+        # stderr itself refuses: the exit code is all that can be told, and Python must not try again when it leaves
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    return code

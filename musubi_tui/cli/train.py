@@ -231,7 +231,7 @@ def _start(
 ) -> int:
     from engine.config import secrets_environment
     from musubi_tui.presets.library import find_preset
-    from musubi_tui.runs.creating import create_run, dry_run_text
+    from musubi_tui.runs.creating import create_run, discard, dry_run_text
 
     loaded = load_preset(find_preset(preset), parse_overrides(overrides), strict)
     if dry_run:
@@ -244,9 +244,15 @@ def _start(
             sys.stdout.write(text)
         return OK
     run = create_run(loaded, kind=kind, stages=stages)
-    _introduce(run)
     config = loaded.config
-    hooks = _hooks(run, config, allow_hooks)
+    try:
+        _introduce(run)
+        hooks = _hooks(run, config, allow_hooks)
+    except (
+        BaseException
+    ):  # nothing started, as when nobody can be told (a full disk behind 2>): no run is left that waits for nothing
+        discard(run)
+        raise
     return _run(run, device=str(config.run.device), secrets=secrets_environment(config), hooks=hooks, detach=detach, plain=plain, as_json=as_json)  # fmt: skip
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.config.language import say
-from engine.config.problems import MissingRequirement
+from engine.config.problems import ConfigError, MissingRequirement
 from engine.events.atomic import write_text_atomically
 from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity
@@ -21,6 +22,8 @@ from musubi_tui.runs.origin import write_origin
 
 if TYPE_CHECKING:
     from engine.config import Config, LoadedConfig
+    from engine.data.dataset_config import DatasetConfig
+    from engine.families import FamilySpec
 
 STAGES = {
     "train": ("cache_latents", "cache_text", "train"),
@@ -35,12 +38,12 @@ def create_run(
     """A new run of a preset that was loaded and checked, in state "queued".
 
     ``run.toml`` holds the resolved configuration with the dataset embedded. Raises ``UserError`` when the home cannot be
-    written or the dataset cannot be read.
+    written, the dataset cannot be read, or nothing could be trained from it.
     """
     refuse_hooks_from_browser(loaded.config.run, loaded.path)
-    config = _with_dataset(loaded)
-    output_dir = config.run.output_dir
+    output_dir = loaded.config.run.output_dir
     home = home or find_home(Path(output_dir) if output_dir else None)
+    config = _with_dataset(loaded, check_in=home if kind == "train" else None)
     name = config.run.output_name or loaded.path.stem
     run = _create(home, name)
     try:
@@ -56,7 +59,12 @@ def dry_run_text(loaded: LoadedConfig, *, kind: str = "train", stages: Sequence[
     """The run.toml that ``create_run`` would write. Raises ``ConfigError`` for the dataset."""
     from engine.config.run_file import run_toml_text
 
-    return run_toml_text(_with_dataset(loaded), kind=kind, stages=stages or STAGES[kind], sources=loaded.sources)
+    return run_toml_text(
+        _with_dataset(loaded, check_in=find_home() if kind == "train" else None),
+        kind=kind,
+        stages=stages or STAGES[kind],
+        sources=loaded.sources,
+    )
 
 
 def create_job(
@@ -126,10 +134,35 @@ def _first_status(run: RunDirectory, config: Config, name: str, kind: str) -> No
     ).write(run)
 
 
-def _with_dataset(loaded: LoadedConfig) -> Config:
-    """The configuration with the dataset's tables in it, all paths absolute, so that run.toml stands alone."""
+def discard(run: RunDirectory) -> None:
+    """Take back a run that was just made and whose engine was never started."""
+    shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _with_dataset(loaded: LoadedConfig, *, check_in: Home | None) -> Config:
+    """The configuration with the dataset's tables in it, all paths absolute, so that run.toml stands alone.
+
+    With ``check_in`` what ``presets check`` refuses of the dataset's files is a ``ConfigError``; what was read of them is kept
+    in this home, where the engine finds it.
+    """
     from engine.data.preset_dataset import read_preset_dataset
     from engine.families import get_family
 
-    dataset = read_preset_dataset(loaded, get_family(str(loaded.config.run.family)))
+    spec = get_family(str(loaded.config.run.family))
+    dataset = read_preset_dataset(loaded, spec)
+    if check_in is not None:
+        _refuse_contents(loaded, dataset, spec, check_in)
     return loaded.config.with_values({"dataset_config": None, **dataset.document()})
+
+
+def _refuse_contents(loaded: LoadedConfig, dataset: DatasetConfig, spec: FamilySpec, home: Home) -> None:
+    from engine.data.index import INDEX_FOLDER, ScanIndex
+    from engine.data.inventory import content_problems
+
+    models = [slot.option for slot in spec.slots if loaded.config.get(slot.option) is not None]
+    task = spec.task(loaded.config.run.task)
+    with ScanIndex(home.path / INDEX_FOLDER) as index:
+        found = content_problems(dataset, spec, task, models=models, index=index)
+    errors = [problem for problem in found if problem.severity == "error"]
+    if errors:
+        raise ConfigError([one if one.file else replace(one, file=str(loaded.path)) for one in errors])

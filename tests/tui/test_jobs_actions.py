@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -229,6 +230,8 @@ async def test_the_next_version_of_a_preset(home: Home, tmp_path: Path) -> None:
     from engine.config import load_config
     from musubi_tui.runs.creating import create_run
 
+    Image.new("RGB", (64, 64)).save(folder / "pictures" / "a.png")
+    (folder / "pictures" / "a.txt").write_text("a heron")
     run = create_run(load_config(folder / "ink.toml"), home=home)
     app = MusubiApp(home)
     async with app.run_test(size=(160, 48), notifications=True) as pilot:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from engine.config import load_config
 from engine.config.problems import ConfigError, UserError
@@ -25,6 +26,8 @@ sample_prompts = 'prompts.txt'
 output_dir = "out"
 output_name = "ink"
 learning_rate = 1e-4  # as in the paper
+vae = "../models/vae.pth"
+t5 = "../models/t5.pth"
 """
 DATASET = (
     '[general]\ncaption_extension = ".txt"\n\n[[datasets]]\nimage_directory = "pictures" # mine\nnum_repeats = 1\n'
@@ -150,6 +153,8 @@ def test_a_damaged_record_and_another_note(project: Path) -> None:
 
 def test_run_and_version_know_each_other(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     preset = project / "v1/ink.toml"
+    Image.new("RGB", (64, 64)).save(project / "v1/pictures/a.png")
+    (project / "v1/pictures/a.txt").write_text("a heron")
     first = create_run(load_config(preset))
     assert musubi_tui(["presets", "duplicate", first.id, "--note", "slower"]) == 0
     second = project / "v2/ink.toml"

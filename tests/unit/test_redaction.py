@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from engine.config import Config, load_config, write_run_toml
 from engine.events import Control, EventSink, Failed, RunDirectory, Sample, Status, Warned
@@ -126,6 +127,8 @@ def test_events_status_and_answers_hold_no_secret(tmp_path: Path) -> None:
 
 def test_run_toml_and_source_hold_no_secret(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "data" / "a.png")
+    (tmp_path / "data" / "a.txt").write_text("a bird")
     preset = tmp_path / "preset.toml"
     comments = "\n".join(f"# {line}" for line in EVERYTHING.splitlines())
     preset.write_text(
@@ -133,7 +136,7 @@ def test_run_toml_and_source_hold_no_secret(tmp_path: Path) -> None:
         "huggingface_token = 'hf_AbCdEfGhIjKlMnOpQrStUvWx'\n"
         "wandb_api_key = 'plainwandb0123456789'\ntraining_comment = 'env-token-0123456789'\n"
         "on_finish = ['curl', '--token', 'opt-value-0123456789', 'https://hooks.slack.com/services/T0/B0/slack0123456789']\n"
-        "[[datasets]]\nimage_directory = 'data'\nresolution = [64, 64]\n"
+        "[[datasets]]\nimage_directory = 'data'\ncaption_extension = '.txt'\nresolution = [64, 64]\n"
     )
     run = create_run(load_config(preset), home=Home(tmp_path / "home", "", True))
     text = everything_below(run.path)

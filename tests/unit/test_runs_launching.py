@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 import tomllib
 from collections.abc import Callable
@@ -17,12 +20,14 @@ import pytest
 from PIL import Image
 
 from engine.attempt import Attempt
-from engine.config import Config, load_config, read_run_toml, write_run_toml
-from engine.config.problems import UserError
+from engine.config import Config, check_config, load_config, read_run_toml, write_run_toml
+from engine.config.problems import ConfigError, UserError
 from engine.events import Lease, RunDirectory, RunStart, Status, Step, true_state
 from engine.job import Job
+from musubi_tui.cli.root import run as musubi
 from musubi_tui.runs import launching
-from musubi_tui.runs.creating import create_job, create_run
+from musubi_tui.runs.creating import create_job, create_run, dry_run_text
+from musubi_tui.runs.home import find_home
 from musubi_tui.runs.launching import engine_environment, gpu_visible, launch
 from musubi_tui.runs.resuming import parse_value, prepare_resume, run_option
 from musubi_tui.runs.snapshot import snapshot
@@ -105,6 +110,34 @@ def test_a_run_that_cannot_be_made_leaves_nothing(preset: Path, monkeypatch: pyt
         create_run(loaded)
     assert caught.value.exit_code == 3
     assert "MUSUBI_TUI_HOME" in caught.value.problems[0].fix
+
+
+def test_a_dataset_that_the_check_refuses_makes_no_run(preset: Path) -> None:
+    (preset.parent / "pictures" / "a.txt").unlink()
+    refused = {problem.code for problem in check_config(preset, check_files=True) if problem.severity == "error"}
+    loaded = load_config(preset)
+    for make in (create_run, dry_run_text):
+        with pytest.raises(ConfigError) as caught:
+            make(loaded)
+        assert {problem.code for problem in caught.value.problems} <= refused
+        assert str(preset.parent / "pictures") in str(caught.value)
+    assert not (find_home().path / "runs").exists()
+    assert create_run(loaded, kind="cache").path.is_dir()  # pictures can be encoded before their captions are written
+
+
+def test_nobody_to_tell_leaves_no_run_behind(preset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("dit.safetensors", "vae.pth", "t5.pth"):
+        (preset.parent / name).write_bytes(b"x")
+    preset.write_text(
+        "\n".join(line for line in PRESET.splitlines() if "token" not in line)
+    )  # so that nothing is told before
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert musubi(["train", str(preset), "--plain", "--detach"]) == 3
+    assert list((find_home().path / "runs").iterdir()) == []
 
 
 def test_the_engine_gets_a_session_of_its_own_and_its_own_package(
