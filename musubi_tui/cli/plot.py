@@ -53,6 +53,8 @@ def plot(
     for word in runs:
         run = find_run(word)
         steps, values = _curve(run.steps_idx, QUANTITIES[what])
+        if not steps:  # the index is damaged or missing: the events say it all, only slower
+            steps, values = _curve_of_events(run.events, QUANTITIES[what])
         if not steps:
             raise UserError.of(
                 "no_steps",
@@ -153,5 +155,21 @@ def _curve(index_path: Path, column: str) -> tuple[list[int], list[float]]:
         for step, value in found:
             if math.isfinite(value):
                 steps.append(int(step))
+                values.append(float(value))
+    return steps, values
+
+
+def _curve_of_events(events: Path, name: str) -> tuple[list[int], list[float]]:
+    """The same, read from events.jsonl."""
+    from engine.events.reader import story
+    from engine.events.types import Step
+
+    steps: list[int] = []
+    values: list[float] = []
+    for event in (record.event for record in story(events)):
+        if isinstance(event, Step):
+            value = next((one for one in event.lr if one is not None), None) if name == "lr" else getattr(event, name)
+            if value is not None and math.isfinite(value):
+                steps.append(event.step)
                 values.append(float(value))
     return steps, values

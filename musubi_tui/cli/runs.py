@@ -59,10 +59,10 @@ def show(run: RunArgument, as_json: JsonOption = False) -> int:
 
 @app.command(
     help=say(
-        "Follow a run until it ends; Ctrl-C only stops watching.\n\n"
+        "Follow a run until it ends; Ctrl-C only stops watching. The exit code is 0 however the run ended: `runs show` tells.\n\n"
         "  musubi-tui runs watch last\n\n"
         "  musubi-tui runs watch --replay events.jsonl --speed 20",
-        "run を終了まで監視します。Ctrl-C は監視をやめるだけです。\n\n"
+        "run を終了まで監視します。Ctrl-C は監視をやめるだけです。終了コードは run の結果によらず 0 です（結果は `runs show`）。\n\n"
         "  musubi-tui runs watch last\n\n"
         "  musubi-tui runs watch --replay events.jsonl --speed 20",
     )

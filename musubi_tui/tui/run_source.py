@@ -122,7 +122,7 @@ class _Live(RunSource):
     def _look_outside(self, now: float) -> tuple[_Outside, float | None]:
         status = Status.read(self._directory)
         if status is None:
-            return _Outside("queued", "", "", 0, 0, False), None
+            return _Outside("queued" if self._directory.path.is_dir() else "gone", "", "", 0, 0, False), None
         heartbeat = datetime.fromisoformat(status.heartbeat).timestamp() if status.heartbeat else None
         state = true_state(self._directory, status)
         stale = state in ALIVE and heartbeat is not None and now - heartbeat > _STALE_SECONDS

@@ -91,3 +91,13 @@ def test_the_average_stays_within_what_it_averages(values):
     assert len(result) == len(values)
     assert result[0] == pytest.approx(values[0])
     assert min(values) - 1e-3 <= min(result) <= max(result) <= max(values) + 1e-3
+
+
+@pytest.mark.parametrize("what", list(plots.QUANTITIES))
+def test_a_damaged_index_costs_no_curve(two_runs, what):
+    words = ["plot", two_runs[0].id, "--what", what, "--json"]
+    (whole,) = json.loads(cli.invoke(app, words).stdout)
+    two_runs[0].steps_idx.write_text("[]")
+    (curve,) = json.loads(cli.invoke(app, words).stdout)
+    assert curve["steps"] == whole["steps"]
+    assert curve["values"] == pytest.approx(whole["values"])
