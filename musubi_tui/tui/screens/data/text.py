@@ -51,7 +51,7 @@ def head_line(board: Board | None, busy: str, width: int, glyphs: Glyphs) -> Lin
     ]
     if board.cached is not None:
         facts.append(say(f"cache {board.cached:.0%}", f"キャッシュ {board.cached:.0%}"))
-    if board.opened.spec is None:
+    if board.opened.spec is None and (board.trains or width >= _ROOMY):
         if not busy:  # in a narrow line the hint is worth more than how long the scan took
             facts = facts[1:2] if width < _ROOMY else facts
         facts.append(say("no family: caches not judged (o: preset, or --family)", "モデル未指定: キャッシュ未判定（o でプリセット、または --family）"))  # fmt: skip
