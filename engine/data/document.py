@@ -11,7 +11,7 @@ from typing import Any
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
 from engine.config.toml_source import read_text, read_toml
-from engine.data.json_positions import json_key_positions
+from engine.data.json_positions import json_key_positions, repeated_json_key
 from engine.data.positions import Address, key_positions
 
 
@@ -79,4 +79,10 @@ def _parse_json(text: str, path: Path) -> Mapping[str, Any]:
             "general と datasets を持つオブジェクトが必要です。",
         )
         raise ConfigError.of("wrong_type", message, file=path)
+    repeated = repeated_json_key(text)
+    if repeated is not None:
+        key, line, column = repeated
+        message = say(f"{key} is written twice.", f"{key} が2回書かれています。")
+        fix = say("Remove one of them.", "どちらかを削除してください。")
+        raise ConfigError(Problem("repeated_key", message, fix, str(path), line, column, key))
     return content

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.data.positions import Address
@@ -31,7 +32,21 @@ class _Open:
 
 def json_key_positions(text: str) -> dict[Address, tuple[int, int]]:
     """Address of every key and element -> (line, column), both from 1, columns in characters."""
-    found: dict[Address, tuple[int, int]] = {}
+    return dict(_places(text))
+
+
+def repeated_json_key(text: str) -> tuple[str, int, int] | None:
+    """The first key that its object holds already, with line and column: ``json`` keeps the last and says nothing."""
+    seen: set[Address] = set()
+    for address, (line, column) in _places(text):
+        if address in seen:
+            return str(address[-1]), line, column
+        seen.add(address)
+    return None
+
+
+def _places(text: str) -> Iterator[tuple[Address, tuple[int, int]]]:
+    """Address and (line, column) of every key and element as they stand."""
     open_ones: list[_Open] = []
     line, line_start = 1, 0
     scanned = 0
@@ -53,10 +68,9 @@ def json_key_positions(text: str) -> dict[Address, tuple[int, int]]:
             continue
         elif inside is not None and inside.is_object and inside.expects_key:
             inside.key, inside.expects_key = str(json.loads(word)), False
-            found[inside.here()] = place
+            yield inside.here(), place
         else:
             if inside is not None and not inside.is_object:
-                found[inside.here()] = place
+                yield inside.here(), place
             if word in "{[":
                 open_ones.append(_Open(() if inside is None else inside.here(), word == "{"))
-    return found

@@ -44,14 +44,33 @@ def typed_value(key: DatasetKey, value: Any, base_dir: Path) -> Any:
         case "ints":
             if not isinstance(value, list) or not value:
                 raise _wrong(key, value, say("a list of whole numbers, such as [1, 25]", "整数の配列 ([1, 25] など)"))
-            return tuple(_whole(key, part) for part in value)
+            return _wholes(key, value)
         case "choice":
             if not isinstance(value, str) or value not in key.choices:
                 raise _wrong(key, value, say("one of ", "次のどれか: ") + ", ".join(f'"{c}"' for c in key.choices))
             return value
 
 
+def _wholes(key: DatasetKey, values: list[Any]) -> tuple[int, ...]:
+    """Every element, or one ``WrongValue`` that tells all that do not fit."""
+    found, wrong = list[int](), list[WrongValue]()
+    for value in values:
+        try:
+            found.append(_whole(key, value))
+        except WrongValue as error:
+            wrong.append(error)
+    if wrong:
+        raise WrongValue(wrong[0].code, say(" ", "").join(dict.fromkeys(map(str, wrong))))
+    return tuple(found)
+
+
+def _if_whole(value: Any) -> Any:
+    """64.0 as 64: spreadsheets and scripts write whole numbers so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _whole(key: DatasetKey, value: Any) -> int:
+    value = _if_whole(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _wrong(key, value, say("a whole number", "整数"))
     least, most = key.minimum, 2**31 - 1 if key.maximum is None else key.maximum
@@ -98,6 +117,7 @@ def _sizes(key: DatasetKey, value: Any) -> tuple[int, int] | tuple[tuple[int, in
 
 def _size(key: DatasetKey, value: Any) -> tuple[int, int]:
     expected = say("a whole number or two, [width, height]", "整数ひとつ、または [幅, 高さ]")
+    value = [_if_whole(side) for side in value] if isinstance(value, list) else _if_whole(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = [value, value]
     if not isinstance(value, list) or len(value) != 2:

@@ -42,14 +42,16 @@ class PhaseView:
     began: float
     done: int = 0
     total: int = 0
-    first: int = 0  # units that were done before the first report: not part of the rate
+    first: int = 0  # units that were done when ``since`` was: not part of the rate
+    since: float | None = None  # the first report of a finished unit: what was loaded before it is not part of the rate
     latest: float = 0.0
     bytes: int = 0  # written, where the phase writes files
+    counts: bool = False  # a unit was finished while we looked: the rate counts from it
 
     @property
     def rate(self) -> float | None:
         """Units per second, None before it can be told."""
-        seconds = self.latest - self.began
+        seconds = self.latest - (self.began if self.since is None else self.since)
         return (self.done - self.first) / seconds if seconds > 0 and self.done > self.first else None
 
     @property
@@ -132,7 +134,9 @@ class Story:
             view = PhaseView(event.phase, t, latest=t)
             self.phases.append(view)
         if view.total == 0:
-            view.first, view.began = (event.done, t) if event.done > 1 else (0, view.began)
+            view.first, view.since = event.done, t
+        elif event.done > view.done and view.done == view.first and not view.counts:
+            view.first, view.since, view.counts = event.done, t, True
         view.done, view.total, view.latest, view.bytes = event.done, event.total, t, event.bytes
         if event.phase == "train" and event.total:
             self.max_steps = event.total
