@@ -156,7 +156,7 @@ def test_engine_log_and_file_names_belong_to_the_view(tmp_path):
 def test_a_missing_or_empty_run_is_a_view_too(tmp_path):
     run = RunDirectory(tmp_path / "nothing")
     view = RunSource.live(run.path).view()
-    assert (view.state, len(view.steps), view.eta_seconds) == ("queued", 0, None)
+    assert (view.state, len(view.steps), view.eta_seconds) == ("gone", 0, None)
 
 
 def steady(count):
