@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from engine.config.language import say
+from musubi_tui.presets.importing import reasons
 
 Fate = Literal["kept", "set", "no_effect", "lost", "unknown"]
 
@@ -24,6 +25,7 @@ class Line:
     why: str = ""
 
 
+DatasetKey = tuple[str, str, Callable[[Any], Any]]  # what a key of a dataset there is called here, and its conversion
 _OFF: tuple[Any, ...] = (None, False, 0, "", [], {}, "OFF", "NONE", "none", "off")
 
 
@@ -81,6 +83,15 @@ class Account:
             self.used(key, f"datasets.{name}", value)
             table[name] = value
 
+    def keep_switches(self, keys: Sequence[DatasetKey], table: dict[str, Any], prefix: str = "") -> None:
+        """Book what makes a dataset special there (below ``prefix``); at rest, which is 1 for a weight, it is told as off."""
+        for key, name, convert in keys:
+            value = self.peek(prefix + key)
+            if value not in (None, 1) if name == "loss_weight" else value:
+                self.keep_in_dataset(prefix + key, table, name, convert)
+            elif prefix + key in self.leaves:
+                self.no_effect(prefix + key, say(*reasons.SWITCHED_OFF))
+
     def convert(self, key: str, convert: Callable[[Any], Any]) -> Any:
         """The value of a key that is set, converted; None without one. What makes no sense is booked as lost."""
         if key not in self.leaves:
@@ -110,8 +121,7 @@ class Account:
         """Book ``key`` as something that is missing here. What is switched off is missed by nobody."""
         value = self.leaves.pop(key)
         if value in _OFF:
-            off = say("switched off there, too", "元でも無効です")
-            self.lines.append(Line(key, value, "no_effect", why=off))
+            self.lines.append(Line(key, value, "no_effect", why=say(*reasons.SWITCHED_OFF)))
         else:
             self.lines.append(Line(key, value, "lost", why=why))
 
@@ -135,8 +145,7 @@ class Account:
     def close(self) -> None:
         """Book what is left as unknown."""
         for key in list(self.leaves):
-            why = say("this key is not known here", "このキーは未知です")
-            self.lines.append(Line(key, self.leaves.pop(key), "unknown", why=why))
+            self.lines.append(Line(key, self.leaves.pop(key), "unknown", why=say(*reasons.UNKNOWN)))
 
 
 def _flatten(value: Any, key: str) -> Iterator[tuple[str, Any]]:

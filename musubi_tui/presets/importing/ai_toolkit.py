@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
-from musubi_tui.presets.importing.account import Account, CannotSay, Rule
+from musubi_tui.presets.importing import reasons
+from musubi_tui.presets.importing.account import Account, DatasetKey, Rule
 from musubi_tui.presets.importing.meanings import (
+    alpha_is_the_rank,
     arguments,
+    book_adapter,
     book_weights,
     extension,
     mixed_precision,
     optimizer,
     save_precision,
     schedule,
-    size,
+    sizes,
     tag_orders,
+    timesteps,
     warm_up,
     whole,
 )
@@ -31,35 +35,24 @@ _FAMILIES = {
     "qwen_image_edit": ("qwen_image", "edit"),
     "qwen_image_edit_plus": ("qwen_image", "edit-2509"),
 }
+_TIMESTEPS = {"sigmoid": "sigmoid", "linear": "uniform", "flux_shift": "flux_shift"}
 _HERE = "config.process.0."
-_PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
-_CACHED = ("latents and captions are always cached", "潜在変数とキャプションは常にキャッシュされます")
-_DIFFUSERS = ("name the files one by one: dit, vae and the text encoder", "dit・vae・テキストエンコーダーをファイルで指定してください")  # fmt: skip
-_EMA = ("there is no EMA of the weights yet", "重みの EMA は未対応です")
-_LIKE = ("preview settings stand in prompts.txt", "プレビューの設定は prompts.txt に入ります")
-
-
-def _timesteps(value: Any) -> str:
-    known = {"sigmoid": "sigmoid", "linear": "uniform", "flux_shift": "flux_shift"}
-    if value not in known:
-        raise CannotSay(say(f"timesteps are not drawn by {value!r} here", f"タイムステップ分布 {value!r} は未対応です"))
-    return known[value]
 
 
 _RULES = (
     Rule("training_folder", "output_dir"),
-    Rule("performance_log_every", no_effect=_PACE),
-    Rule("device", no_effect=("the GPU is taken when there is one", "GPU があれば使われます")),
-    Rule("type", no_effect=_PACE),
+    Rule("performance_log_every", no_effect=reasons.PACE),
+    Rule("device", no_effect=reasons.GPU),
+    Rule("type", no_effect=reasons.PACE),
     Rule("network.linear", "network_dim", whole),
     Rule("network.linear_alpha", "network_alpha", float),
     Rule("network.dropout", "network_dropout", float),
-    Rule("network.conv*", lost=("these models have no convolutions to adapt", "対象の畳み込み層がありません")),
-    Rule("network.lokr*", lost=("only LoRA is built", "LoRA のみ対応しています")),
+    Rule("network.conv*", lost=reasons.CONVOLUTIONS),
+    Rule("network.lokr*", lost=reasons.ONLY_LORA),
     Rule("save.dtype", "save_precision", save_precision),
     Rule("save.save_every", "save_every_n_steps", whole),
     Rule("save.push_to_hub", lost=("upload by hand for now", "アップロードは手動です")),
-    Rule("save.hf_*", no_effect=("there is no upload yet", "アップロードは未対応です")),
+    Rule("save.hf_*", no_effect=reasons.UPLOAD),
     Rule("save.save_format", no_effect=("LoRA files carry musubi's names; lora_dialects adds others", "musubi の名前で保存されます (lora_dialects で追加可)")),
     Rule("train.steps", "max_train_steps", whole),
     Rule("train.gradient_accumulation*", "gradient_accumulation_steps", whole),
@@ -68,38 +61,38 @@ _RULES = (
     Rule("train.lr", "learning_rate", float),
     Rule("train.lr_scheduler", "lr_scheduler", schedule),
     Rule("train.dtype", "mixed_precision", mixed_precision),
-    Rule("train.timestep_type", "timestep_sampling", _timesteps),
+    Rule("train.timestep_type", "timestep_sampling", timesteps(_TIMESTEPS)),
     Rule("train.max_grad_norm", "max_grad_norm", float),
-    Rule("train.train_text_encoder", lost=("text encoders are never trained", "テキストエンコーダーは学習しません")),
-    Rule("train.train_unet", no_effect=("it always is", "常に学習します")),
-    Rule("train.noise_scheduler", no_effect=("flow matching, as always here", "フローマッチングです")),
-    Rule("train.cache_text_embeddings", no_effect=_CACHED),
-    Rule("train.unload_text_encoder", no_effect=_CACHED),
-    Rule("train.ema_config.use_ema", lost=_EMA),
-    Rule("train.ema_config.*", no_effect=_EMA),
+    Rule("train.train_text_encoder", lost=reasons.TEXT_ENCODERS),
+    Rule("train.train_unet", no_effect=reasons.ALWAYS),
+    Rule("train.noise_scheduler", no_effect=reasons.FLOW),
+    Rule("train.cache_text_embeddings", no_effect=reasons.CACHED),
+    Rule("train.unload_text_encoder", no_effect=reasons.CACHED),
+    Rule("train.ema_config.use_ema", lost=reasons.EMA),
+    Rule("train.ema_config.*", no_effect=reasons.EMA),
     Rule("train.content_or_style", lost=("noise levels are not favoured by subject", "内容/スタイル別の偏りはありません")),
-    Rule("train.disable_sampling", no_effect=_LIKE),
-    Rule("train.skip_first_sample", no_effect=_LIKE),
+    Rule("train.disable_sampling", no_effect=reasons.PROMPTS),
+    Rule("train.skip_first_sample", no_effect=reasons.PROMPTS),
     Rule("train.linear_timesteps*", lost=("noise levels are not weighted", "ノイズレベルの重み付けはありません")),
-    Rule("model.name_or_path", lost=_DIFFUSERS),
-    Rule("model.quantize*", no_effect=("a detail of smaller weights, which are not built yet", "量子化の細部の設定です (量子化は未対応)")),
+    Rule("model.name_or_path", lost=reasons.FILES),
+    Rule("model.quantize*", no_effect=reasons.QUANTIZATION),
     Rule("model.low_vram", no_effect=("memory is planned per phase anyway", "メモリは常に段階ごとに解放されます")),
     Rule("model.layer_offloading*", no_effect=("block swap is not built yet", "ブロックスワップは未対応です")),
-    Rule("sample.sampler", no_effect=("flow matching, as always here", "フローマッチングです")),
+    Rule("sample.sampler", no_effect=reasons.FLOW),
     Rule("sample.sample_every", "sample_every_n_steps", whole),
     Rule("sample.walk_seed", lost=("the seed does not walk: every prompt has the one that is written", "シードは変化しません。各プロンプトに書かれた値を使います")),
-    Rule("sample.*", no_effect=_LIKE),
-    Rule("logging.*", no_effect=_PACE),
+    Rule("sample.*", no_effect=reasons.PROMPTS),
+    Rule("logging.*", no_effect=reasons.PACE),
 )  # fmt: skip
 _DATASET_RULES = (
-    Rule("cache_latents*", no_effect=_CACHED),
-    Rule("cache_text_embeddings", no_effect=_CACHED),
+    Rule("cache_latents*", no_effect=reasons.CACHED),
+    Rule("cache_text_embeddings", no_effect=reasons.CACHED),
     Rule("default_caption", lost=("write a caption file for each picture", "各画像にキャプションファイルを用意してください")),
     Rule("flip_y", lost=("pictures are not turned upside down", "上下反転はしません")),
-    Rule("random_crop", lost=("write random_crop = the number of cuts", "random_crop に切り抜きの数を書いてください")),
+    Rule("random_crop", lost=reasons.RANDOM_CROP),
     Rule("control_path*", lost=("control pictures: write control_directory", "control_directory を書いてください")),
 )  # fmt: skip
-_DATASET_KEYS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+_DATASET_KEYS: tuple[DatasetKey, ...] = (
     ("trigger_word", "trigger_word", str),
     ("caption_dropout_rate", "caption_dropout", float),
     ("shuffle_tokens", "tag_shuffle", tag_orders),
@@ -119,28 +112,23 @@ def read(account: Account, here: Path, file: Path | None, family: str | None) ->
         account.keep(_HERE + "model.arch", "task", known[1])
         family = known[0]
     elif arch:
-        account.lose(_HERE + "model.arch", say("there is no such family here yet", "このモデルは未対応です"))
+        account.lose(_HERE + "model.arch", say(*reasons.NO_FAMILY))
     if "job" in account.leaves:
         account.no_effect("job", say("a training", "学習です"))
     if "config.name" in account.leaves:
         account.keep("config.name", "output_name", str(account.peek("config.name")))
-    kind = account.peek(_HERE + "network.type")
-    if kind == "lora":
-        account.no_effect(_HERE + "network.type", say("a LoRA, as always here", "LoRA です"))
-    elif kind is not None:
-        account.lose(_HERE + "network.type", say("only LoRA is built", "LoRA のみ対応しています"))
+    book_adapter(account, _HERE + "network.type", "lora")
     _datasets(account)
     _prompts(account)
     _optimizer_arguments(account)
     _quantized(account)
     account.apply(_RULES, _HERE)
     _states(account)
-    account.apply((Rule("meta*", no_effect=_PACE),))
+    account.apply((Rule("meta*", no_effect=reasons.PACE),))
     account.lines = [replace(line, key=line.key.removeprefix(_HERE)) for line in account.lines]
-    if "network_dim" in account.options:
-        account.set("network_alpha", float(account.options["network_dim"]), say("there, alpha is the rank", "元では alpha = rank です"))  # fmt: skip
+    alpha_is_the_rank(account)
     account.set("timestep_sampling", "sigmoid", say("ai-toolkit draws by a sigmoid by default", "ai-toolkit の既定 (sigmoid)"))  # fmt: skip
-    account.set("lr_scheduler", "constant", say("its default", "元の既定値"))
+    account.set("lr_scheduler", "constant", say(*reasons.THEIR_DEFAULT))
     warm_up(account)
     return family
 
@@ -153,7 +141,7 @@ def _states(account: Account) -> None:
     if every and isinstance(kept, int) and kept > 0:
         account.keep(key, "save_last_n_steps", every * (kept - 1), say("in steps here", "本ツールではステップ数です"))
     else:
-        account.no_effect(key, say("nothing is saved on the way", "途中の保存がありません"))
+        account.no_effect(key, say(*reasons.NOTHING_SAVED))
 
 
 def _quantized(account: Account) -> None:
@@ -165,7 +153,7 @@ def _quantized(account: Account) -> None:
         if on:
             book_weights(account, kind, encoder=bool(part))
         elif kind in account.leaves:
-            account.no_effect(kind, say("switched off there, too", "元でも無効です"))
+            account.no_effect(kind, say(*reasons.SWITCHED_OFF))
 
 
 def _optimizer_arguments(account: Account) -> None:
@@ -192,18 +180,14 @@ def _one_dataset(account: Account, prefix: str, number: int) -> None:
     folder = str(account.peek(prefix + "folder_path", ""))
     frames = account.peek(prefix + "num_frames", 1)
     kind = "video" if isinstance(frames, int) and frames > 1 else "image"
-    sizes = account.convert(prefix + "resolution", _sizes) or []
+    sides = account.convert(prefix + "resolution", sizes) or []
     repeats = account.convert(prefix + "num_repeats", whole)
     label = Path(folder).name or f"data{number + 1}"
     extra: dict[str, Any] = {}
-    for name, key, convert in _DATASET_KEYS:
-        if account.peek(prefix + name):
-            account.keep_in_dataset(prefix + name, extra, key, convert)
-        elif prefix + name in account.leaves:
-            account.no_effect(prefix + name, say("switched off there, too", "元でも無効です"))
-    for side in sizes or [[1024, 1024]]:
+    account.keep_switches(_DATASET_KEYS, extra, prefix)
+    for side in sides or [[1024, 1024]]:
         entry: dict[str, Any] = {f"{kind}_directory": folder}
-        several = f"-{side[0]}" if len(sizes) > 1 else ""
+        several = f"-{side[0]}" if len(sides) > 1 else ""
         entry["cache_directory"] = f"cache/{label}{several}"
         entry["resolution"] = side
         entry["caption_extension"] = extension(account.peek(prefix + "caption_ext", "txt"))
@@ -225,10 +209,6 @@ def _one_dataset(account: Account, prefix: str, number: int) -> None:
         if prefix + name in account.leaves:
             account.used(prefix + name, f"datasets.{option}")
     account.apply(_DATASET_RULES, prefix)
-
-
-def _sizes(value: Any) -> list[list[int]]:
-    return [size(side) for side in (value if isinstance(value, list) else [value])]
 
 
 def _prompts(account: Account) -> None:

@@ -9,32 +9,30 @@ from typing import Any
 from engine.config.language import say
 from engine.config.problems import ConfigError
 from engine.config.toml_source import read_toml
-from musubi_tui.presets.importing.account import Account, CannotSay, Rule
+from musubi_tui.presets.importing import reasons
+from musubi_tui.presets.importing.account import Account, Rule
 from musubi_tui.presets.importing.meanings import (
+    alpha_is_the_rank,
     arguments,
+    book_adapter,
+    book_family,
     book_weights,
+    lose_file,
     mixed_precision,
     optimizer,
     save_precision,
     schedule,
-    size,
+    sizes,
     tag_orders,
+    timesteps,
     warm_up,
     whole,
 )
 
 _FAMILIES = {"wan": "wan", "qwen_image": "qwen_image"}
+_TIMESTEPS = {"logit_normal": "sigmoid", "uniform": "uniform"}
 _PARALLEL = ("it splits the model over GPUs; training runs in one process here", "モデルを複数 GPU に分ける設定です (本ツールは 1 プロセス)")  # fmt: skip
-_PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
 _EVAL = ("validation is held on items of the training set: validation_items", "検証は学習データの一部で行います: validation_items")  # fmt: skip
-_FOLDER = ("name the files one by one: dit, vae and the text encoder", "dit・vae・テキストエンコーダーをファイルで指定してください")  # fmt: skip
-
-
-def _sampling(value: Any) -> str:
-    known = {"logit_normal": "sigmoid", "uniform": "uniform"}
-    if value not in known:
-        raise CannotSay(say(f"timesteps are not drawn by {value!r} here", f"タイムステップ分布 {value!r} は未対応です"))
-    return known[value]
 
 
 _RULES = (
@@ -56,18 +54,18 @@ _RULES = (
     Rule("model.dtype", "mixed_precision", mixed_precision),
     Rule("model.transformer_path", "dit"),
     Rule("model.vae_path", "vae"),
-    Rule("model.timestep_sample_method", "timestep_sampling", _sampling),
+    Rule("model.timestep_sample_method", "timestep_sampling", timesteps(_TIMESTEPS)),
     Rule("model.sigmoid_scale", "sigmoid_scale", float),
     Rule("model.shift", "discrete_flow_shift", float),
     Rule("model.min_t", "min_timestep", lambda value: round(float(value) * 1000)),
     Rule("model.max_t", "max_timestep", lambda value: round(float(value) * 1000)),
-    Rule("model.ckpt_path", lost=_FOLDER),
-    Rule("model.diffusers_path", lost=_FOLDER),
+    Rule("model.ckpt_path", lost=reasons.FILES),
+    Rule("model.diffusers_path", lost=reasons.FILES),
     Rule("adapter.rank", "network_dim", whole),
     Rule("adapter.alpha", "network_alpha", float),
     Rule("adapter.dropout", "network_dropout", float),
     Rule("adapter.init_from_existing", lost=("start from a LoRA with network_weights = the .safetensors file", "network_weights に .safetensors を指定してください")),
-    Rule("adapter.dtype", no_effect=("adapters train in 32 bits here", "アダプターは 32 ビットで学習します")),
+    Rule("adapter.dtype", no_effect=reasons.ADAPTER_DTYPE),
     Rule("optimizer.type", "optimizer_type", optimizer),
     Rule("optimizer.lr", "learning_rate", float),
     Rule("optimizer.stabilize", no_effect=("a detail of that optimizer's 8-bit form", "元の 8 ビット版固有の設定です")),
@@ -78,43 +76,37 @@ _RULES = (
     Rule("video_clip_mode", lost=("clips start at the beginning: frame_extraction = \"head\"", "クリップは先頭から取ります: frame_extraction = \"head\"")),
     Rule("pipeline_stages", no_effect=_PARALLEL),
     Rule("partition_*", no_effect=_PARALLEL),
-    Rule("reentrant_activation_checkpointing", no_effect=_PACE),
-    Rule("caching_batch_size", no_effect=_PACE),
-    Rule("map_num_proc", no_effect=_PACE),
-    Rule("steps_per_print", no_effect=_PACE),
-    Rule("x_axis_examples", no_effect=_PACE),
-    Rule("save_every_n_examples", lost=("LoRA files are saved by steps or epochs here", "LoRA はステップかエポックごとに保存します")),
+    Rule("reentrant_activation_checkpointing", no_effect=reasons.PACE),
+    Rule("caching_batch_size", no_effect=reasons.PACE),
+    Rule("map_num_proc", no_effect=reasons.PACE),
+    Rule("steps_per_print", no_effect=reasons.PACE),
+    Rule("x_axis_examples", no_effect=reasons.PACE),
+    Rule("save_every_n_examples", lost=reasons.SAVE_UNITS),
     Rule("monitoring.*", no_effect=("runs are recorded without a service: musubi-tui runs", "実行は本ツールが記録します: musubi-tui runs")),
 )  # fmt: skip
 
 _DATASET_RULES = (
-    Rule("*min_ar", lost=("the shapes come from enable_bucket here", "縦横比は enable_bucket で決まります")),
-    Rule("*max_ar", lost=("the shapes come from enable_bucket here", "縦横比は enable_bucket で決まります")),
+    Rule("*min_ar", lost=reasons.BUCKETS),
+    Rule("*max_ar", lost=reasons.BUCKETS),
     Rule("*num_ar_buckets", no_effect=("the sizes of equal area are listed by the model's step", "バケットはモデルの刻みで決まります")),
-    Rule("*ar_buckets*", lost=("sizes are not chosen one by one here; resolution gives the area", "寸法の個別指定はできません (resolution が面積を決めます)")),
-    Rule("*size_buckets*", lost=("sizes are not chosen one by one here; resolution gives the area", "寸法の個別指定はできません (resolution が面積を決めます)")),
+    Rule("*ar_buckets*", lost=reasons.SIZES),
+    Rule("*size_buckets*", lost=reasons.SIZES),
     Rule("*cache_shuffle_delimiter", no_effect=("tags are separated by commas", "タグの区切りはカンマです")),
-    Rule("*cache_shuffle_num", lost=("write tag_shuffle into that dataset", "そのデータセットに tag_shuffle を書いてください")),
-    Rule("*shuffle_tags", lost=("write tag_shuffle into that dataset", "そのデータセットに tag_shuffle を書いてください")),
-    Rule("*caption_prefix", lost=("write it into the captions", "キャプションに書き込んでください")),
+    Rule("*cache_shuffle_num", lost=reasons.TAG_SHUFFLE),
+    Rule("*shuffle_tags", lost=reasons.TAG_SHUFFLE),
+    Rule("*caption_prefix", lost=reasons.INTO_CAPTIONS),
     Rule("*skip_empty_caption", no_effect=("pictures without a caption are left out and named", "キャプションのない画像は除外され、一覧に出ます")),
 )  # fmt: skip
 
 
 def read(account: Account, here: Path, file: Path | None, family: str | None) -> str | None:
     """Book everything; returns the family, or None when it cannot be trained here."""
-    kind = str(account.peek("model.type", ""))
-    family = family or _FAMILIES.get(kind)
-    if family is not None and "model.type" in account.leaves:
-        account.keep("model.type", "family", family)
+    family = book_family(account, "model.type", _FAMILIES, family)
     encoder = "t5" if family == "wan" else "text_encoder"
     for key in ("model.llm_path", "model.text_encoder_path"):
         if key in account.leaves:
             account.keep(key, encoder, account.peek(key))
-    if account.peek("adapter.type", "lora") == "lora" and "adapter.type" in account.leaves:
-        account.no_effect("adapter.type", say("a LoRA, as always here", "LoRA です"))
-    elif "adapter.type" in account.leaves:
-        account.lose("adapter.type", say("only LoRA is built", "LoRA のみ対応しています"))
+    book_adapter(account, "adapter.type", "lora")
     if account.peek("model.flux_shift") is True:
         account.keep("model.flux_shift", "timestep_sampling", "flux_shift")
         if "model.timestep_sample_method" in account.leaves:
@@ -132,9 +124,8 @@ def read(account: Account, here: Path, file: Path | None, family: str | None) ->
     account.set("timestep_sampling", "sigmoid", say("diffusion-pipe draws logit-normal by default", "diffusion-pipe の既定 (logit_normal)"))  # fmt: skip
     if "discrete_flow_shift" in account.options and account.options["timestep_sampling"] == "sigmoid":
         account.options["timestep_sampling"] = "shift"  # the same curve, with the shift applied
-    if "network_dim" in account.options:
-        account.set("network_alpha", float(account.options["network_dim"]), say("there, alpha is the rank", "元では alpha = rank です"))  # fmt: skip
-    account.set("lr_scheduler", "constant", say("its default", "元の既定値"))
+    alpha_is_the_rank(account)
+    account.set("lr_scheduler", "constant", say(*reasons.THEIR_DEFAULT))
     warm_up(account)
     _dataset(account, here, file)
     return family
@@ -158,9 +149,9 @@ def _batch_size(account: Account) -> None:
     if isinstance(value, int):
         account.keep_in_dataset("micro_batch_size_per_gpu", account.general, "batch_size", whole)
     elif value is not None:
-        account.lose("micro_batch_size_per_gpu", say("give each dataset its own batch_size", "batch_size をデータセットごとに指定してください"))  # fmt: skip
+        account.lose("micro_batch_size_per_gpu", say(*reasons.BATCH_SIZE))
     if "image_micro_batch_size_per_gpu" in account.leaves:
-        account.lose("image_micro_batch_size_per_gpu", say("give each dataset its own batch_size", "batch_size をデータセットごとに指定してください"))  # fmt: skip
+        account.lose("image_micro_batch_size_per_gpu", say(*reasons.BATCH_SIZE))
 
 
 def _optimizer_arguments(account: Account) -> None:
@@ -180,7 +171,7 @@ def _dataset(account: Account, here: Path, file: Path | None) -> None:
     places = [here / str(named), *([file.parent / str(named)] if file is not None else [])]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        account.lose("dataset", say(f"{named} is not here; import it where it is, or write [[datasets]]", f"{named} が見つかりません。ある場所でインポートするか [[datasets]] を書いてください"))  # fmt: skip
+        lose_file(account, "dataset")
         return
     try:
         data = read_toml(found).data
@@ -203,7 +194,7 @@ def _directories(account: Account, data: Any, here: Path) -> None:
             account.keep_in_dataset(name, account.general, "tag_shuffle", tag_orders)
     listed = data.get("directory", [])
     shared = [
-        _booked(account, "", name, convert) for name, convert in (("resolutions", _sizes), ("frame_buckets", _frames))
+        _booked(account, "", name, convert) for name, convert in (("resolutions", sizes), ("frame_buckets", _frames))
     ]
     for number, table in enumerate(listed if isinstance(listed, list) else []):
         if isinstance(table, dict):
@@ -212,17 +203,17 @@ def _directories(account: Account, data: Any, here: Path) -> None:
     account.close()
 
 
-def _one_directory(account: Account, prefix: str, number: int, here: Path, sizes: Any, frames: Any) -> None:
+def _one_directory(account: Account, prefix: str, number: int, here: Path, sides: Any, frames: Any) -> None:
     path = str(_booked(account, prefix, "path", str) or "")
     repeats = _booked(account, prefix, "num_repeats", whole)
-    sizes = _booked(account, prefix, "resolutions", _sizes) or sizes or []
+    sides = _booked(account, prefix, "resolutions", sizes) or sides or []
     frames = _booked(account, prefix, "frame_buckets", _frames) or frames or [1]
     mask = _booked(account, prefix, "mask_path", str)
     label = Path(path).name or f"data{number + 1}"
-    choices: list[list[int] | None] = [*sizes] or [None]
+    choices: list[list[int] | None] = [*sides] or [None]
     for side in choices:
         for kind in _kinds(here / path, frames):
-            several = f"-{side[0]}x{side[1]}" if side and len(sizes) > 1 else ""
+            several = f"-{side[0]}x{side[1]}" if side and len(sides) > 1 else ""
             entry: dict[str, Any] = {f"{kind}_directory": path, "cache_directory": f"cache/{label}-{kind}{several}"}
             if side:
                 entry["resolution"] = side
@@ -242,10 +233,6 @@ def _booked(account: Account, prefix: str, name: str, convert: Callable[[Any], A
     if value is not None:
         account.used(prefix + name, f"datasets.{_NAMES[name]}", value)
     return value
-
-
-def _sizes(written: Any) -> list[list[int]]:
-    return [size(value) for value in (written if isinstance(written, list) else [written])]
 
 
 def _frames(written: Any) -> list[int]:

@@ -6,29 +6,24 @@ Most words are Musubi Tuner's own. The model files are of other architectures, s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
 from engine.config.schema import OPTIONS
-from musubi_tui.presets.importing.account import Account, Line, Rule
+from musubi_tui.presets.importing import reasons
+from musubi_tui.presets.importing.account import Account, DatasetKey, Line, Rule
 from musubi_tui.presets.importing.meanings import extension, optimizer, schedule, size, tag_orders, warm_up, whole
 
 _MODEL = ("it is a model of another architecture; set dit, vae and the text encoder", "別アーキテクチャのモデルです。dit・vae・テキストエンコーダーを指定してください")  # fmt: skip
 _LOSS = ("the loss is the plain squared error of the velocity here", "損失は velocity の単純な二乗誤差です")
-_CACHED = ("latents and captions are always cached", "潜在変数とキャプションは常にキャッシュされます")
-_PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
-_CAPTIONS = ("captions are encoded as they stand", "キャプションはそのままエンコードされます")
-_TEXT = ("text encoders are never trained", "テキストエンコーダーは学習しません")
-_NOISE = ("flow models are trained on plain noise", "フローモデルは通常のノイズで学習します")
 
 _RULES = (
     Rule("learning_rate", "learning_rate", float),
     Rule("unet_lr", "learning_rate", float),
-    Rule("text_encoder_lr*", lost=_TEXT),
-    Rule("network_train_text_encoder_only", lost=_TEXT),
-    Rule("network_train_unet_only", no_effect=_TEXT),
+    Rule("text_encoder_lr*", lost=reasons.TEXT_ENCODERS),
+    Rule("network_train_text_encoder_only", lost=reasons.TEXT_ENCODERS),
+    Rule("network_train_unet_only", no_effect=reasons.TEXT_ENCODERS),
     Rule("optimizer_type", "optimizer_type", optimizer),
     Rule("lr_scheduler", "lr_scheduler", schedule),
     Rule("lr_warmup_steps", "lr_warmup_steps"),
@@ -37,7 +32,7 @@ _RULES = (
     Rule("network_module", no_effect=("the family says which layers", "ファミリーが対象の層を決めます")),
     Rule("network_args", lost=("their patterns name layers of another model", "別モデルの層を指す設定です")),
     Rule("network_weights", lost=("it is a LoRA of another model", "別モデルの LoRA です")),
-    Rule("conv_*", lost=("these models have no convolutions to adapt", "対象の畳み込み層がありません")),
+    Rule("conv_*", lost=reasons.CONVOLUTIONS),
     Rule("pretrained_model_name_or_path", lost=_MODEL),
     Rule("vae", lost=_MODEL),
     Rule("ae", lost=_MODEL),
@@ -55,24 +50,24 @@ _RULES = (
     Rule("loss_type", lost=_LOSS),
     Rule("huber_*", no_effect=_LOSS),
     Rule("prior_loss_weight", no_effect=("it weighs regularisation sets, and there is none", "正則化データセットの重みですが、指定がありません")),
-    Rule("masked_loss", lost=("loss masks are not carried over", "マスクは引き継がれません")),
-    Rule("noise_offset*", lost=_NOISE),
-    Rule("multires_noise_*", lost=_NOISE),
-    Rule("adaptive_noise_scale", lost=_NOISE),
-    Rule("ip_noise_gamma*", lost=_NOISE),
-    Rule("zero_terminal_snr", lost=_NOISE),
-    Rule("keep_tokens*", no_effect=_CAPTIONS),
-    Rule("caption_tag_dropout_rate", lost=_CAPTIONS),
-    Rule("caption_dropout_every_n_epochs", lost=_CAPTIONS),
-    Rule("caption_prefix", lost=("write it into the captions", "キャプションに書き込んでください")),
-    Rule("caption_suffix", lost=("write it into the captions", "キャプションに書き込んでください")),
-    Rule("weighted_captions", lost=_CAPTIONS),
-    Rule("color_aug", lost=("pictures are encoded as they are", "画像はそのままエンコードされます")),
-    Rule("random_crop", lost=("write random_crop = the number of cuts", "random_crop に切り抜きの数を書いてください")),
+    Rule("masked_loss", lost=reasons.MASKS),
+    Rule("noise_offset*", lost=reasons.NOISE),
+    Rule("multires_noise_*", lost=reasons.NOISE),
+    Rule("adaptive_noise_scale", lost=reasons.NOISE),
+    Rule("ip_noise_gamma*", lost=reasons.NOISE),
+    Rule("zero_terminal_snr", lost=reasons.NOISE),
+    Rule("keep_tokens*", no_effect=reasons.CAPTIONS),
+    Rule("caption_tag_dropout_rate", lost=reasons.CAPTIONS),
+    Rule("caption_dropout_every_n_epochs", lost=reasons.CAPTIONS),
+    Rule("caption_prefix", lost=reasons.INTO_CAPTIONS),
+    Rule("caption_suffix", lost=reasons.INTO_CAPTIONS),
+    Rule("weighted_captions", lost=reasons.CAPTIONS),
+    Rule("color_aug", lost=reasons.PICTURES),
+    Rule("random_crop", lost=reasons.RANDOM_CROP),
     Rule("bucket_reso_steps", no_effect=("the model's step is used", "モデルの刻みを使います")),
-    Rule("model_prediction_type", no_effect=("flow matching, as always here", "フローマッチングです")),
-    *(Rule(name, no_effect=_CACHED) for name in ("cache_*", "vae_batch_size", "skip_cache_check")),
-    *(Rule(name, no_effect=_PACE) for name in ("logging_*", "log_*", "wandb_*", "lowram", "highvram", "no_half_vae", "xformers", "mem_eff_attn", "sdpa", "max_data_loader_n_workers", "persistent_data_loader_workers", "save_model_as", "sample_sampler", "num_cpu_threads_per_process", "num_processes", "num_machines", "dynamo_*", "full_bf16", "full_fp16", "fp8_base*", "split_mode", "gradient_checkpointing_*", "no_metadata", "additional_parameters", "training_comment", "caption_separator", "secondary_separator", "dataset_repeats", "console_log_*", "deepspeed", "apply_t5_attn_mask", "disable_mmap_load_safetensors", "blocks_to_swap")),
+    Rule("model_prediction_type", no_effect=reasons.FLOW),
+    *(Rule(name, no_effect=reasons.CACHED) for name in ("cache_*", "vae_batch_size", "skip_cache_check")),
+    *(Rule(name, no_effect=reasons.PACE) for name in ("logging_*", "log_*", "wandb_*", "lowram", "highvram", "no_half_vae", "xformers", "mem_eff_attn", "sdpa", "max_data_loader_n_workers", "persistent_data_loader_workers", "save_model_as", "sample_sampler", "num_cpu_threads_per_process", "num_processes", "num_machines", "dynamo_*", "full_bf16", "full_fp16", "fp8_base*", "split_mode", "gradient_checkpointing_*", "no_metadata", "additional_parameters", "training_comment", "caption_separator", "secondary_separator", "dataset_repeats", "console_log_*", "deepspeed", "apply_t5_attn_mask", "disable_mmap_load_safetensors", "blocks_to_swap")),
 )  # fmt: skip
 
 
@@ -91,7 +86,7 @@ def read(account: Account, here: Path, file: Path | None, family: str | None) ->
     return family
 
 
-_DATASET_KEYS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+_DATASET_KEYS: tuple[DatasetKey, ...] = (
     ("enable_bucket", "enable_bucket", bool),
     ("bucket_no_upscale", "bucket_no_upscale", bool),
     ("caption_extension", "caption_extension", extension),
@@ -106,11 +101,7 @@ _DATASET_KEYS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
 
 def _dataset(account: Account, here: Path) -> None:
     general = account.general
-    for name, key, convert in _DATASET_KEYS:
-        if account.peek(name) not in (None, False, 0):
-            account.keep_in_dataset(name, general, key, convert)
-        elif name in account.leaves:
-            account.no_effect(name, say("switched off there, too", "元でも無効です"))
+    account.keep_switches(_DATASET_KEYS, general)
     account.keep_in_dataset("train_batch_size", general, "batch_size", whole)
     account.keep_in_dataset("resolution", general, "resolution", size)
     folder = account.peek("train_data_dir")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
+from musubi_tui.presets.importing import reasons
 from musubi_tui.presets.importing.account import Account, CannotSay
 
 _PRECISIONS = {
@@ -74,6 +77,70 @@ def book_weights(account: Account, key: str, *, encoder: bool = False) -> None:
         account.lose(key, say(*(_ENCODER if encoder else _WEIGHTS)))
 
 
+def book_family(account: Account, key: str, families: Mapping[str, str], family: str | None) -> str | None:
+    """Book what kind of model is trained; returns the family: the one asked for, or else the one of the key."""
+    kind = str(account.peek(key, ""))
+    if kind in families and family in (None, families[kind]):
+        account.keep(key, "family", families[kind])
+        return families[kind]
+    if kind:
+        account.lose(key, say(*reasons.NO_FAMILY))
+    return family
+
+
+def book_adapter(account: Account, key: str, lora: str) -> None:
+    """Book the kind of adapter, where it is set; ``lora`` is the word for the only one that is built."""
+    if account.peek(key) == lora:
+        account.no_effect(key, say(*reasons.A_LORA))
+    elif key in account.leaves:
+        account.lose(key, say(*reasons.ONLY_LORA))
+
+
+def alpha_is_the_rank(account: Account) -> None:
+    """Write alpha out, for trainers that take the rank when none is given."""
+    if "network_dim" in account.options:
+        account.set("network_alpha", float(account.options["network_dim"]), say(*reasons.ALPHA))
+
+
+def listed_in_file(account: Account, key: str, here: Path) -> list[dict[str, Any]]:
+    """The tables of the JSON file that ``key`` names; none, and the key is lost, when it cannot be read."""
+    named = account.peek(key)
+    if not named:
+        return []
+    try:
+        listed = json.loads((here / str(named)).read_text("utf-8"))
+    except (OSError, ValueError):
+        lose_file(account, key)
+        return []
+    account.used(key, "datasets")
+    return [table for table in listed if isinstance(table, dict)] if isinstance(listed, list) else []
+
+
+def lose_file(account: Account, key: str) -> None:
+    """Book ``key`` as the name of a file of datasets that is not where the config is imported."""
+    named = account.peek(key)
+    account.lose(
+        key,
+        say(
+            f"{named} is not here; import it where it is, or write [[datasets]]",
+            f"{named} が見つかりません。ある場所でインポートするか [[datasets]] を書いてください",
+        ),
+    )
+
+
+def timesteps(known: Mapping[str, str]) -> Callable[[Any], str]:
+    """The conversion of words for how timesteps are drawn."""
+
+    def convert(value: Any) -> str:
+        if value not in known:
+            raise CannotSay(
+                say(f"timesteps are not drawn by {value!r} here", f"タイムステップ分布 {value!r} は未対応です")
+            )
+        return known[value]
+
+    return convert
+
+
 def schedule(value: Any) -> str:
     """The learning-rate schedule's name here."""
     name = str(value).lower()
@@ -100,6 +167,11 @@ def size(value: Any) -> list[int]:
     if len(numbers) not in (1, 2) or min(numbers) < 1:
         raise CannotSay(say("this is not one size", "ひとつの寸法ではありません"))
     return [numbers[0], numbers[-1]]
+
+
+def sizes(value: Any) -> list[list[int]]:
+    """Training sizes, several or one."""
+    return [size(side) for side in (value if isinstance(value, list) else [value])]
 
 
 def extension(value: Any) -> str:

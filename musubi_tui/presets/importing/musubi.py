@@ -18,6 +18,7 @@ from engine.config.schema import OPTIONS
 from engine.config.toml_source import parse_toml, read_toml
 from engine.config.toml_text import toml_key, toml_value
 from engine.config.values import parse_override
+from musubi_tui.presets.importing import reasons
 from musubi_tui.presets.importing.account import Account, Line
 from musubi_tui.presets.importing.command_line import Command
 
@@ -34,8 +35,8 @@ _MODULES = {
 }
 _CACHE_ONLY = {
     **dict.fromkeys(("skip_existing", "keep_cache"), ("only what changed is encoded again, and nothing is deleted", "変更分だけを再エンコードし、何も削除しません")),
-    **dict.fromkeys(("num_workers", "batch_size", "console_width", "console_back", "console_num_images", "debug_mode"), ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")),
-    "device": ("the GPU is taken when there is one", "GPU があれば使われます"),
+    **dict.fromkeys(("num_workers", "batch_size", "console_width", "console_back", "console_num_images", "debug_mode"), reasons.PACE),
+    "device": reasons.GPU,
     "i2v": ("the task says it", "task で決まります"),
 }  # fmt: skip
 _LAUNCHER = {
@@ -93,7 +94,7 @@ def _cache_or_train(account: Account, command: Command, values: dict[str, Any], 
             why = say(*_CACHE_ONLY[name])
             account.lines.append(Line(f"{command.script} --{name}", " ".join(words), "no_effect", why=why))
         elif option is None:
-            why = suggestion(name) or say("this key is not known here", "このキーは未知です")
+            why = suggestion(name) or say(*reasons.UNKNOWN)
             account.lines.append(Line(f"--{name}", " ".join(words), "unknown", why=why))
         else:
             values[name] = _value(option, words)
@@ -130,7 +131,7 @@ def _resolve(account: Account, values: dict[str, Any], path: Path, family: str |
     """Read the values as a musubi file, and write out where its defaults are others than ours."""
     known = {name: value for name, value in values.items() if name in OPTIONS}
     for name in values.keys() - known.keys():
-        why = suggestion(name) or say("this key is not known here", "このキーは未知です")
+        why = suggestion(name) or say(*reasons.UNKNOWN)
         account.lines.append(Line(name, values[name], "unknown", why=why))
     text = "".join(f"{toml_key(name)} = {toml_value(value)}\n" for name, value in known.items() if not _table(name))
     reading = examine(parse_toml(text, path))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
+from musubi_tui.presets.importing import reasons
 from musubi_tui.presets.importing.account import Account, CannotSay, Rule
 from musubi_tui.presets.importing.meanings import (
+    alpha_is_the_rank,
+    book_adapter,
+    book_family,
     book_weights,
+    listed_in_file,
     mixed_precision,
     optimizer,
     schedule,
@@ -20,11 +24,6 @@ from musubi_tui.presets.importing.meanings import (
 )
 
 _FAMILIES = {"wan": "wan", "qwen_image": "qwen_image"}
-_PACE = ("it only sets how that program works or reports", "元のプログラムの動作や表示だけの設定です")
-_FOLDER = ("name the files one by one: dit, vae and the text encoder", "dit・vae・テキストエンコーダーをファイルで指定してください")  # fmt: skip
-_CAPTIONS = ("captions are encoded as they stand", "キャプションはそのままエンコードされます")
-_LIKE = ("preview settings stand in prompts.txt", "プレビューの設定は prompts.txt に入ります")
-_HUB = ("there is no upload yet", "アップロードは未対応です")
 
 
 def _steps(value: Any) -> int | None:
@@ -57,45 +56,38 @@ _RULES = (
     Rule("checkpoints_total_limit", "keep_states", whole),
     Rule("validation_steps", "sample_every_n_steps", whole),
     Rule("validation_step_interval", "sample_every_n_steps", whole),
-    Rule("flow_schedule_auto_shift", lost=("choose timestep_sampling = \"qwen_shift\" or \"flux_shift\"", "timestep_sampling = \"qwen_shift\" か \"flux_shift\" を選んでください")),
+    Rule("flow_schedule_auto_shift", lost=reasons.SHIFT),
     Rule("flow_use_uniform_schedule", lost=("set timestep_sampling = \"uniform\"", "timestep_sampling = \"uniform\" にしてください")),
     Rule("flow_use_beta_schedule", lost=("timesteps are not drawn from a beta curve here", "ベータ分布は未対応です")),
-    Rule("flow_*", no_effect=("it shapes a distribution that is not used", "使われない分布の設定です")),
-    Rule("use_ema", lost=("there is no EMA of the weights yet", "重みの EMA は未対応です")),
-    Rule("ema_*", no_effect=("there is no EMA of the weights yet", "重みの EMA は未対応です")),
-    Rule("init_lora", lost=("start from a LoRA with network_weights", "network_weights で LoRA から始められます")),
+    Rule("flow_*", no_effect=reasons.UNUSED_TIMESTEPS),
+    Rule("use_ema", lost=reasons.EMA),
+    Rule("ema_*", no_effect=reasons.EMA),
+    Rule("init_lora", lost=reasons.NETWORK_WEIGHTS),
     Rule("resume_from_checkpoint", no_effect=("a run goes on with: musubi-tui runs resume RUN", "再開は musubi-tui runs resume RUN です")),
-    Rule("quantize*", no_effect=("a detail of smaller weights, which are not built yet", "量子化の細部の設定です (量子化は未対応)")),
-    Rule("pretrained_*", lost=_FOLDER),
-    Rule("model_type", no_effect=("a LoRA, as always here", "LoRA です")),
-    Rule("lora_type", no_effect=("a LoRA, as always here", "LoRA です")),
-    Rule("validation_*", no_effect=_LIKE),
-    Rule("num_eval_images", no_effect=_LIKE),
-    Rule("eval_*", no_effect=_LIKE),
-    Rule("hub_*", no_effect=_HUB),
-    Rule("push_*", lost=_HUB),
-    *(Rule(name, no_effect=_PACE) for name in ("report_to", "tracker_*", "*cache*", "disable_*", "skip_*", "compress_*", "ignore_final_epochs", "vae_batch_size", "write_batch_size", "*_batch_size", "minimum_image_size", "maximum_image_size", "attention_mechanism", "num_workers", "dataloader_*", "aspect_bucket_*", "metadata_update_interval", "offload_*", "webhook_*", "tread_config", "override_dataset_config", "allow_tf32", "delete_*", "preserve_*", "i_know*", "torch_*", "dynamo_*", "num_processes", "training_*", "debug_*")),
+    Rule("quantize*", no_effect=reasons.QUANTIZATION),
+    Rule("pretrained_*", lost=reasons.FILES),
+    Rule("validation_*", no_effect=reasons.PROMPTS),
+    Rule("num_eval_images", no_effect=reasons.PROMPTS),
+    Rule("eval_*", no_effect=reasons.PROMPTS),
+    Rule("hub_*", no_effect=reasons.UPLOAD),
+    Rule("push_*", lost=reasons.UPLOAD),
+    *(Rule(name, no_effect=reasons.PACE) for name in ("report_to", "tracker_*", "*cache*", "disable_*", "skip_*", "compress_*", "ignore_final_epochs", "vae_batch_size", "write_batch_size", "*_batch_size", "minimum_image_size", "maximum_image_size", "attention_mechanism", "num_workers", "dataloader_*", "aspect_bucket_*", "metadata_update_interval", "offload_*", "webhook_*", "tread_config", "override_dataset_config", "allow_tf32", "delete_*", "preserve_*", "i_know*", "torch_*", "dynamo_*", "num_processes", "training_*", "debug_*")),
 )  # fmt: skip
 _BACKEND_RULES = (
     Rule("crop_style", lost=("the centre is cut out", "中央を切り出します")),
     Rule("crop_aspect", lost=("the shape comes from enable_bucket", "縦横比は enable_bucket で決まります")),
-    Rule("instance_prompt", lost=("write it into the captions", "キャプションに書き込んでください")),
-    Rule("prepend_instance_prompt", lost=_CAPTIONS),
-    Rule("only_instance_prompt", lost=_CAPTIONS),
+    Rule("instance_prompt", lost=reasons.INTO_CAPTIONS),
+    Rule("prepend_instance_prompt", lost=reasons.CAPTIONS),
+    Rule("only_instance_prompt", lost=reasons.CAPTIONS),
     Rule("probability", lost=("datasets are shown whole, num_repeats times", "データセットは num_repeats 回すべて使われます")),
-    *(Rule(name, no_effect=_PACE) for name in ("id", "type", "dataset_type", "disabled", "cache_dir*", "*cache_clear*", "minimum_*", "maximum_*", "target_downsample_size", "metadata_*", "skip_file_discovery", "text_embeds", "image_embeds", "default", "caption_filter_list", "video.*", "preserve_data_backend_cache", "hash_filenames", "vae_cache_ondemand")),
+    *(Rule(name, no_effect=reasons.PACE) for name in ("id", "type", "dataset_type", "disabled", "cache_dir*", "*cache_clear*", "minimum_*", "maximum_*", "target_downsample_size", "metadata_*", "skip_file_discovery", "text_embeds", "image_embeds", "default", "caption_filter_list", "video.*", "preserve_data_backend_cache", "hash_filenames", "vae_cache_ondemand")),
 )  # fmt: skip
 
 
 def read(account: Account, here: Path, file: Path | None, family: str | None) -> str | None:
     """Book everything; returns the family, or None when it cannot be trained here."""
     account.leaves = {key.lstrip("-").replace("-", "_"): value for key, value in account.leaves.items()}
-    kind = str(account.peek("model_family", ""))
-    if kind in _FAMILIES and family in (None, _FAMILIES[kind]):
-        family = _FAMILIES[kind]
-        account.keep("model_family", "family", family)
-    elif kind:
-        account.lose("model_family", say("there is no such family here yet", "このモデルは未対応です"))
+    family = book_family(account, "model_family", _FAMILIES, family)
     flavour = str(account.peek("model_flavour", "")).lower()
     if flavour and family == "wan":
         account.keep("model_flavour", "task", "t2v-1.3B" if "1.3b" in flavour else "t2v-14B")
@@ -103,9 +95,8 @@ def read(account: Account, here: Path, file: Path | None, family: str | None) ->
         account.no_effect(
             "model_flavour", say("the model is the file that dit names", "モデルは dit のファイルで決まります")
         )
-    for key, wanted in (("model_type", "lora"), ("lora_type", "standard")):
-        if account.peek(key, wanted) != wanted:
-            account.lose(key, say("only LoRA is built", "LoRA のみ対応しています"))
+    book_adapter(account, "model_type", "lora")
+    book_adapter(account, "lora_type", "standard")
     _prompt(account)
     _backends(account, here)
     for key in [
@@ -114,9 +105,8 @@ def read(account: Account, here: Path, file: Path | None, family: str | None) ->
         book_weights(account, key, encoder=key != "base_model_precision")
     account.apply(_RULES)
     account.set("timestep_sampling", "shift" if "discrete_flow_shift" in account.options else "sigmoid", say("SimpleTuner's default: a sigmoid, shifted where a shift is given", "SimpleTuner の既定 (sigmoid。shift があれば適用)"))  # fmt: skip
-    if "network_dim" in account.options:
-        account.set("network_alpha", float(account.options["network_dim"]), say("there, alpha is the rank", "元では alpha = rank です"))  # fmt: skip
-    account.set("lr_scheduler", "constant", say("its default", "元の既定値"))
+    alpha_is_the_rank(account)
+    account.set("lr_scheduler", "constant", say(*reasons.THEIR_DEFAULT))
     warm_up(account)
     return family
 
@@ -148,27 +138,14 @@ def _prompt(account: Account) -> None:
 def _backends(account: Account, here: Path) -> None:
     account.keep_in_dataset("train_batch_size", account.general, "batch_size", whole)
     account.general["caption_extension"] = ".txt"
-    if account.peek("caption_dropout_probability"):
-        account.keep_in_dataset("caption_dropout_probability", account.general, "caption_dropout", float)
-    elif "caption_dropout_probability" in account.leaves:
-        account.no_effect("caption_dropout_probability", say("switched off there, too", "元でも無効です"))
+    account.keep_switches((("caption_dropout_probability", "caption_dropout", float),), account.general)
     kind = str(account.peek("resolution_type", "pixel"))
     side = account.convert("resolution", lambda value: _side(value, kind))
     for key in ("resolution", "resolution_type"):
         if key in account.leaves:
             account.used(key, "datasets.resolution", side)
-    named = account.peek("data_backend_config")
-    if not named:
-        return
-    try:
-        backends = json.loads((here / str(named)).read_text("utf-8"))
-    except (OSError, ValueError):
-        account.lose("data_backend_config", say(f"{named} is not here; import it where it is, or write [[datasets]]", f"{named} が見つかりません。ある場所でインポートするか [[datasets]] を書いてください"))  # fmt: skip
-        return
-    account.used("data_backend_config", "datasets")
-    for number, backend in enumerate(backends if isinstance(backends, list) else []):
-        if isinstance(backend, dict):
-            _one_backend(account, number, backend, side)
+    for number, backend in enumerate(listed_in_file(account, "data_backend_config", here)):
+        _one_backend(account, number, backend, side)
 
 
 def _side(value: Any, kind: str) -> list[int] | None:
@@ -185,7 +162,7 @@ def _one_backend(account: Account, number: int, backend: dict[str, Any], side: l
     account.leaves.update({prefix + key: value for key, value in Account.of(backend).leaves.items()})
     what = backend.get("dataset_type", "image")
     if what == "text_embeds" or backend.get("disabled"):
-        account.apply((Rule("*", no_effect=_PACE),), prefix)
+        account.apply((Rule("*", no_effect=reasons.PACE),), prefix)
         return
     if backend.get("type", "local") != "local" or "instance_data_dir" not in backend:
         account.apply((Rule("*", lost=("only folders of this machine are read", "このマシンのフォルダーのみ対応しています")),), prefix)  # fmt: skip
@@ -209,7 +186,7 @@ def _one_backend(account: Account, number: int, backend: dict[str, Any], side: l
     account.datasets.append(entry)
     captions = backend.get("caption_strategy", "filename")
     if captions != "textfile" and prefix + "caption_strategy" in account.leaves:
-        account.lose(prefix + "caption_strategy", say("captions are text files beside the pictures here", "キャプションは画像の隣のテキストファイルです"))  # fmt: skip
+        account.lose(prefix + "caption_strategy", say(*reasons.CAPTION_FILES))
     for name, option in (("instance_data_dir", f"{kind}_directory"), ("resolution", "resolution"), ("resolution_type", "resolution"), ("repeats", "num_repeats"), ("crop", "enable_bucket"), ("caption_strategy", "caption_extension")):  # fmt: skip
         if prefix + name in account.leaves:
             account.used(prefix + name, f"datasets.{option}")
