@@ -152,6 +152,13 @@ class RunView:
         return left * pace if pace is not None and left > 0 and self.alive else None
 
     @property
+    def stop_seconds(self) -> float | None:
+        """Seconds a safe stop takes, a step and a saved state; None before there was one of each."""
+        saved = [entry.seconds for entry in self.saved if entry.kind == "state" and entry.seconds is not None]
+        state, pace = median(saved), self.step_seconds
+        return None if state is None or pace is None else pace + state
+
+    @property
     def epoch(self) -> int | None:
         """The epoch of the last step."""
         return int(self.steps.epoch[-1]) if len(self.steps) else None

@@ -127,32 +127,17 @@ class JobsActions(ModeScreen):
 
     def action_stop(self) -> None:
         """Ask when to stop."""
-        from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
+        from musubi_tui.tui.screens.stopping import when_to_stop
 
         chosen = self._alive()
         if chosen is None:
             return
-        text = say(
-            "A complete state is saved before the engine leaves. r goes on later, step for step as if it had not stopped.",
-            "終了の前に完全な状態を保存します。後で r で再開すると、止めなかった場合と同じ結果になります。",
-        )
-        if chosen.stop_seconds is not None:
-            text += say(
-                f" It takes about {chosen.stop_seconds:.0f} s.", f" 約 {chosen.stop_seconds:.0f} 秒かかります。"
-            )
-        choices = (
-            Choice("now", "n", say("now: after the step it is in", "今すぐ（現在のステップの後）")),
-            Choice("save", "s", say("after the next save", "次の保存の後")),
-            Choice("epoch", "e", say("at the end of the epoch", "エポックの終わり")),
-        )
 
         def stop(when: str | None) -> None:
             if when:
                 self._steer(chosen, "stop", when=when)
 
-        title = say(f"Stop {chosen.name}?", f"{chosen.name} を停止しますか？")
-        twin = twin_of("jobs.stop", shlex.quote(chosen.id))
-        self.app.push_screen(ConfirmScreen(title, text, choices, f"{twin} --when "), stop)
+        self.app.push_screen(when_to_stop(chosen.name, chosen.id, chosen.stop_seconds), stop)
 
     def action_cancel_hook(self) -> None:
         """Cancel the command that waits after the run under the cursor, else after the only run that has one."""

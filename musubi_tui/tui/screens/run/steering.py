@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from abc import abstractmethod
 
 from textual import work
 from textual.message import Message
@@ -12,11 +13,10 @@ from textual.screen import Screen
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.status import ALIVE
-from musubi_tui.tui.numbers import duration
 from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.run_view import RunView
-from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
 from musubi_tui.tui.screens.run.tune import TuneScreen
+from musubi_tui.tui.screens.stopping import when_to_stop
 from musubi_tui.tui.steering import steer
 
 _NOTE_SECONDS = 15.0
@@ -40,13 +40,13 @@ class SteeringScreen(Screen[None]):
         self.note_until = 0.0
         self._locked: set[str] = set()
 
+    @abstractmethod
     def draw(self) -> None:
         """Show the present moment and the note."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look_soon(self) -> None:
         """Read the run without waiting for the next tick."""
-        raise NotImplementedError
 
     def tell(self, text: str) -> None:
         """A sentence beside the progress bar, for some seconds."""
@@ -79,29 +79,15 @@ class SteeringScreen(Screen[None]):
 
     def action_stop(self) -> None:
         """Ask when to stop, and how long that will take."""
-        if not self._may_steer("stop") or self.view is None:
+        run, view = self.source.run, self.view
+        if not self._may_steer("stop") or run is None or view is None:
             return
-        pace = self.view.step_seconds or 0.0
-        states = [saved.seconds for saved in self.view.saved if saved.kind == "state" and saved.seconds is not None]
-        bound = duration(pace + (states[-1] if states else 0.0)) or "<1m"
-        text = say(
-            f"It saves a complete state first ({bound}); `runs` can go on with it later.",
-            f"先に完全な状態を保存します（{bound}）。後で再開できます。",
-        )
-        choices = (
-            Choice("now", "n", say("now, after this step", "今すぐ（このステップの後）")),
-            Choice("save", "s", say("after the next save", "次の保存の後")),
-            Choice("epoch", "e", say("at the end of the epoch", "エポックの終わり")),
-        )
 
         def answer(when: str | None) -> None:
             if when:
                 self._steer("stop", {"when": when})
 
-        title = say("Stop this run?", "この run を停止しますか？")
-        self.app.push_screen(
-            ConfirmScreen(title, text, choices, f"musubi-tui runs stop {self._run_word()} --when "), answer
-        )
+        self.app.push_screen(when_to_stop(view.name, run.id, view.stop_seconds), answer)
 
     def _run_word(self) -> str:
         return shlex.quote(self.source.run.id) if self.source.run else ""
