@@ -232,11 +232,6 @@ def lock_name(name: str) -> str:
     return f"{_PREFIX}{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:24]}.lock"
 
 
-def is_ours(name: str) -> bool:
-    """Whether a file of that name belongs to this module."""
-    return _OURS.fullmatch(name) is not None
-
-
 def _create(path: Path, data: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     with os.fdopen(handle, "wb") as file:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
@@ -21,7 +21,6 @@ from engine.config.problems import CheckpointError
 from engine.networks.targets import Target
 
 Dialect = Literal["musubi", "comfy", "diffusers"]
-DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 
 _PREFIXES: dict[Dialect, str] = {
     "musubi": "lora_unet_",

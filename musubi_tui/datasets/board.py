@@ -21,7 +21,7 @@ import numpy.typing as npt
 from engine.config.problems import Problem
 from engine.data.findings import Finding
 from engine.data.items import Bucket, Item, Scan, Skipped
-from engine.data.summary import cropped_share, enlargement, printable
+from engine.data.summary import enlargement, printable
 from engine.data.tokens import estimate
 from musubi_tui.datasets.opening import OpenedDataset
 
@@ -82,7 +82,6 @@ class Rows:
     rates: npt.NDArray[np.float32]  # (rows, 2) source_fps (0: not stated), rate of the family
     tokens: npt.NDArray[np.int32]  # of the caption, about
     enlarged: npt.NDArray[np.float32]
-    cropped: npt.NDArray[np.float32]
     latents: npt.NDArray[np.uint8]  # PRESENT, MISSING, UNKNOWN
     texts: npt.NDArray[np.uint8]
 
@@ -173,7 +172,7 @@ def make_rows(opened: OpenedDataset, scan: Scan) -> Rows:
 _TEXTS = 7
 _KINDS: tuple[tuple[Any, tuple[int, ...]], ...] = (
     (np.uint8, ()), (np.int32, ()), (np.int32, (2,)), (np.int32, (3,)), (np.int32, ()), (np.float32, (2,)), (np.float32, (2,)),
-    (np.int32, ()), (np.float32, ()), (np.float32, ()), (np.uint8, ()), (np.uint8, ()),
+    (np.int32, ()), (np.float32, ()), (np.uint8, ()), (np.uint8, ()),
 )  # fmt: skip
 
 
@@ -182,7 +181,7 @@ def _row(entry: Item | Skipped, there: dict[str, set[str]] | None) -> tuple[Any,
     name = path.rpartition("/")[2]
     if isinstance(entry, Skipped):
         return (
-            name, path, "", entry.reason, "", "", "", SKIPPED, entry.dataset, (0, 0), (0, 0, 0), 0, (0.5, 0.5), (0, 0), 0, 0.0, 0.0,
+            name, path, "", entry.reason, "", "", "", SKIPPED, entry.dataset, (0, 0), (0, 0, 0), 0, (0.5, 0.5), (0, 0), 0, 0.0,
             UNKNOWN, UNKNOWN,
         )  # fmt: skip
     clip = entry.kind == "clip"
@@ -191,7 +190,7 @@ def _row(entry: Item | Skipped, there: dict[str, set[str]] | None) -> tuple[Any,
         f"{name.rpartition('.')[0]}@{entry.start}+{entry.bucket.frames}" if clip else name, path, entry.caption, "", entry.id, printable(entry.latent_cache),
         printable(entry.text_cache), CLIP if clip else IMAGE, entry.dataset, (entry.width, entry.height), tuple(entry.bucket),
         entry.start, entry.crop, (entry.source_fps or 0.0, entry.target_fps), estimate(entry.caption), enlargement(entry),
-        cropped_share(entry), _state(latents, there), _state(text, there),
+        _state(latents, there), _state(text, there),
     )  # fmt: skip
 
 

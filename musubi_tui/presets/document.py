@@ -40,11 +40,6 @@ class Document:
         """SHA-256 of the bytes."""
         return hashlib.sha256(self.content).hexdigest()
 
-    @property
-    def writable(self) -> bool:
-        """Whether the file may be written over; one that is gone may be made again."""
-        return not self.path.exists() or os.access(self.path, os.W_OK)
-
     def on_disk(self) -> Literal["same", "other", "gone"]:
         """What the disk says now. The content is read only when time, size or inode differ."""
         try:

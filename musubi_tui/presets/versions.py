@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,16 +139,6 @@ def make(plan: NextVersion, note: str = "") -> Version:
         message = say(f"cannot be written: {error.strerror}.", f"書き込めません: {error.strerror}")
         raise ConfigError.of("unwritable_file", message, file=Path(str(error.filename or plan.preset))) from None
     return version_of(plan.preset)
-
-
-def set_note(preset: Path, note: str) -> Version:
-    """Write another note into the record of a version. Raises ``OSError``."""
-    version = version_of(preset)
-    parent = os.path.relpath(version.parent, version.preset.parent) if version.parent else ""
-    created = version.created or iso_time(time.time())
-    values = {"version": version.number, "parent": parent, "note": _one_line(note), "created": created}
-    write_text_atomically(_record(version.preset), json.dumps(values, ensure_ascii=False, indent=1) + "\n")
-    return replace(version, note=_one_line(note), created=created)
 
 
 # Names

@@ -26,11 +26,6 @@ def archived_ids(runs: Path) -> frozenset[str]:
         return frozenset()
 
 
-def is_archived(run: RunDirectory) -> bool:
-    """Whether the lists leave this run out."""
-    return _mark(run).exists()
-
-
 def archive(run: RunDirectory) -> None:
     """Leave the run out of lists. Raises ``UserError`` (run_alive) for one that works now, and ``OSError``."""
     state = true_state(run)

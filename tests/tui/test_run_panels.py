@@ -103,10 +103,10 @@ def test_lanes_show_each_block_its_slot_and_its_waiting():
     assert "copy 31 ms, compute 38 ms, 94% hidden" in shown
     assert "stall 80 ms per step (8%), 1 not ready" in shown
     assert lanes.summary(view) == "2 res 1 ready 1 loading  ring 3"
-    table = text(lanes.table(view, 78, 10, 0, "ascii")).splitlines()
+    table = text(lanes.table(view, 10, 0, "ascii")).splitlines()
     assert table[2].split() == ["1", "@", "computing", "0", "30.0", "38.0", "0.0"]
     assert table[5].split() == ["4", ">", "loading", "2", "32.0", "37.0", "12.0"]
-    assert len(lanes.table(view, 78, 3, 99, "ascii")) == 3
+    assert len(lanes.table(view, 3, 99, "ascii")) == 3
 
 
 def test_times_of_a_block_stay_when_only_its_state_is_told():
@@ -131,8 +131,8 @@ def test_more_blocks_than_cells_show_the_busiest_of_each_cell():
 
 
 def test_single_blocks_of_which_nobody_told_are_asked_for():
-    assert "while somebody looks" in text(lanes.table(fold(Plan(2, 4, 3)), 78, 5, 0, "unicode"))
-    assert "no swap" in text(lanes.table(fold(Plan(6, 0, 0)), 78, 5, 0, "unicode"))
+    assert "while somebody looks" in text(lanes.table(fold(Plan(2, 4, 3)), 5, 0, "unicode"))
+    assert "no swap" in text(lanes.table(fold(Plan(6, 0, 0)), 5, 0, "unicode"))
 
 
 def drawn(count: int, level) -> list[Step]:

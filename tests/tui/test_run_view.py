@@ -307,7 +307,7 @@ def test_what_no_engine_says_breaks_nothing():
     alerts(view)
     for size in ((52, 9), (78, 4), (160, 12)):
         for lines in (
-            memory.memory(view, size[0], UNICODE), lanes.panel(view, size[0], "unicode"), lanes.table(view, *size, 0, "unicode"),
+            memory.memory(view, size[0], UNICODE), lanes.panel(view, size[0], "unicode"), lanes.table(view, size[1], 0, "unicode"),
             health.health(view, alerts(view), *size, UNICODE), noise.levels(view, *size, UNICODE, heat=True), panels.vitals(view, size[0], UNICODE),
         ):  # fmt: skip
             assert lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -12,12 +12,13 @@ from safetensors.torch import load_file, save_file
 
 from engine.config.problems import CheckpointError
 from engine.networks.build import build_network, merge_lora
-from engine.networks.dialects import DIALECTS, Dialect, read_lora
+from engine.networks.dialects import Dialect, read_lora
 from engine.networks.files import save_tensors
 from engine.networks.lora import LoraNetwork
 from tests.unit.test_networks_lora import FUSED, Model, fused, randomised
 from tests.unit.train_bench import FAMILY, adapter, tiny_wan
 
+DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 X = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(9))
 
 

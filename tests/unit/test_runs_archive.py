@@ -17,7 +17,7 @@ from engine.events.status import Lease, Status
 from engine.events.types import Hook, RunStart, Step
 from musubi_tui.cli.root import run as musubi_tui
 from musubi_tui.runs import comparing, queueing
-from musubi_tui.runs.archiving import archive, is_archived
+from musubi_tui.runs.archiving import archive, archived_ids
 from musubi_tui.runs.home import config_file, find_home
 from musubi_tui.runs.pricing import known_price, parse_price, set_price
 from musubi_tui.runs.queue import Entry, QueueFile
@@ -63,7 +63,7 @@ def test_what_runs_cannot_be_hidden_and_what_goes_on_is_shown(capsys: pytest.Cap
     stopped = make("two")
     archive(stopped)
     prepare_resume(stopped, {})
-    assert not is_archived(stopped)
+    assert not archived_ids(stopped.path.parent)
     archive(stopped)
     Status(state="running", process=ProcessIdentity.of_this_process(), heartbeat=iso_time(time.time())).write(stopped)
     assert not any(listed().values())
@@ -74,7 +74,7 @@ def test_a_deleted_run_leaves_no_mark() -> None:
     run = make("one")
     archive(run)
     assert musubi_tui(["runs", "rm", run.id, "--yes"]) == 0
-    assert not is_archived(run)
+    assert not archived_ids(run.path.parent)
 
 
 @pytest.mark.parametrize(

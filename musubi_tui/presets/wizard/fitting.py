@@ -46,7 +46,7 @@ def tiny(spec: FamilySpec, task: TaskSpec, around: Around) -> bool:
     return found is not None and 0 < found.parameters < TINY_PARAMETERS
 
 
-def sizes(spec: FamilySpec, task: TaskSpec, clip: bool, toy: bool) -> dict[str, tuple[tuple[int, int], int]]:
+def sizes(task: TaskSpec, clip: bool, toy: bool) -> dict[str, tuple[tuple[int, int], int]]:
     """Offer -> (width and height, frames)."""
     if toy:
         sides = [(64, 64), (96, 96), (128, 128)] if not clip else [(64, 48), (96, 64), (128, 96)]
@@ -96,7 +96,7 @@ def scan_at(answers: Answers, around: Around, spec: FamilySpec, task: TaskSpec, 
     """The dataset scanned at the size of an offer."""
     clip = around.pictures(Path(answers["data"])).clip
     toy = tiny(spec, task, around)
-    resolution, frames = sizes(spec, task, clip, toy)[offer]
+    resolution, frames = sizes(task, clip, toy)[offer]
     batch = _batch(toy, clip)
     return around.scan(spec, task, tables(answers, around, resolution, frames, batch))
 
@@ -111,7 +111,7 @@ def offers(answers: Answers, around: Around) -> list[Offer]:
     clip = around.pictures(Path(answers["data"])).clip
     toy = tiny(spec, task, around)
     found = []
-    for name, (resolution, frames) in sizes(spec, task, clip, toy).items():
+    for name, (resolution, frames) in sizes(task, clip, toy).items():
         scanned = scan_at(answers, around, spec, task, name)
         batch = _batch(toy, clip)
         data = summarise(scanned, spec) if scanned.items else _assumed(resolution, frames, batch)

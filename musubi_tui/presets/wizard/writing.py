@@ -47,7 +47,7 @@ def files(answers: Answers, around: Around) -> dict[str, str]:
     """File name -> text of everything that will be written."""
     offer = offer_of(answers, around)
     texts = {
-        "preset.toml": _text(_preset(answers, around, offer)),
+        "preset.toml": _text(_preset(answers, around)),
         "dataset.toml": _text(_dataset(answers, around, offer)),
     }
     if answers.get("prompts"):
@@ -124,7 +124,7 @@ def save_every(steps: int) -> int:
     return every // unit * unit
 
 
-def _preset(answers: Answers, around: Around, offer: Offer) -> Iterator[_Row]:
+def _preset(answers: Answers, around: Around) -> Iterator[_Row]:
     spec, task = chosen(answers)
     toy = tiny(spec, task, around)
     values = {**spec.defaults, **model_values(toy)}

@@ -98,7 +98,7 @@ def panel(view: RunView, width: int, glyphs: str) -> list[Line]:
     return lines
 
 
-def table(view: RunView, width: int, height: int, back: int, glyphs: str) -> list[Line]:
+def table(view: RunView, height: int, back: int, glyphs: str) -> list[Line]:
     """One line per block from the ``back``-th on: state, slot, copying, computing, waiting."""
     if not view.blocks:
         if not counts(view)[1]:

@@ -25,7 +25,6 @@ class Group:
     batches: int
     batch_size: int
     short: int
-    upscaled: int = 0
     bucket: tuple[int, int, int] | None = None
     dataset: int | None = None
     frames: int | None = None
@@ -40,7 +39,7 @@ def groups(summary: Mapping[str, Any], grouping: str) -> list[Group]:
     """The lines of the buckets panel, the largest first (frames and sources in their own order)."""
     if grouping == "source":
         return [
-            Group(room["name"], room["items"], room["batches"], room["batch_size"], room["short_batches"], room["upscaled"], dataset=index)
+            Group(room["name"], room["items"], room["batches"], room["batch_size"], room["short_batches"], dataset=index)
             for index, room in enumerate(summary["datasets"])
         ]  # fmt: skip
     merged: dict[Any, list[tuple[Mapping[str, Any], int]]] = defaultdict(list)
@@ -65,7 +64,6 @@ def _merge(key: Any, members: Sequence[tuple[Mapping[str, Any], int]]) -> Group:
         sum(bucket["batches"] for bucket, _ in members),
         members[0][1],
         sum(bucket["short"] for bucket, _ in members),
-        sum(bucket["upscaled"] for bucket, _ in members),
         bucket=whole,
         frames=None if whole else key,
     )

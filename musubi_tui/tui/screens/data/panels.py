@@ -28,19 +28,19 @@ def facts_lines(painted: Painted, board: Board, row: int, width: int, height: in
             for text in wrapped(say(f"not trained: {reason}", f"学習されません: {reason}"), width, height)
         ]
     else:
-        lines.append([(crop_words(painted.facts, glyphs), "muted")])
+        lines.append([(crop_words(painted.facts), "muted")])
     if painted.line is not None:
         lines += _own_track(painted, board, row, width, glyphs)
     caption = board.rows.captions[row] if painted.caption is None else painted.caption
     caption = caption or (say("(none)  a to write", "(なし)  a で書く"))
-    rest = _cache_lines(painted, width) if height > 6 else []
+    rest = _cache_lines(painted) if height > 6 else []
     room = max(1, height - len(lines) - len(rest))
     texts = wrapped(say(f"caption: {caption}", f"キャプション: {caption}"), width, room)
     lines += [[(text, "")] for text in texts]
     return [*lines, *rest][:height]
 
 
-def _cache_lines(painted: Painted, width: int) -> list[Line]:
+def _cache_lines(painted: Painted) -> list[Line]:
     if not painted.facts:
         return []
     words = {

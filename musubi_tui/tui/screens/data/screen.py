@@ -248,7 +248,7 @@ class DataScreen(ModeScreen):
         self.query_one("#buckets", RowList).show(
             len(found), lambda place, width: text.bucket_line(found[place], most, width, names, glyphs)
         )
-        title = text.buckets_title(self.board, found)
+        title = text.buckets_title(self.board)
         self.query_one("#buckets-panel", Panel).title(title)
 
     def _show_items(self, cursor: int | None = None) -> None:

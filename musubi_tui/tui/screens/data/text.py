@@ -75,7 +75,7 @@ def _end(text: str, room: int) -> str:
 # -- buckets
 
 
-def buckets_title(board: Board, found: Sequence[Group]) -> str:
+def buckets_title(board: Board) -> str:
     """``buckets   214 img · 0 vid · 9 buckets``."""
     pictures = sum(room["files"] for room in board.summary["datasets"] if room["kind"] == "image")
     videos = sum(room["files"] for room in board.summary["datasets"] if room["kind"] != "image")
@@ -183,7 +183,7 @@ def _hex(colour: tuple[int, int, int]) -> str:
     return f"#{colour[0]:02x}{colour[1]:02x}{colour[2]:02x}"
 
 
-def crop_words(facts: Mapping[str, Any], glyphs: Glyphs) -> str:
+def crop_words(facts: Mapping[str, Any]) -> str:
     """What is cut away and enlarged, in words."""
     part = facts["parts"][0]
     words = []

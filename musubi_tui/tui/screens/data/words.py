@@ -36,7 +36,7 @@ class WordsScreen(Dialog[None]):
         """Show them."""
         self.query_one(RowList).show(len(self._lines), self._line)
 
-    def _line(self, place: int, width: int) -> Line:
+    def _line(self, place: int, _width: int) -> Line:
         return [(self._lines[place], "")]
 
     def cli_twin(self) -> str:

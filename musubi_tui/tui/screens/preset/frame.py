@@ -229,7 +229,7 @@ class EditorFrame(ModeScreen):
     def _draw_around(self, draft: Draft) -> None:
         glyphs, problems = self.musubi.glyphs, self.problems
         counts = form.counts(draft, problems)
-        self._show("head", lambda width, height: [panels.head(draft, problems, counts, width, self.note)])
+        self._show("head", lambda width, height: [panels.head(draft, counts, width, self.note)])
         self._show("section-line", lambda width, height: [panels.section_line(self.look, counts, width, glyphs)])
         self._show("sections", lambda width, height: panels.section_panel(self.look, counts, width, glyphs))
         unsaved = len(draft.unsaved_options())

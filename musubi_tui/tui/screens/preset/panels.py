@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from engine.config.language import say
 from engine.config.option import Option
@@ -63,7 +63,7 @@ def grid_rows(
             alone = problem_key(row.problem) if row.option is None else ""
             found.append(GridRow(alone, "text", name=drawable(complaint(row.problem, draft.facts), glyphs), role=row.problem.severity, wrapped=3))  # fmt: skip
         elif row.kind == "cell" and row.cell is not None:
-            found.append(_cell_row(draft, row.cell, unsaved, glyphs))
+            found.append(_cell_row(row.cell, unsaved, glyphs))
             if hint is not None and row.cell.name == "batch_size":
                 found.append(GridRow("", "text", name=drawable(hint_text(hint), glyphs), role="changed", wrapped=2))
         elif row.kind == "title":
@@ -101,7 +101,7 @@ def unsaved_cells(draft: Draft) -> frozenset[str]:
     return frozenset(cell.key for cell in dataset_cells(draft.facts) if cell.written != before.get(cell.key))
 
 
-def _cell_row(draft: Draft, cell: DatasetCell, unsaved: frozenset[str], glyphs: Glyphs) -> GridRow:
+def _cell_row(cell: DatasetCell, unsaved: frozenset[str], glyphs: Glyphs) -> GridRow:
     signs = marks(glyphs)
     changed = cell.written is not None and cell.value != cell.default
     return GridRow(
@@ -349,9 +349,7 @@ def flag(draft: Draft, option: Option) -> str:
 # Head
 
 
-def head(
-    draft: Draft, problems: Sequence[Problem], counts: Mapping[str, tuple[int, int, int]], width: int, note: str
-) -> list[Span]:
+def head(draft: Draft, counts: Mapping[str, tuple[int, int, int]], width: int, note: str) -> list[Span]:
     """The file, what it builds on, how many options differ, what is wrong; or the note of the moment."""
     changed, errors, warnings = counts[ALL]
     parts = [say(f"{changed} changed", f"変更 {changed}")] if width >= 120 else []

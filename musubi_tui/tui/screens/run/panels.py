@@ -155,7 +155,7 @@ def times(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
     return [*lines, [(f" {rest}", "muted")]]
 
 
-def log(view: RunView, width: int, height: int, back: int = 0) -> list[Line]:
+def log(view: RunView, height: int, back: int = 0) -> list[Line]:
     """The last lines of the log, ``back`` lines further up."""
     stop = max(0, len(view.log) - back)
     lines: list[Line] = []

@@ -259,12 +259,12 @@ class RunScreen(SteeringScreen):
             return noise.levels(view, width, height, self.glyphs, heat=self.heat)
         if self.tab == "blocks":
             self.back = max(0, min(self.back, len(view.blocks) - height + 1))
-            return lanes.table(view, width, height, self.back, self.glyphs.name) if view.blocks else lanes.panel(view, width, self.glyphs.name)  # fmt: skip
+            return lanes.table(view, height, self.back, self.glyphs.name) if view.blocks else lanes.panel(view, width, self.glyphs.name)  # fmt: skip
         if self.tab == "alerts":
             self.back = max(0, min(self.back, len(alerts(view)) - height))
             return health.alert_lines(alerts(view), height, self.glyphs, self.back)
         self.back = max(0, min(self.back, len(view.log) - height))
-        return panels.log(view, width, height, self.back)
+        return panels.log(view, height, self.back)
 
     def _samples(self, view: RunView, size: tuple[int, int]) -> list[Line]:
         chart = self.query_one(LossChart)
