@@ -5,16 +5,12 @@ The names are Musubi Tuner's wherever it has the option; section names are ours 
 
 from engine.config.sections.base import Section
 from engine.config.sections.hardware import AttentionSection, CompileSection, DistributedSection, MemorySection
-from engine.config.sections.learning import NetworkSection, OptimizerSection, TimestepsSection, TrainingSection
-from engine.config.sections.results import (
-    HuggingFaceSection,
-    LoggingSection,
-    MetadataSection,
-    SamplingSection,
-    SaveSection,
-    ValidationSection,
-)
-from engine.config.sections.sources import DatasetSection, ModelSection, RunSection
+from engine.config.sections.learning import NetworkSection, TrainingSection
+from engine.config.sections.models import ModelSection
+from engine.config.sections.reports import HuggingFaceSection, LoggingSection, MetadataSection
+from engine.config.sections.results import SamplingSection, SaveSection, ValidationSection
+from engine.config.sections.sources import DatasetSection, RunSection
+from engine.config.sections.stepping import OptimizerSection, TimestepsSection
 
 __all__ = [
     "AttentionSection",
