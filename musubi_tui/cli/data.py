@@ -6,11 +6,11 @@ import typer
 
 from engine.config.language import say
 from musubi_tui.cli import data_doctor, data_frames, data_show
+from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.data_words import (
     BucketTable,
     FamilyOption,
     FileArgument,
-    JsonOption,
     exit_code,
     opened_dataset,
     print_survey,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.config.language import say
-from musubi_tui.cli.data_words import FamilyOption, FileArgument, JsonOption, opened_dataset
+from musubi_tui.cli.arguments import JsonOption, YesOption
+from musubi_tui.cli.data_words import FamilyOption, FileArgument, opened_dataset
 from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_json, print_line, print_problems, print_table
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def doctor(
         list[str] | None,
         typer.Option(metavar="CODE", help=say("Apply a fix; `all` for every one.", "修正を適用。`all` で全部。")),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help=say("Do not ask.", "確認しません。"))] = False,
+    yes: YesOption = False,
     undo: Annotated[
         bool, typer.Option("--undo", help=say("Take the newest changes back.", "直前の変更を取り消します。"))
     ] = False,

@@ -13,7 +13,8 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from musubi_tui.cli.data_words import FamilyOption, FileArgument, JsonOption, opened_dataset
+from musubi_tui.cli.arguments import JsonOption
+from musubi_tui.cli.data_words import FamilyOption, FileArgument, opened_dataset
 from musubi_tui.cli.output import OK, in_colour, narrate, print_json, print_line
 
 if TYPE_CHECKING:

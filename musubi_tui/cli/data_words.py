@@ -32,9 +32,6 @@ FamilyOption = Annotated[
         ),
     ),
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けにJSONで出力します。"))
-]
 BAR_CELLS = 20
 _SHOWN_SKIPS = 20
 

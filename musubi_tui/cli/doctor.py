@@ -13,6 +13,7 @@ import typer
 
 from engine.config.language import say
 from musubi_tui.cli import output
+from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.machine.checks import Finding, Verdict, check_machine
 from musubi_tui.machine.deep import check_torch
 
@@ -27,7 +28,7 @@ _GLYPHS = {Verdict.OK: "✓", Verdict.NOTE: "•", Verdict.MISSING: "✗"}
     """
 )
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help=say("Print JSON.", "JSON で出力します。"))] = False,
+    as_json: JsonOption = False,
     deep: Annotated[
         bool,
         typer.Option(

@@ -11,6 +11,7 @@ import typer
 from engine.config.language import say
 from engine.config.problems import UserError
 from musubi_tui.cli import output
+from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.family_option import require_family
 
 
@@ -34,7 +35,7 @@ def download(
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help=say("Folder to write.", "保存先フォルダー。"))] = Path("models"),
-    as_json: Annotated[bool, typer.Option("--json", help=say("Print JSON.", "JSON で出力します。"))] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Download a family's model files from the Hugging Face hub: half a download goes on, checksums are compared.
 

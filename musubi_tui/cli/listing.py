@@ -9,6 +9,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.output import OK, narrate, print_json, print_table
 
 LIST_HELP = say("List runs, newest first.", "run の一覧（新しい順）。")
@@ -24,9 +25,6 @@ PRICE_HELP = say(
     "  musubi-tui runs price none",
 )
 RunsArgument = Annotated[list[str], typer.Argument(metavar="RUN…", help=say("Which runs.", "対象の run。"))]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
-]
 
 
 def list_(

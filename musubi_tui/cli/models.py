@@ -11,6 +11,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.families import FamilySpec, family_names, get_family
 from musubi_tui.cli import downloading, output
+from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.family_option import require_family
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 def list_models(
     family: Annotated[str, typer.Option("--family", help=say("Only this family.", "このファミリーだけ。"))] = "",
-    as_json: Annotated[bool, typer.Option("--json", help=say("Print JSON.", "JSON で出力します。"))] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the files each family needs: the preset key that names it, its size, and the repository people get it from.
 

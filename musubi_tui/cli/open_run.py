@@ -9,6 +9,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli.arguments import RunArgument
 
 HELP = say(
     "Open the app on a run; it can be left at any time and the run goes on.\n\n"
@@ -21,7 +22,7 @@ HELP = say(
 
 
 def open_run(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=say("Which run.", "対象の run。"))] = "",
+    run: RunArgument = "",
     replay: Annotated[Path | None, typer.Option("--replay", metavar="EVENTS", help=say("Play a recorded events.jsonl instead.", "記録された events.jsonl を再生します。"))] = None,
     speed: Annotated[float, typer.Option("--speed", min=0, help=say("Times as fast as it was recorded; 0: at once.", "再生速度の倍率。0 なら待たずに表示。"))] = 0.0,
 ) -> int:  # fmt: skip

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.config.language import say
+from musubi_tui.cli.arguments import JsonOption, PresetArgument, SetOption
 from musubi_tui.cli.output import MISSING_REQUIREMENT, OK, harmless, in_japanese, narrate, print_json, print_table
-from musubi_tui.cli.train import JsonOption, SetOption, StrictOption, load_preset, parse_overrides
+from musubi_tui.cli.train import StrictOption, load_preset, parse_overrides
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,13 +32,7 @@ if TYPE_CHECKING:
     """
 )
 def plan(
-    preset: Annotated[
-        str,
-        typer.Argument(
-            metavar="PRESET",
-            help=say("A file, or a name from `presets list`.", "ファイル、または `presets list` の名前。"),
-        ),
-    ],
+    preset: PresetArgument,
     vram: Annotated[
         float | None,
         typer.Option(

@@ -14,13 +14,11 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.output import OK, print_json, print_table
 
 RunsArgument = Annotated[
     list[str], typer.Argument(metavar="RUN…", help=say("One or several runs.", "1 つ以上の run。"))
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
 ]
 QUANTITIES = {"loss": "loss", "lr": "lr", "grad-norm": "grad_norm", "seconds": "step_s", "wait": "data_s"}
 EMA_WEIGHT = 0.95  # of the past, in the smoothed loss

@@ -10,6 +10,7 @@ import typer
 from engine.config.language import say
 from engine.config.problems import ConfigError, UserError
 from musubi_tui.cli import editing, importing, versions
+from musubi_tui.cli.arguments import JsonOption, PresetArgument
 from musubi_tui.cli.output import WRONG_INPUT, narrate, print_json, print_problems, print_table
 
 app = typer.Typer(
@@ -23,18 +24,6 @@ app = typer.Typer(
         "[bold]presets check[/bold] で開始できるか確認します。",
     ),
 )
-
-PresetArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="PRESET",
-        help=say("A file, or a name from `presets list`.", "ファイル、または `presets list` の名前。"),
-        show_default=False,
-    ),
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
-]
 
 
 @app.command("list", help=say("List your own presets and the shipped ones.", "自作と同梱のプリセットを一覧します。"))

@@ -9,6 +9,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli.arguments import JsonOption, SetOption
 from musubi_tui.cli.output import OK, narrate, print_json, print_table
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ app = typer.Typer(
 )
 
 EntryArgument = Annotated[str, typer.Argument(metavar="ENTRY", help=say("Which entry.", "対象の項目。"))]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
-]
 
 
 @app.command(
@@ -40,7 +38,7 @@ JsonOption = Annotated[
 )
 def add(
     preset: Annotated[str, typer.Argument(metavar="PRESET", help=say("Preset: a file, or the name of a shipped one.", "プリセット（ファイルか付属プリセット名）。"))],
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=say("Override a value of the preset; may be given several times.", "プリセットの値を上書きします（複数可）。"))] = None,
+    overrides: SetOption = None,
     gpus: Annotated[str | None, typer.Option("--gpus", metavar="0,1", help=say("Which GPUs it may take (it takes one); by default CUDA_VISIBLE_DEVICES, else any.", "使用してよい GPU（1 つを使用）。既定は CUDA_VISIBLE_DEVICES、なければすべて。"))] = None,
     first: Annotated[bool, typer.Option("--first", help=say("Before all that wait.", "待機中の先頭に入れます。"))] = False,
     retries: Annotated[int, typer.Option("--retries", min=0, help=say("How often it goes on after a preemption.", "中断後に再開する回数。"))] = 3,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli.arguments import JsonOption, RunArgument, YesOption
 from musubi_tui.cli.output import OK, narrate, print_json
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ HELP = say(
 
 
 def rm(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=say("Which run.", "対象の run。"))],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help=say("Do not ask.", "確認しません。"))] = False,
-    as_json: Annotated[bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))] = False,
+    run: RunArgument,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
 ) -> int:  # fmt: skip
     from musubi_tui.runs.finding import find_run
     from musubi_tui.runs.removing import plan_removal, remove

@@ -14,6 +14,7 @@ from engine.config.problems import UserError
 from musubi_tui.cli import listing, removing
 from musubi_tui.cli import open_run as opening_one
 from musubi_tui.cli import plot as plots
+from musubi_tui.cli.arguments import JsonOption, RunArgument
 from musubi_tui.cli.output import JOB_FAILED, OK, WRONG_INPUT, narrate, print_json
 
 if TYPE_CHECKING:
@@ -29,10 +30,6 @@ app = typer.Typer(
     ),
 )
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=say("Which run.", "対象の run。"))]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
-]
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", help=say("Seconds to wait for the engine's answer.", "エンジンの応答を待つ秒数。"))
 ]
@@ -68,7 +65,7 @@ def show(run: RunArgument, as_json: JsonOption = False) -> int:
     )
 )
 def watch(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=say("Which run.", "対象の run。"))] = "",
+    run: RunArgument = "",
     plain: Annotated[bool, typer.Option("--plain", help=say("Lines for pipes and screen readers.", "パイプやスクリーンリーダー向けの行表示。"))] = False,
     replay: Annotated[Path | None, typer.Option("--replay", metavar="EVENTS", help=say("Play a recorded events.jsonl instead.", "記録された events.jsonl を再生します。"))] = None,
     speed: Annotated[float, typer.Option("--speed", min=0, help=say("Times as fast as it was recorded; 0: at once.", "再生速度の倍率。0 なら待たずに表示。"))] = 0.0,

@@ -12,6 +12,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem, UserError
+from musubi_tui.cli.arguments import JsonOption, PresetArgument, SetOption
 from musubi_tui.cli.output import OK, harmless, in_japanese, narrate, print_json, print_problems
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from engine.events.rundir import RunDirectory
     from engine.planner.lines import Plan
 
-_PRESET_HELP = say("A file, or a name from `presets list`.", "ファイル、または `presets list` の名前。")
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help=say("Override a value of the preset; may be given several times.", "プリセットの値を上書きします（複数可）。")),
-]  # fmt: skip
 DetachOption = Annotated[
     bool,
     typer.Option("--detach", "-d", help=say("Return at once; the run goes on.", "すぐに戻ります。実行は続きます。")),
@@ -43,9 +39,6 @@ HooksOption = Annotated[
     bool,
     typer.Option("--allow-hooks", help=say("Let the preset's on_finish, on_error and on_preempt commands run.", "プリセットの on_finish / on_error / on_preempt コマンドの実行を許可します。")),
 ]  # fmt: skip
-JsonOption = Annotated[
-    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
-]
 
 
 @in_japanese(
@@ -60,10 +53,7 @@ JsonOption = Annotated[
     """
 )
 def train(
-    preset: Annotated[
-        str,
-        typer.Argument(metavar="PRESET", help=_PRESET_HELP, show_default=False),
-    ] = "",
+    preset: PresetArgument = "",
     resume: Annotated[
         str,
         typer.Option(
@@ -115,7 +105,7 @@ def train(
     """
 )
 def cache(
-    preset: Annotated[str, typer.Argument(metavar="PRESET", help=_PRESET_HELP)],
+    preset: PresetArgument,
     only: Annotated[
         str,
         typer.Option(

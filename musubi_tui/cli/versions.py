@@ -9,6 +9,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.output import OK, narrate, print_json, print_table
 
 DUPLICATE_HELP = say(
@@ -26,9 +27,6 @@ VERSIONS_HELP = say(
 PresetArgument = Annotated[
     str, typer.Argument(metavar="PRESET", help=say("A file, a name of the library, or a run.", "ファイル、ライブラリの名前、または run。"))
 ]  # fmt: skip
-JsonOption = Annotated[
-    bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
-]
 
 
 def duplicate(

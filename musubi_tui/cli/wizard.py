@@ -11,6 +11,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.output import INTERRUPTED, OK, harmless, in_japanese, narrate, print_json, print_problems, tenths
 
 if TYPE_CHECKING:
@@ -52,9 +53,7 @@ def wizard(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))
-    ] = False,
+    as_json: JsonOption = False,
 ) -> int:
     """Ask for goal, model, pictures, GPU, length and samples, and write a commented preset that can be trained.
 
