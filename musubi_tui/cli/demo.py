@@ -18,6 +18,7 @@ from engine.config.language import say
 from engine.families import family_names, get_family
 from musubi_tui.cli import output
 from musubi_tui.cli.family_option import require_family
+from musubi_tui.terminal_width import cells
 
 if TYPE_CHECKING:
     from engine.events.rundir import RunDirectory
@@ -167,10 +168,10 @@ def _print(verdict: Verdict, preset: Path) -> None:
         ),
         (say("run", "run"), shorten(verdict.run_dir)),
     ]
-    width = max(output.display_width(name) for name, _ in rows)
+    width = max(cells(name) for name, _ in rows)
     typer.echo(_headline(verdict))
     for name, text in rows:
-        typer.echo(f"  {name}{' ' * (width - output.display_width(name))}  {text}")
+        typer.echo(f"  {name}{' ' * (width - cells(name))}  {text}")
     me = program()
     typer.echo(say("\nNext:", "\n次は:"))
     for command, why in (

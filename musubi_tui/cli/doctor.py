@@ -16,6 +16,7 @@ from musubi_tui.cli import output
 from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.machine.checks import Finding, Verdict, check_machine
 from musubi_tui.machine.deep import check_torch
+from musubi_tui.terminal_width import cells
 
 _GLYPHS = {Verdict.OK: "✓", Verdict.NOTE: "•", Verdict.MISSING: "✗"}
 
@@ -59,10 +60,10 @@ def doctor(
 
 def _print(findings: Iterable[Finding], missing: int) -> None:
     rows = [(f"{_GLYPHS[found.verdict]} {_word(found.verdict)}", found) for found in findings]
-    first = max(output.display_width(mark) for mark, _ in rows)
-    second = max(output.display_width(found.title) for _, found in rows)
+    first = max(cells(mark) for mark, _ in rows)
+    second = max(cells(found.title) for _, found in rows)
     for mark, found in rows:
-        blanks = " " * (first - output.display_width(mark)), " " * (second - output.display_width(found.title))
+        blanks = " " * (first - cells(mark)), " " * (second - cells(found.title))
         typer.echo(f"{mark}{blanks[0]}  {found.title}{blanks[1]}  {found.text}")
         if found.fix:
             typer.echo(" " * (first + second + 4) + f"→ {found.fix}")

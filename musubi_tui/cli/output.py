@@ -10,13 +10,13 @@ import json
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any, Final, TypeVar
 
 from engine.config.language import say
 from engine.config.problems import Problem
 from engine.events.redaction import redact
+from musubi_tui.terminal_width import cells
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,23 +77,16 @@ def harmless(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in redact(text))
 
 
-def display_width(text: str) -> int:
-    """Terminal cells of ``text``: East Asian wide characters take two, combining marks none."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
-
-
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Iterable[int] = ()) -> None:
     """An aligned table on stdout; the columns whose index is in ``right`` are aligned to the right (numbers)."""
-    cells = [list(headers), *[[harmless(str(value)).replace("\n", " ") for value in row] for row in rows]]
-    widths = [max(display_width(row[column]) for row in cells) for column in range(len(headers))]
+    table = [list(headers), *[[harmless(str(value)).replace("\n", " ") for value in row] for row in rows]]
+    widths = [max(cells(row[column]) for row in table) for column in range(len(headers))]
     to_the_right = frozenset(right)
     colour = in_colour(sys.stdout)
-    for index, row in enumerate(cells):
+    for index, row in enumerate(table):
         parts = []
         for column, cell in enumerate(row):
-            blanks = " " * (widths[column] - display_width(cell))
+            blanks = " " * (widths[column] - cells(cell))
             parts.append(blanks + cell if column in to_the_right else cell + blanks)
         line = "  ".join(parts).rstrip()
         sys.stdout.write((f"{_BOLD}{line}{_RESET}" if colour and index == 0 else line) + "\n")

@@ -7,19 +7,19 @@ from pathlib import Path
 
 from engine.config.language import say
 from engine.events.rundir import RunDirectory
-from musubi_tui.cli.output import display_width
 from musubi_tui.runs.fetching import copy_line, fetch_line
 from musubi_tui.runs.origin import read_origin
 from musubi_tui.runs.snapshot import Snapshot
 from musubi_tui.runs.telling import clean, clock, weight
+from musubi_tui.terminal_width import cells
 
 
 def print_card(now: Snapshot) -> None:
     """Print the snapshot on stdout, one fact per line."""
     facts = [(title, value) for title, value in _facts(now) if value]
-    width = max(display_width(title) for title, _ in facts)
+    width = max(cells(title) for title, _ in facts)
     for title, value in facts:
-        sys.stdout.write(f"{title}{' ' * (width - display_width(title))}  {clean(value)}\n")
+        sys.stdout.write(f"{title}{' ' * (width - cells(title))}  {clean(value)}\n")
     told = [(weight(entry["fix"]), entry) for entry in now.warnings]
     told += [(say("error", "エラー"), entry) for entry in now.errors]
     for word, entry in told:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
+
+from musubi_tui.terminal_width import cells
 
 
 def duration(seconds: float | None) -> str:
@@ -50,13 +51,6 @@ def means(values: Sequence[float], cells: int) -> tuple[float, ...]:
     count = min(len(values), cells)
     edges = [len(values) * cell // count for cell in range(count + 1)] if count else []
     return tuple(sum(values[a:b]) / (b - a) for a, b in pairwise(edges))
-
-
-def cells(text: str) -> int:
-    """Terminal cells of ``text``: East Asian wide characters take two, combining marks none."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
 
 
 def fit(text: str, width: int, *, right: bool = False, ellipsis: str = "…") -> str:

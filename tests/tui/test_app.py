@@ -12,12 +12,13 @@ import pytest
 from engine.config.problems import ConfigError
 from musubi_tui.cli import opening
 from musubi_tui.runs.home import Home, config_file
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.app import MusubiApp
 from musubi_tui.tui.clipboard import osc52
 from musubi_tui.tui.glyphs import ASCII, UNICODE
 from musubi_tui.tui.keymap import PLACES, check_keys, forbidden, known_bindings
 from musubi_tui.tui.modes import MODES
-from musubi_tui.tui.numbers import cells, duration, fit, means, per_step, small, wrapped
+from musubi_tui.tui.numbers import duration, fit, means, per_step, small, wrapped
 from musubi_tui.tui.screens.help import HelpScreen, help_lines
 from musubi_tui.tui.screens.jobs import JobsScreen
 from musubi_tui.tui.screens.later import LaterScreen

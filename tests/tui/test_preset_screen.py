@@ -304,7 +304,7 @@ async def test_wide_characters_are_typed_and_keep_the_layout(home: Home, ink: Pa
         assert editor.screen.query_one("#value", Input).value == "墨絵の鷺"
         await editor.press("enter")
         assert 'output_name = "墨絵の鷺"  # the LoRA file' in editor.draft.text
-        from musubi_tui.tui.numbers import cells
+        from musubi_tui.terminal_width import cells
 
         framed = [line for line in editor.text.splitlines() if line.startswith("│")]
         assert {cells(line) for line in framed} == {80}
@@ -769,7 +769,7 @@ asyncio.run(main())
 
 
 def test_japanese_keeps_the_layout(home: Home, ink: Path, tmp_path: Path) -> None:
-    from musubi_tui.tui.numbers import cells
+    from musubi_tui.terminal_width import cells
     from tests.tui.screen_text import SNAPSHOTS
 
     ink.write_text(INK.replace('"ink"', '"墨絵の鷺"'), encoding="utf-8")

@@ -20,9 +20,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from engine.config.language import say
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.keymap import key
-from musubi_tui.tui.numbers import cells, fit
+from musubi_tui.tui.numbers import fit
 
 Role = Literal["", "error", "warning", "changed", "muted"]
 _NAME_LEAST, _VALUE_LEAST, _DEFAULT = 26, 16, 11

@@ -10,8 +10,9 @@ from textual.markup import escape
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import Glyphs, state_word
-from musubi_tui.tui.numbers import cells, duration, fit, means, per_step, small, wrapped
+from musubi_tui.tui.numbers import duration, fit, means, per_step, small, wrapped
 from musubi_tui.tui.runs_table import local_time, money
 from musubi_tui.tui.view import Detail, View
 from musubi_tui.tui.widgets.lines import Lines

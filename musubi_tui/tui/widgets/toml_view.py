@@ -19,9 +19,10 @@ from textual.widgets import TextArea
 
 from engine.config.language import say
 from musubi_tui.presets.draft import lines_of
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.keymap import key
-from musubi_tui.tui.numbers import cells, fit
+from musubi_tui.tui.numbers import fit
 
 
 class TomlView(ScrollView, can_focus=True):

@@ -18,7 +18,7 @@ from textual.widgets import Input, Static
 from engine.config.language import say
 from musubi_tui.datasets.scanning import Progress, Refused, Scanning, request
 from musubi_tui.runs.plain_text import clean
-from musubi_tui.tui.numbers import cells
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.screens.data import commands, text
 from musubi_tui.tui.screens.data.changing import Changes
 from musubi_tui.tui.screens.data.choosing import GROUPINGS, Choice, Group, chosen, groups

@@ -10,8 +10,9 @@ from rich.style import Style
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import Glyphs
-from musubi_tui.tui.numbers import cells, fit
+from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.data.choosing import Group
 from musubi_tui.tui.widgets.lines import Line, Span
 

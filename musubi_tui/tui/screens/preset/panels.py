@@ -16,8 +16,9 @@ from musubi_tui.presets.draft import Draft, settable, written_as
 from musubi_tui.presets.facts import Facts
 from musubi_tui.presets.fixing import fix_for
 from musubi_tui.presets.form import ALL, SECTION_TITLES, Look
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import Glyphs
-from musubi_tui.tui.numbers import cells, fit
+from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.widgets.grid import GridRow, Role, wrap
 from musubi_tui.tui.widgets.lines import Line, Span
 
