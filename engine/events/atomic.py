@@ -26,7 +26,7 @@ def write_bytes_atomically(path: Path, data: bytes, mode: int = 0o600, *, durabl
         os.unlink(temporary)
         raise
     if durable:
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
 def write_text_atomically(path: Path, text: str, mode: int = 0o600, *, durable: bool = True) -> None:
@@ -34,9 +34,9 @@ def write_text_atomically(path: Path, text: str, mode: int = 0o600, *, durable: 
     write_bytes_atomically(path, text.encode("utf-8", "backslashreplace"), mode, durable=durable)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make what was written to a file, or the renames in a folder, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

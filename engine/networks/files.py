@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from engine.config.language import say
 from engine.config.problems import CheckpointError
-from engine.events.atomic import sync_folder
+from engine.events.atomic import sync
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def save_tensors(
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    sync(path.parent)
     return SavedLora(path, len(content), modules, norm)
 
 

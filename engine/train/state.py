@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import re
 import shutil
@@ -25,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from engine.events.atomic import sync_folder
+from engine.events.atomic import sync
 from engine.networks.lora import LoraNetwork
 
 _NAME = re.compile(r"(\d{8,})-(\d+)")
@@ -111,12 +110,12 @@ def save_state(
         (building / "manifest.json").write_text(json.dumps({"version": _VERSION, "sha256": hashes}, indent=1))
         for path in building.iterdir():
             path.chmod(0o600)
-            _sync_file(path)
-        sync_folder(building)
+            sync(path)
+        sync(building)
         numbers = [number for step, number, _ in _states(folder) if step == position.step]
         final = folder / f"{position.step:08d}-{max(numbers, default=0) + 1}"
         building.rename(final)
-        sync_folder(folder)
+        sync(folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -238,11 +237,3 @@ def _clean(folder: Path) -> None:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -107,8 +107,7 @@ def test_a_save_that_breaks_off_leaves_the_states_as_they_were(
         return call
 
     monkeypatch.setattr(states, "save_file", breaks(states.save_file))
-    monkeypatch.setattr(states, "_sync_file", breaks(states._sync_file))
-    monkeypatch.setattr(states, "sync_folder", breaks(states.sync_folder))
+    monkeypatch.setattr(states, "sync", breaks(states.sync))
     monkeypatch.setattr(Path, "rename", breaks(Path.rename))
     with pytest.raises(OSError, match="No space"):
         saved(tmp_path, 2)

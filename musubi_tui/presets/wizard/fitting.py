@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
-from engine.families import FamilySpec, TaskSpec, get_family
+from engine.families import FamilySpec, TaskSpec
 from engine.planner.facts import DataSummary, SizeGroup, summarise
 from engine.planner.lines import Line, Plan, gib
 from engine.planner.plan import make_plan
 from engine.planner.request import PlanRequest
 from engine.planner.transformer import file_parameters, find_transformer
 from musubi_tui.presets.wizard.around import TINY_PARAMETERS, Around
+from musubi_tui.presets.wizard.words import chosen
 
 if TYPE_CHECKING:
     from engine.data.items import Scan
@@ -107,7 +108,7 @@ def _batch(toy: bool, clip: bool) -> int:
 
 def offers(answers: Answers, around: Around) -> list[Offer]:
     """Three sizes with their plans, smallest first."""
-    spec, task = _chosen(answers)
+    spec, task = chosen(answers)
     clip = around.pictures(Path(answers["data"])).clip
     toy = tiny(spec, task, around)
     found = []
@@ -132,7 +133,7 @@ def request(answers: Answers, around: Around, data: DataSummary) -> PlanRequest:
     """What the planner is asked for these answers."""
     from engine.config.schema import Config
 
-    spec, task = _chosen(answers)
+    spec, task = chosen(answers)
     toy = tiny(spec, task, around)
     files = around.best(spec, task)
     transformer = files.get(spec.slot("transformer").option)
@@ -199,9 +200,3 @@ def _time(line: Line, times: float) -> str:
     factor, unit, digits = (1.0, "s", 2) if high < 100 else (60.0, "min", 0) if high < 5400 else (3600.0, "h", 1)
     shown = [f"{value / factor:.{digits}g}" if unit == "s" else f"{value / factor:.{digits}f}" for value in (low, high)]
     return f"{shown[0]} {unit}" if shown[0] == shown[1] else f"{shown[0]}–{shown[1]} {unit}"
-
-
-def _chosen(answers: Answers) -> tuple[FamilySpec, TaskSpec]:
-    family, _, task = str(answers["model"]).partition("/")
-    spec = get_family(family)
-    return spec, spec.task(task)
