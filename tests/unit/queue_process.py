@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,13 +42,6 @@ sys.exit(supervisor.main([sys.argv[1]]))
 
 def queue() -> QueueFile:
     return QueueFile(find_home().path)
-
-
-def wait_until(true: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert true(), queue().path.read_text()
 
 
 def make_run(name: str, device: str = "auto") -> RunDirectory:

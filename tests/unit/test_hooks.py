@@ -22,6 +22,7 @@ from engine.events.control import send, wait_for_ack
 from engine.notify import message_for
 from musubi_tui.runs.hooking import hooks_environment, hooks_of_run
 from tests.unit.test_job_process import _FRAME
+from tests.waiting import wait_until
 
 DONE = "def run_stages(job, names):\n    job.events.emit(Checkpoint(path='/o/ink.safetensors', kind='lora', step=3))\n    job.set_step(3, 3)\n"
 FAILS = "def run_stages(job, names):\n    raise RuntimeError('out of luck')\n"
@@ -101,7 +102,7 @@ def test_a_hook_that_fails_or_does_not_exist_changes_nothing_about_the_run(run: 
 
 def test_the_grace_period_can_be_cancelled_and_holds_the_lease(run: RunDirectory) -> None:
     process = start(run, DONE, on_finish=[sys.executable, "-c", "print('too late')"], grace_seconds=30)
-    until(lambda: ("on_finish", "waiting") in hooks(run))
+    wait_until(lambda: ("on_finish", "waiting") in hooks(run))
     assert Lease.read(run) is not None
     refused = wait_for_ack(run, send(run, "save"))
     assert refused is not None
@@ -116,7 +117,7 @@ def test_the_grace_period_can_be_cancelled_and_holds_the_lease(run: RunDirectory
 
 def test_term_ends_the_grace_period_at_once_and_leaves_the_run_done(run: RunDirectory) -> None:
     process = start(run, DONE, on_finish=TELL, grace_seconds=60)
-    until(lambda: ("on_finish", "waiting") in hooks(run))
+    wait_until(lambda: ("on_finish", "waiting") in hooks(run))
     process.terminate()
     assert process.wait(10) == 0
     status = Status.read(run)
@@ -238,10 +239,3 @@ def test_each_service_gets_the_shape_it_understands() -> None:
     assert "4.81" in discord["content"]
     target, ntfy = message_for("https://ntfy.sh/my-topic", values)
     assert (target, ntfy["topic"]) == ("https://ntfy.sh/", "my-topic")
-
-
-def until(true: Any, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert true()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from engine.events import RunDirectory, Status, read_events, story, true_state
 from engine.events.control import Ack, Command, send, wait_for_ack
 from engine.events.types import Control, Event, Host, Phase, Progress, RunEnd, RunStart, Step
 from engine.job import Interrupted, Job, StopRequest
+from tests.waiting import wait_until
 
 CONFIG = Config.of({"family": "wan", "task": "t2v-1.3B", "device": "cpu", "max_train_steps": 50, "price_per_hour": 2.5})
 
@@ -32,13 +33,6 @@ def job(run: RunDirectory) -> Iterator[Job]:
 
 def events(run: RunDirectory) -> list[Event]:
     return [record.event for record in read_events(run.events)]
-
-
-def wait_until(true: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert true()
 
 
 def answer(run: RunDirectory, command: Command) -> Ack:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from engine.config import Config, write_run_toml
 from engine.events import Failed, Lease, RunDirectory, RunEnd, Status, read_events, true_state
 from engine.events.control import send, wait_for_ack
 from engine.events.reader import story
+from tests.waiting import wait_until
 
 _FRAME = """
 import sys, time, types
@@ -67,13 +67,6 @@ def start(run: RunDirectory, stage: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", _FRAME.format(stage=stage), run.path], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-
-
-def wait_until(true: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert true()
 
 
 def steps(run: RunDirectory) -> int:

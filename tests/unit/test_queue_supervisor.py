@@ -30,9 +30,9 @@ from tests.unit.queue_process import (
     queue,
     state_of,
     supervise,
-    wait_until,
 )
 from tests.unit.test_job_process import fails
+from tests.waiting import wait_until
 
 
 @pytest.fixture

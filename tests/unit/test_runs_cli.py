@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from musubi_tui.cli.root import run as musubi
 from musubi_tui.runs.creating import create_job
 from musubi_tui.runs.home import find_home
 from tests.unit.test_job_process import _FRAME, HANGS, TRAINS
+from tests.waiting import wait_until
 
 RECORDING = Path(__file__).parents[1] / "data" / "replay" / "interrupted.jsonl"
 CONFIG = Config.of({"family": "wan", "task": "t2v-1.3B", "device": "cpu"})
@@ -50,13 +51,6 @@ def job() -> Iterator[Job]:
     job = Job(Attempt(run), CONFIG)
     yield job
     job.finish("stopped")
-
-
-def wait_until(true: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert true()
 
 
 def test_without_runs_the_list_is_empty_data(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from musubi_tui.runs.home import find_home
 from musubi_tui.runs.launching import engine_environment, gpu_visible, launch
 from musubi_tui.runs.resuming import parse_value, prepare_resume, run_option
 from musubi_tui.runs.snapshot import snapshot
+from tests.waiting import wait_until
 
 PRESET = """
 family = "wan"
@@ -70,13 +69,6 @@ def damaged(tmp_path: Path) -> RunDirectory:
     run = create_job(Config.of({"family": "wan", "device": "cpu"}), kind="train", stages=["train"], name="damaged")
     run.run_toml.write_text("schema_version = 99\n")
     return run
-
-
-def wait_until(true: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert true()
 
 
 def test_a_new_run_stands_alone_and_knows_no_secret(preset: Path) -> None:
