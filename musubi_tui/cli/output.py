@@ -15,7 +15,6 @@ from typing import IO, Any, Final, TypeVar
 
 from engine.config.language import say
 from engine.config.problems import Problem
-from engine.events.redaction import redact
 from musubi_tui.terminal_width import cells
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,6 +73,8 @@ def print_problems(problems: Iterable[Problem]) -> None:
 
 def harmless(text: str) -> str:
     """``text`` with neither secrets nor control characters but line ends: values of files and arguments are quoted in it."""
+    from engine.events.redaction import redact  # its patterns take longer than the app has for its start
+
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in redact(text))
 
 

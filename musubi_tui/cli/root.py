@@ -19,7 +19,7 @@ from typer.main import get_command, get_group
 from engine.config.language import say
 from engine.config.problems import Problem, UserError
 from musubi_tui import __version__
-from musubi_tui.cli import COMMANDS
+from musubi_tui.cli.commands import COMMANDS
 from musubi_tui.cli.guard import guarded
 from musubi_tui.cli.output import print_problems
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import ConfigError
@@ -81,6 +81,23 @@ def config_file() -> Path:
     return _xdg("XDG_CONFIG_HOME", ".config") / "musubi-tui" / "config.toml"
 
 
+def read_config() -> dict[str, Any]:
+    """The values of the config file; none without one. Raises ``ConfigError`` for what is not TOML."""
+    path = config_file()
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return {}
+    import tomllib  # most people have no such file, and their first screen need not wait for it
+
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except ValueError as error:
+        message = say(f"The config file is not TOML: {error}.", f"設定ファイルが TOML ではありません: {error}。")
+        fix = say("Repair or remove it.", "修正するか削除してください。")
+        raise ConfigError.of("toml_syntax", message, fix, file=path) from error
+
+
 def survives(path: Path) -> bool:
     """Whether the file system of ``path`` (or of its nearest existing parent) outlives the container."""
     return file_system(path) not in _PASSING
@@ -107,19 +124,7 @@ def file_system(path: Path) -> str:
 
 
 def _configured_home() -> Path | None:
-    path = config_file()
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError:
-        return None
-    except ValueError as error:
-        raise ConfigError.of(
-            "toml_syntax",
-            say(f"The config file is not TOML: {error}.", f"設定ファイルが TOML ではありません: {error}。"),
-            say("Repair or remove it.", "修正するか削除してください。"),
-            file=path,
-        ) from error
-    home = values.get("home")
+    path, home = config_file(), read_config().get("home")
     if home is None:
         return None
     if not isinstance(home, str) or not home:

@@ -17,7 +17,7 @@ from engine.config.language import say
 from engine.config.problems import ConfigError, UserError
 from engine.events.redaction import REDACTED, learn
 from engine.events.rundir import RunDirectory
-from musubi_tui.runs.home import config_file
+from musubi_tui.runs.home import config_file, read_config
 from musubi_tui.served import served
 
 HOOKS = ("on_finish", "on_error", "on_preempt")
@@ -89,13 +89,7 @@ def _run_document(run: RunDirectory) -> dict[str, Any]:
 
 def _own_settings() -> dict[str, Any]:
     """The part of config.toml that concerns hooks and money, checked."""
-    path = config_file()
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError:
-        return {}
-    except ValueError as error:
-        raise _wrong("", f"TOML: {error}") from error
+    values = read_config()
     for name in HOOKS:
         words = values.get(name)
         if words is not None and not (

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
 from dataclasses import dataclass
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, UserError
 from engine.events.atomic import write_text_atomically
-from musubi_tui.runs.home import config_file
+from musubi_tui.runs.home import config_file, read_config
 from musubi_tui.runs.hooking import PRICE_VARIABLE
 
 KEY = "price_per_hour"
@@ -30,8 +29,8 @@ def known_price() -> Price | None:
     if value is not None:
         return Price(value, PRICE_VARIABLE)
     try:
-        found = tomllib.loads(config_file().read_text("utf-8")).get(KEY)
-    except (OSError, ValueError):
+        found = read_config().get(KEY)
+    except ConfigError:
         return None
     value = None if isinstance(found, bool) else _number(str(found))
     return None if value is None else Price(value, str(config_file()))

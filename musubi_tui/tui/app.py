@@ -18,6 +18,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 from textual.events import Resize
+from textual.geometry import Size
 from textual.message import Message
 
 from engine.config.language import say
@@ -34,13 +35,16 @@ from musubi_tui.tui.modes import make_screen
 from musubi_tui.tui.reading import Reader
 from musubi_tui.tui.remembered import keep, recall
 from musubi_tui.tui.screens.mode import ModeScreen
-from musubi_tui.tui.screens.too_small import tell_size
 from musubi_tui.tui.settings import Settings
+from musubi_tui.tui.stylesheet import KeptStylesheet
 from musubi_tui.tui.theme import MONO, MUSUBI
 from musubi_tui.tui.view import View
 
 if TYPE_CHECKING:
     from textual.command import Provider
+
+LEAST = Size(80, 24)  # cells that the screens need
+TOO_SMALL_ID = "too-small"
 
 
 def _commands() -> type[Provider]:
@@ -112,6 +116,7 @@ class MusubiApp(App[None]):
             raise ConfigError.of("bad_value", message, fix, file=config_file(), key="app.theme")
         check_keys(settings.keys)
         self.theme = theme
+        self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self.set_class(self.glyphs.name == "ascii", "-ascii")
         self.set_keymap(dict(settings.keys))
 
@@ -295,4 +300,11 @@ class MusubiApp(App[None]):
 
     def on_resize(self, event: Resize) -> None:
         """Say when the terminal is too small, and go on when it is not."""
-        tell_size(self, event.size)
+        told = self.screen.id == TOO_SMALL_ID
+        fits = event.size.width >= LEAST.width and event.size.height >= LEAST.height
+        if told and fits:
+            self.pop_screen()
+        elif not told and not fits:
+            from musubi_tui.tui.screens.too_small import TooSmallScreen
+
+            self.push_screen(TooSmallScreen(LEAST))

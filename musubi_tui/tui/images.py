@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from engine.config.language import say
 from engine.config.problems import ConfigError
 from musubi_tui.served import served
-from musubi_tui.tui.probing import Terminal, find_terminal
 
 if TYPE_CHECKING:
     from textual.widget import Widget
+
+    from musubi_tui.tui.probing import Terminal
 
 KINDS = ("auto", "kitty", "sixel", "half", "ascii", "off")
 GRAPHICS = ("kitty", "sixel")
@@ -41,7 +42,7 @@ class Link(Protocol):
     eco: bool  # the link is to be spared
 
 
-def choose_images(setting: str, config: str, probe: Callable[[], Terminal] = find_terminal) -> Images:
+def choose_images(setting: str, config: str, probe: Callable[[], Terminal] | None = None) -> Images:
     """What the setting means on this terminal. Raises ``ConfigError`` for a kind that needs the extra where it is missing.
 
     The terminal is only asked when it matters: with ``auto`` and the extra.
@@ -56,6 +57,10 @@ def choose_images(setting: str, config: str, probe: Callable[[], Terminal] = fin
         return Images(setting, True)
     if not installed or (setting == "auto" and served()):
         return Images()
+    if probe is None:
+        from musubi_tui.tui.probing import find_terminal
+
+        probe = find_terminal
     terminal = probe()
     kind = setting if setting in GRAPHICS else terminal.pictures or "half"
     return Images(kind, setting != "auto", terminal.cell)

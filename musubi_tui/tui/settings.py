@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
-from musubi_tui.runs.home import config_file
+from musubi_tui.runs.home import config_file, read_config
 from musubi_tui.tui.glyphs import SETS
 from musubi_tui.tui.images import KINDS
 from musubi_tui.tui.link import ECO
@@ -28,15 +27,7 @@ class Settings:
 
 def read_settings() -> Settings:
     """The settings of the config file; the defaults without one. Raises ``ConfigError`` with everything wrong in it."""
-    path = config_file()
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError:
-        return Settings()
-    except ValueError as error:
-        message = say(f"The config file is not TOML: {error}.", f"設定ファイルが TOML ではありません: {error}。")
-        fix = say("Repair or remove it.", "修正するか削除してください。")
-        raise ConfigError.of("toml_syntax", message, fix, file=path) from error
+    path, values = config_file(), read_config()
     problems: list[Problem] = []
     app = _texts(values, "app", str(path), problems)
     keys = _texts(values, "keys", str(path), problems)

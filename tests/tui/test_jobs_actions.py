@@ -299,7 +299,7 @@ async def test_the_command_after_a_run_counts_down_in_coarse_steps_and_can_be_ca
         await looks(pilot, "jobs-hook")
         assert "! on_finish 100 s: h cancels" in screen_text(app).splitlines()[-2]
         drawn: list[int] = []
-        for widget in app.screen.query("#card, #status-run"):
+        for widget in app.screen.query("#card, #status"):
             before = widget.render_line
             monkeypatch.setattr(widget, "render_line", lambda y, before=before: drawn.append(y) or before(y))
         await pilot.pause(1.2)

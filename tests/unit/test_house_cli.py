@@ -12,7 +12,8 @@ import typer
 
 from engine.config.problems import ConfigError, MissingRequirement, Problem
 from musubi_tui import __version__
-from musubi_tui.cli import COMMANDS, Entry, output
+from musubi_tui.cli import output
+from musubi_tui.cli.commands import COMMANDS, Entry
 from musubi_tui.cli.root import load_command, run
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from musubi_tui.cli import COMMANDS
+from musubi_tui.cli.commands import COMMANDS
 from musubi_tui.cli.root import load_command
 from musubi_tui.presets.library import list_presets
 

@@ -46,7 +46,7 @@ class ModeScreen(Screen[None]):
     def show(self, view: View) -> None:
         """Show these facts; called on the screen's thread when they have changed, and when the screen comes back."""
         self.query_one(ModeBar).draw()
-        self.query_one(StatusBar).show(view, self.musubi.glyphs)
+        self.query_one(StatusBar).tell(view, self.musubi.glyphs)
 
     def cli_twin(self) -> str:
         """The command that does at the shell what is under the cursor here."""

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.events import Resize
 from textual.geometry import Size
 from textual.widgets import Static
 
 from engine.config.language import say
+from musubi_tui.tui.app import TOO_SMALL_ID
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.screens.dialog import Dialog
-
-LEAST = Size(80, 24)
-
-
-def too_small(size: Size) -> bool:
-    """Whether the screens do not fit."""
-    return size.width < LEAST.width or size.height < LEAST.height
-
-
-def tell_size(app: App[None], size: Size) -> None:
-    """Show the sentence where the screens do not fit, and take it away where they do again."""
-    shown = isinstance(app.screen, TooSmallScreen)
-    if too_small(size) and not shown:
-        app.push_screen(TooSmallScreen())
-    elif shown and not too_small(size):
-        app.pop_screen()
 
 
 class TooSmallScreen(Dialog[None]):
@@ -40,6 +25,10 @@ class TooSmallScreen(Dialog[None]):
     TooSmallScreen > Static { width: 1fr; text-align: center; }
     """
 
+    def __init__(self, need: Size) -> None:
+        super().__init__(id=TOO_SMALL_ID)
+        self._need = need
+
     def compose(self) -> ComposeResult:
         """The sentence."""
         yield Static(self._text(self.app.size), markup=False)
@@ -49,7 +38,7 @@ class TooSmallScreen(Dialog[None]):
         self.query_one(Static).update(self._text(event.size))
 
     def _text(self, size: Size) -> str:
-        have, need = f"{size.width}x{size.height}", f"{LEAST.width}x{LEAST.height}"
+        have, need = f"{size.width}x{size.height}", f"{self._need.width}x{self._need.height}"
         return say(
             f"This terminal has {have} cells; the app needs {need}.\nMake it larger, or press q to leave: training goes on.\n"
             "Lines instead: musubi-tui runs watch last --plain",
