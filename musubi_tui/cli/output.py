@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from typing import IO, Any, Final, TypeVar
 
 from engine.config.language import say
@@ -26,6 +27,8 @@ MISSING_REQUIREMENT: Final = 3  # a package, a GPU, disk space
 PREEMPTED: Final = 75  # saved, ready to be resumed
 INTERRUPTED: Final = 130  # before a run existed, or by the second Ctrl-C
 
+_NARROWEST = 8  # cells that a column of a table keeps
+_ENDS = frozenset(" /\\-_,=|。、")  # a cell may be broken behind these
 _EIGHT_BIT = re.compile("[\x7f-\x9f]")
 _RED, _YELLOW, _BOLD, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 
@@ -79,18 +82,48 @@ def harmless(text: str) -> str:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Iterable[int] = ()) -> None:
-    """An aligned table on stdout; the columns whose index is in ``right`` are aligned to the right (numbers)."""
+    """An aligned table on stdout; the columns whose index is in ``right`` are aligned to the right (numbers).
+
+    On a terminal that is too narrow for it, cells run over several lines; into a pipe each row is one line.
+    """
     table = [list(headers), *[[harmless(str(value)).replace("\n", " ") for value in row] for row in rows]]
     widths = [max(cells(row[column]) for row in table) for column in range(len(headers))]
+    if sys.stdout.isatty():
+        import shutil
+
+        widths = _narrowed(widths, shutil.get_terminal_size().columns - 2 * (len(widths) - 1))
     to_the_right = frozenset(right)
     colour = in_colour(sys.stdout)
     for index, row in enumerate(table):
-        parts = []
-        for column, cell in enumerate(row):
-            blanks = " " * (widths[column] - cells(cell))
-            parts.append(blanks + cell if column in to_the_right else cell + blanks)
-        line = "  ".join(parts).rstrip()
-        sys.stdout.write((f"{_BOLD}{line}{_RESET}" if colour and index == 0 else line) + "\n")
+        for pieces in zip_longest(*(_in_lines(cell, width) for cell, width in zip(row, widths)), fillvalue=""):
+            parts = []
+            for column, piece in enumerate(pieces):
+                blanks = " " * (widths[column] - cells(piece))
+                parts.append(blanks + piece if column in to_the_right else piece + blanks)
+            line = "  ".join(parts).rstrip()
+            sys.stdout.write((f"{_BOLD}{line}{_RESET}" if colour and index == 0 else line) + "\n")
+
+
+def _narrowed(widths: list[int], room: int) -> list[int]:
+    """Widths whose sum is at most ``room``: the widest give way, the first column last. As they are where that leaves too little."""
+    if sum(widths) <= room:
+        return widths
+    first = widths[0] if 2 * widths[0] <= room else min(widths[0], room // len(widths))
+    rest, room = widths[1:], room - first
+    most = max((level for level in range(_NARROWEST, max(rest, default=0) + 1) if sum(min(one, level) for one in rest) <= room), default=0)  # fmt: skip
+    return [first, *(min(one, most) for one in rest)] if most else widths
+
+
+def _in_lines(text: str, width: int) -> list[str]:
+    """``text`` in lines of at most ``width`` cells, broken where a word, a folder or a part of a name ends, if there is such a place."""
+    lines: list[str] = []
+    while cells(text) > width:
+        most = next(n for n in range(len(text), 0, -1) if cells(text[:n]) <= width or n == 1)
+        ends = (n for n in range(most, most // 2, -1) if text[n - 1] in _ENDS or text[n : n + 1] == " ")
+        end = next(ends, most)
+        lines.append(text[:end].rstrip())
+        text = text[end:].lstrip()
+    return [*lines, text] if text or not lines else lines
 
 
 def tenths() -> Callable[[str, int, int], None]:

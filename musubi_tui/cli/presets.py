@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from engine.config.problems import ConfigError, UserError
 from musubi_tui.cli import editing, importing, versions
 from musubi_tui.cli.arguments import JsonOption, PresetArgument
 from musubi_tui.cli.output import WRONG_INPUT, narrate, print_json, print_problems, print_table
+
+if TYPE_CHECKING:
+    from engine.events.rundir import RunDirectory
 
 app = typer.Typer(
     rich_markup_mode="rich",
@@ -201,10 +204,10 @@ def copy(
 
 @app.command(
     help=say(
-        "Compare what two presets would train; with one, what it changes from the defaults, or with --base from the preset "
-        "it builds on.",
+        "Compare what two presets would train; with one, what it changes from the defaults, with --base from the preset it builds "
+        "on, with --run from what a run was started with (last: the newest run of this preset, else of all).",
         "2 つのプリセットの学習内容を比べます。1 つだけ指定すると、デフォルトからの変更を、--base では元のプリセットからの"
-        "変更を表示します。",
+        "変更を、--run では run 開始時の設定からの変更を表示します（last: このプリセットの最新の run、なければ全体で最新）。",
     )
 )
 def diff(
@@ -216,26 +219,41 @@ def diff(
     base: Annotated[
         bool, typer.Option("--base", help=say("Compare with the preset it builds on.", "元のプリセットと比べます。"))
     ] = False,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help=say("Compare with this run.", "この run と比べます。"), show_default=False)
+    ] = None,
     as_json: JsonOption = False,
-) -> None:
+) -> None:  # fmt: skip
     from engine.config.toml_text import toml_value
-    from musubi_tui.presets.comparing import base_differences, differences
+    from musubi_tui.presets import comparing
     from musubi_tui.presets.library import find_preset
 
-    if base and other:
+    if sum((base, other is not None, run is not None)) > 1:
         raise UserError.of(
-            "usage", say("--base and OTHER exclude each other.", "--base と OTHER は同時に指定できません。")
+            "usage", say("OTHER, --base and --run exclude each other.", "OTHER、--base、--run は同時に指定できません。")
         )
     left, right = find_preset(preset), find_preset(other) if other else None
-    found = base_differences(left) if base else differences(left, right)
+    if run is not None:
+        started = _run_of(left, run)
+        found, other_name = comparing.run_differences(left, started), started.id
+    elif base:
+        found, other_name = comparing.base_differences(left), say("base", "元")
+    else:
+        found, other_name = comparing.differences(left, right), right.name if right else say("default", "デフォルト")
     if as_json:
         print_json(
             [{"section": d.section, "key": d.key, "left": _plain(d.left), "right": _plain(d.right)} for d in found]
         )
         return
-    other_name = right.name if right else say("base", "元") if base else say("default", "デフォルト")
     rows = [(d.key, *("-" if v is None else toml_value(v) for v in (d.left, d.right))) for d in found]
     print_table((say("OPTION", "項目"), left.name, other_name), rows)
+
+
+def _run_of(preset: Path, word: str) -> RunDirectory:
+    from musubi_tui.presets.versus import last_run
+    from musubi_tui.runs.finding import find_run
+
+    return last_run(preset) if word == "last" else find_run(word)
 
 
 @app.command(

@@ -53,32 +53,30 @@ def duplicate(
 
 def list_versions(preset: PresetArgument, as_json: JsonOption = False) -> int:
     """List the versions of a preset."""
-    from musubi_tui.presets.lineage import changes_since_parent, describe
-    from musubi_tui.presets.versions import versions_of
-    from musubi_tui.runs.origin import runs_of
+    from musubi_tui.presets.lineage import changes_since_parent, history_of
 
-    found = versions_of(_preset_or_run(preset))
+    found = history_of(_preset_or_run(preset))[::-1]
     if as_json:
         print_json([
             {
-                "version": version.number,
-                "preset": str(version.preset),
-                "parent": str(version.parent) if version.parent else None,
-                "note": version.note,
-                "created": version.created or None,
+                "version": chapter.version.number,
+                "preset": str(chapter.version.preset),
+                "parent": str(chapter.version.parent) if chapter.version.parent else None,
+                "note": chapter.version.note,
+                "created": chapter.version.created or None,
                 "changes": [
                     {"key": change.key, "before": change.before, "after": change.after}
-                    for change in changes_since_parent(version) or ()
+                    for change in changes_since_parent(chapter.version) or ()
                 ],
-                "runs": [run.id for run in runs_of(version.preset)],
+                "runs": [run.id for run in chapter.runs],
             }
-            for version in found
+            for chapter in found
         ])  # fmt: skip
         return OK
     rows = [
-        (version.label, version.preset.name, version.created[:10] or "-", version.note or "-", describe(version) or "-",
-         ", ".join(run.id for run in runs_of(version.preset)) or "-")
-        for version in found
+        (chapter.version.label, chapter.version.preset.name, chapter.version.created[:10] or "-", chapter.version.note or "-",
+         chapter.changes or "-", ", ".join(run.id for run in chapter.runs) or "-")
+        for chapter in found
     ]  # fmt: skip
     print_table(
         (say("VERSION", "版"), say("FILE", "ファイル"), say("MADE", "作成"), say("NOTE", "メモ"), say("CHANGED", "変更点"), "RUNS"), rows

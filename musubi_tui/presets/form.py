@@ -233,9 +233,9 @@ def typed(facts: Facts, option: Option, written: str) -> str:
     return written
 
 
-def effect(facts: Facts, option: Option) -> str:
-    """What the value does compared with the default, as far as the schema says: its consequence while it is not built,
-    what being higher or lower means."""
+def effect(facts: Facts, option: Option, figures: str = "") -> str:
+    """What the value does compared with the default: its consequence while it is not built, what the planner says (``figures``),
+    else what the schema says of being higher or lower."""
     value, default = facts.value(option.name), facts.default(option.name)
     if facts.given(option.name) is not None and not facts.applies(option):
         return say("no effect here", "この構成では無効")
@@ -245,6 +245,8 @@ def effect(facts: Facts, option: Option) -> str:
         return ""
     if status != "built":
         return say("not built yet", "未対応")
+    if figures and facts.changed(option.name):
+        return figures
     if _number(value) and _number(default) and value != default:
         told = option.higher if value > default else option.lower
         return str(told) if told else ""

@@ -1,19 +1,19 @@
-"""What a version changed since its parent: options as a run would use them, the dataset file key by key, the prompts."""
+"""What a version changed since its parent: options as a run would use them, the dataset key by key, the prompts; and what came
+of all versions."""
 
 from __future__ import annotations
 
-import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from engine.events.rundir import RunDirectory
 from musubi_tui.presets.versions import Version, version_of
 
 # Every version has its own; that they differ says nothing.
-_OF_EVERY_VERSION = frozenset({"dataset_config", "sample_prompts", "output_name", "output_dir", "logging_dir", "datasets", "general"})  # fmt: skip
+_OF_EVERY_VERSION = frozenset({"dataset_config", "sample_prompts", "output_name", "output_dir", "logging_dir"})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,6 @@ def changes_between(before: Path, after: Path) -> list[Changed]:
         if entry.key not in _OF_EVERY_VERSION
     ]
     old, new = load_config(before), load_config(after)
-    left, right = (_dataset(loaded) for loaded in (old, new))
-    keys = [*left, *(key for key in right if key not in left)]
-    found += [Changed(key, left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)]
     prompts = [_prompts(loaded.config.get("sample_prompts")) for loaded in (old, new)]
     if prompts[0] != prompts[1]:
         found.append(Changed("sample_prompts", *(_count(lines) for lines in prompts)))
@@ -64,33 +61,6 @@ def short(changes: list[Changed], most: int = 4) -> str:
     rest = len(changes) - most
     text = ", ".join(change.text() for change in changes[:most])
     return text + (say(f", {rest} more", f"、他 {rest} 件") if rest > 0 else "")
-
-
-def _dataset(loaded: Any) -> dict[str, str]:
-    """The dataset flat: ``datasets[0].num_repeats`` -> its value as text; paths absolute, so that a moved file is no change."""
-    file = loaded.config.get("dataset_config")
-    if file is None:
-        tables: Any = {"general": loaded.config.get("general"), "datasets": loaded.config.get("datasets")}
-        base = loaded.dataset_base
-    else:
-        try:
-            tables = tomllib.loads(Path(file).read_text("utf-8-sig"))
-        except (OSError, ValueError):
-            return {}
-        base = Path(file).parent if loaded.dialect == "musubi-tui" else Path.cwd()
-    return dict(_flat("", tables, base))
-
-
-def _flat(name: str, value: Any, base: Path) -> list[tuple[str, str]]:
-    if isinstance(value, dict):
-        return [
-            pair for key, item in value.items() for pair in _flat(f"{name}.{key}" if name else str(key), item, base)
-        ]
-    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return [pair for place, item in enumerate(value) for pair in _flat(f"{name}[{place}]", item, base)]
-    if isinstance(value, str) and name.endswith(("_directory", "_jsonl_file")):
-        return [(name, os.path.abspath(base / Path(value).expanduser()))]
-    return [] if value is None else [(name, _text(value) or "")]
 
 
 def _prompts(value: Any) -> list[str]:
@@ -125,3 +95,31 @@ def describe(version: Version) -> str:
     if changes is None:
         return ""
     return short(changes) or say("nothing yet", "まだ変更なし")
+
+
+def story_of(preset: Path) -> str:
+    """``v2: learning_rate 1e-4 -> 5e-5`` of a version that has a parent, else empty."""
+    version = version_of(preset)
+    told = describe(version) if version.parent is not None else ""
+    return f"{version.label}: {told}" if told else ""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One version, what it changed since its parent ("" for the first, or where that cannot be told), and its runs, newest first."""
+
+    version: Version
+    changes: str
+    runs: tuple[RunDirectory, ...]
+
+
+def history_of(preset: Path) -> list[Chapter]:
+    """All versions of a preset, newest first."""
+    from musubi_tui.presets.versions import versions_of
+    from musubi_tui.runs.origin import runs_by_preset
+
+    runs = runs_by_preset()
+    return [
+        Chapter(version, describe(version), tuple(runs.get(version.preset, ())))
+        for version in reversed(versions_of(preset))
+    ]

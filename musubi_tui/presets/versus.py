@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.config.schema import OPTIONS
 from engine.events.rundir import RunDirectory
-from musubi_tui.presets.comparing import Difference
+from musubi_tui.presets.comparing import Difference, dataset_differences, dataset_values, flat_tables
 from musubi_tui.presets.draft import Draft, lines_of
 from musubi_tui.presets.facts import Facts
 
-# What names a run rather than shapes it, and what run.toml says in another way.
-_LEFT_OUT = frozenset({"base", "base_unset"})
-_DATASET = frozenset({"dataset_config", "general", "datasets"})
+# What names a run rather than shapes it; the tables of the dataset are compared key by key.
+_LEFT_OUT = frozenset({"base", "base_unset", "general", "datasets"})
 
 
 @dataclass(frozen=True)
 class Side:
-    """What a draft is compared with: its name, its resolved values, and its text where a comparison by line makes sense."""
+    """What a draft is compared with: its name, its resolved values, and its text where a comparison by line makes sense.
+
+    ``dataset``: its dataset key by key, None where that is not known. ``tables``: it is compared with the tables of the draft's
+    own file alone. ``twin``: the words that make ``presets diff FILE`` compare the saved file with it; None where none do.
+    """
 
     title: str
     values: Mapping[str, Any]
     text: str | None = None
     without: frozenset[str] = _LEFT_OUT  # options that cannot be compared with it
+    dataset: Mapping[str, Any] | None = None
+    tables: bool = False
+    twin: str | None = None
 
 
 def saved_side(draft: Draft) -> Side:
     """The file as it was last read or written."""
-    return Side(say("the saved file", "保存済みのファイル"), _values(draft.saved_facts), draft.saved.text if draft.saved else "")  # fmt: skip
+    return Side(say("the saved file", "保存済みのファイル"), _values(draft.saved_facts), draft.saved.text if draft.saved else "", dataset=_dataset(draft.saved_facts))  # fmt: skip
 
 
 def disk_side(draft: Draft) -> Side:
@@ -41,13 +49,16 @@ def disk_side(draft: Draft) -> Side:
     from musubi_tui.presets.facts import facts_of
 
     text = read_document(draft.path).text
-    return Side(say("the file on disk now", "現在のファイル"), _values(facts_of(text, draft.path)), text)
+    facts = facts_of(text, draft.path)
+    return Side(say("the file on disk now", "現在のファイル"), _values(facts), text, dataset=_dataset(facts))
 
 
 def default_side(draft: Draft) -> Side:
     """What the options would be if the file set none of them."""
     reading = draft.facts.reading
-    return Side(say("the defaults", "デフォルト"), reading.defaults if reading else {})
+    return Side(
+        say("the defaults", "デフォルト"), reading.defaults if reading else {}, dataset={}, tables=True, twin=""
+    )
 
 
 def base_side(draft: Draft) -> Side:
@@ -55,7 +66,8 @@ def base_side(draft: Draft) -> Side:
     reading = draft.facts.reading
     if reading is None or not reading.bases:
         raise UserError.of("no_base", say("It builds on no other preset.", "元にするプリセットがありません。"))
-    return Side(reading.bases[0].name, reading.inherited)
+    tables = flat_tables(reading.inherited)
+    return Side(reading.bases[0].name, reading.inherited, dataset=tables, tables=True, twin="--base")
 
 
 def preset_side(word: str) -> Side:
@@ -65,36 +77,53 @@ def preset_side(word: str) -> Side:
     from musubi_tui.presets.library import find_preset
 
     document = read_document(find_preset(word))
-    return Side(document.path.name, _values(facts_of(document.text, document.path)), document.text)
+    facts = facts_of(document.text, document.path)
+    return Side(document.path.name, _values(facts), document.text, dataset=_dataset(facts), twin=shlex.quote(word))
+
+
+def parent_side(draft: Draft) -> Side:
+    """The version that it was made of. Raises ``UserError`` when there is none any more."""
+    from musubi_tui.presets.versions import version_of
+
+    parent = version_of(draft.path).parent
+    if parent is None:
+        raise UserError.of("no_parent", say("It is no version of another preset.", "元のバージョンがありません。"))
+    return preset_side(str(parent))
 
 
 def run_side(run: RunDirectory) -> Side:
     """What a run was started with. Raises ``UserError`` when its run.toml cannot be read."""
     from engine.config.run_file import read_run_toml
 
-    config = read_run_toml(run.run_toml).config
-    return Side(run.id, config.values(), without=_LEFT_OUT | _DATASET)
+    values = read_run_toml(run.run_toml).config.values()
+    left_out = _LEFT_OUT | {"dataset_config"}  # a run has its dataset in it
+    return Side(run.id, values, without=left_out, dataset=flat_tables(values), twin=f"--run {shlex.quote(run.id)}")
 
 
-def last_run(draft: Draft) -> RunDirectory:
+def last_run(preset: Path) -> RunDirectory:
     """The newest run that was made of this preset, else the newest of all. Raises ``UserError`` without runs."""
     from musubi_tui.runs.finding import list_runs
     from musubi_tui.runs.origin import runs_of
 
-    runs = runs_of(draft.path) or list_runs()
+    runs = runs_of(preset) or list_runs()
     if not runs:
         raise UserError.of("no_such_run", say("There are no runs yet.", "まだ run がありません。"))
     return runs[0]
 
 
 def differences_to(draft: Draft, side: Side) -> list[Difference]:
-    """Options whose values differ, in the schema's order, the draft's on the left. Secrets are not shown."""
+    """Options whose values differ, in the schema's order, then the dataset key by key; the draft's on the left. Secrets are not
+    shown."""
     mine = _values(draft.facts)
-    return [
+    found = [
         Difference(option.section, name, _shown(name, mine[name]), _shown(name, side.values.get(name)))
         for name, option in OPTIONS.items()
         if name in mine and name in side.values and name not in side.without and mine[name] != side.values[name]
     ]
+    if side.dataset is None:
+        return found
+    own = flat_tables(mine) if side.tables else _dataset(draft.facts)
+    return [*found, *dataset_differences(own, side.dataset)]
 
 
 def line_difference(draft: Draft, side: Side) -> list[str]:
@@ -107,6 +136,18 @@ def line_difference(draft: Draft, side: Side) -> list[str]:
 
 def _values(facts: Facts) -> Mapping[str, Any]:
     return facts.reading.values if facts.reading else {}
+
+
+def _dataset(facts: Facts) -> dict[str, Any] | None:
+    """The dataset of a text, wherever it stands; None where the text has errors, or the dataset cannot be read."""
+    from engine.config.load import load_source
+
+    if facts.source is None:
+        return None
+    try:
+        return dataset_values(load_source(facts.source))
+    except (UserError, OSError):
+        return None
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -74,10 +74,19 @@ def preset_of(run: RunDirectory) -> Path:
 
 def runs_of(preset: Path) -> list[RunDirectory]:
     """The runs that were made of a preset, newest first."""
+    return runs_by_preset().get(preset.absolute(), [])
+
+
+def runs_by_preset() -> dict[Path, list[RunDirectory]]:
+    """All runs by the preset they were made of, newest first."""
     from musubi_tui.runs.finding import list_runs
 
-    preset = preset.absolute()
-    return [run for run in list_runs() if (origin := read_origin(run)) is not None and origin.preset == preset]
+    found: dict[Path, list[RunDirectory]] = {}
+    for run in list_runs():
+        origin = read_origin(run)
+        if origin is not None:
+            found.setdefault(origin.preset, []).append(run)
+    return found
 
 
 def _file(run: RunDirectory) -> Path:

@@ -41,6 +41,8 @@ TWINS: dict[str, str] = {
     "preset.save_as": "musubi-tui presets copy FILE NEW",
     "preset.launch": "musubi-tui train FILE --detach",
     "preset.plan": "musubi-tui plan FILE",
+    "preset.history": "musubi-tui presets versions FILE",
+    "preset.next_version": "musubi-tui presets duplicate FILE --note TEXT",
     "preset.open": "musubi-tui presets list",
     "app.preset": "musubi-tui presets list",
     "app.jobs": "musubi-tui runs list",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -709,9 +710,15 @@ async def test_the_plan_follows_every_edit(
         assert float(editor.screen._plan_line.split("/")[0]) > float(before.split("/")[0]), (
             "nothing is recomputed: more is kept"
         )
+        await editor.until(lambda: re.search(r"on +-\d+\.\d GB +\+", editor.text) is not None)
+        row = next(line for line in editor.text.splitlines() if "gradient_checkpointing   " in line and "G -" in line)
+        assert re.search(r"off +on +\+\d\.\dG -0", row), "against its default"
         await editor.press("P")
         assert "what would make it fit" in editor.text or "training:" in editor.text
         await editor.press("escape")
+        await editor.go("learning_rate")
+        await editor.pilot.pause(0.3)
+        assert editor.screen.figures.beside(editor.screen.request, editor.draft.facts, "learning_rate") == ()
         editor.draft.replace(editor.draft.text.replace("network_dim = 32", "network_dim = -1"))
         editor.screen.changed()
         await editor.until(lambda: editor.screen._plan_line == "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,9 +16,11 @@ from textual.widgets import Static
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.keymap import key
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.view import View
+from musubi_tui.tui.widgets.grid import cut
 from musubi_tui.tui.widgets.lines import Line, Lines, Span
 
 if TYPE_CHECKING:
@@ -171,7 +174,8 @@ class CompareScreen(ModeScreen):
         each = max(6, (width - _NAME) // max(1, len(values)) - 1)
         ellipsis = self.musubi.glyphs.ellipsis
         spans: list[Span] = [(fit(name, _NAME, ellipsis=ellipsis), "muted")]
-        spans += [(fit(clean(value), each, ellipsis=ellipsis) + " ", role) for value in values]
+        for value in shortened([clean(value) for value in values], each, ellipsis):
+            spans.append((cut(value, each, ellipsis, keep_end="/" in value) + " ", role))
         return spans
 
     def cli_twin(self) -> str:
@@ -222,3 +226,12 @@ class CompareScreen(ModeScreen):
         if len(self.musubi.compared) > 2:
             self.musubi.compared = self.musubi.compared[:-1]
             self.show(self.musubi.view)
+
+
+def shortened(values: Sequence[str], width: int, ellipsis: str) -> list[str]:
+    """Values of which one is too long for ``width`` cells, without the folders that all of them begin with."""
+    paths = [value for value in values if value.startswith("/")]
+    shared = os.path.dirname(os.path.commonpath(paths)) if paths else ""
+    if not shared.strip("/") or len(paths) < 2 or all(cells(value) <= width for value in values):
+        return list(values)
+    return [f"{ellipsis}{value.removeprefix(shared)}" if value in paths else value for value in values]

@@ -14,6 +14,7 @@ from engine.config.problems import Problem
 from engine.planner.request import PlanRequest
 from musubi_tui.presets import journal
 from musubi_tui.presets.draft import Draft
+from musubi_tui.presets.lineage import story_of
 from musubi_tui.tui.screens.preset.editing import Editing
 from musubi_tui.tui.screens.preset.plan import gather_request
 
@@ -29,9 +30,11 @@ class Checking(Editing):
     class Checked(Message):
         """The files and pictures of a text were looked at."""
 
-        def __init__(self, draft: Draft, problems: tuple[Problem, ...], request: PlanRequest | None, why: str) -> None:
+        def __init__(
+            self, draft: Draft, problems: tuple[Problem, ...], request: PlanRequest | None, why: str, story: str
+        ) -> None:
             super().__init__()
-            self.draft, self.problems, self.request, self.why = draft, problems, request, why
+            self.draft, self.problems, self.request, self.why, self.story = draft, problems, request, why, story
 
     class Disk(Message):
         """What became of the file on disk."""
@@ -90,13 +93,13 @@ class Checking(Editing):
             found = tuple(check_source(facts.source)) if facts.source is not None else ()
         except OSError as error:  # a disk that went away while it was read
             found = (Problem("unreadable_file", str(error), file=str(draft.path)),)
-        self.post_message(self.Checked(draft, found, *gather_request(facts)))
+        self.post_message(self.Checked(draft, found, *gather_request(facts), story_of(draft.path)))
 
     def on_checking_checked(self, message: Checked) -> None:
         """Show them, and look again when the text is another one by now."""
         self._checking = False
         if message.draft is self.draft:
-            self.deep = message.problems
+            self.deep, self.story = message.problems, message.story
             if message.request is not None or self.request is None:
                 self.request, self.no_plan = message.request, message.why
             self.draw()

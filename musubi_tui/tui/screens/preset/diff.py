@@ -1,8 +1,11 @@
-"""``d``: what the draft would train differently, against the saved file, the defaults, its base, another preset, or a run."""
+"""``d``: what the draft would train differently, against the saved file, the defaults, its base, the version before,
+another preset, or a run."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from typing import ClassVar
 
 from rich.text import Text
@@ -17,14 +20,16 @@ from engine.config.schema import OPTIONS
 from musubi_tui.presets import versus
 from musubi_tui.presets.completing import working_folder
 from musubi_tui.presets.draft import Draft
-from musubi_tui.presets.form import shown
+from musubi_tui.presets.form import shown, shown_plainly
 from musubi_tui.presets.versus import Side
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.screens.preset.ask import Answer, ListScreen, PathScreen
+from musubi_tui.tui.widgets.grid import wrap
 
 _MOST_RUNS = 500
+_MOST_LINES = 6  # of a long value
 
 
 class DiffScreen(Dialog[None]):
@@ -35,6 +40,7 @@ class DiffScreen(Dialog[None]):
         key("diff.saved", "s", "against('saved')", say("against the saved file", "保存済みファイルと比較")),
         key("diff.defaults", "f", "against('defaults')", say("against the defaults", "デフォルトと比較")),
         key("diff.base", "b", "against('base')", say("against its base preset", "base と比較")),
+        key("diff.parent", "v", "against('parent')", say("against the version before", "前のバージョンと比較")),
         key("diff.last", "r", "against('last')", say("against the last run", "直近の run と比較")),
         key("diff.run", "a", "any_run", say("against any run", "任意の run と比較")),
         key("diff.preset", "p", "preset", say("against another preset", "別のプリセットと比較")),
@@ -54,8 +60,8 @@ class DiffScreen(Dialog[None]):
         with Vertical(id="diff"):
             yield Static(
                 say(
-                    "s saved  f defaults  b base  r last run  a any run  p preset  esc close",
-                    "s 保存済み  f デフォルト  b base  r 直近の run  a 任意の run  p プリセット  esc 閉じる",
+                    "s saved  f defaults  b base  v parent  r last run  a any run  p preset",
+                    "s 保存済み  f デフォルト  b base  v 前の版  r 直近の run  a 任意の run  p 他",
                 ),
                 markup=False,
                 classes="keys",
@@ -71,8 +77,10 @@ class DiffScreen(Dialog[None]):
         self.call_after_refresh(self._draw)
 
     def cli_twin(self) -> str:
-        """``presets diff`` of the file."""
-        return f"musubi-tui presets diff {self._draft.path}"
+        """``presets diff`` of the file with the same side; for the saved file the command that makes the changes."""
+        if self._side.twin is None:
+            return self._draft.twin()
+        return f"musubi-tui presets diff {shlex.quote(str(self._draft.path))} {self._side.twin}".strip()
 
     def _show(self, find: Callable[[], Side]) -> None:
         try:
@@ -85,6 +93,7 @@ class DiffScreen(Dialog[None]):
 
     def _draw(self) -> None:
         frame = self.query_one("#diff")
+        frame.border_subtitle = say("esc close", "esc 閉じる")
         frame.border_title = say(f"{self._draft.path.name} against {self._side.title}", f"{self._draft.path.name} と {self._side.title}")  # fmt: skip
         width = max(20, self.query_one(VerticalScroll).size.width)
         text = Text()
@@ -99,7 +108,8 @@ class DiffScreen(Dialog[None]):
             "saved": lambda: versus.saved_side(draft),
             "defaults": lambda: versus.default_side(draft),
             "base": lambda: versus.base_side(draft),
-            "last": lambda: versus.run_side(versus.last_run(draft)),
+            "parent": lambda: versus.parent_side(draft),
+            "last": lambda: versus.run_side(versus.last_run(draft.path)),
         }
         self._show(find[what])
 
@@ -109,7 +119,7 @@ class DiffScreen(Dialog[None]):
 
         runs = {run.id: run for run in list_runs()[:_MOST_RUNS]}
         if not runs:
-            self._show(lambda: versus.run_side(versus.last_run(self._draft)))
+            self._show(lambda: versus.run_side(versus.last_run(self._draft.path)))
             return
 
         def answer(chosen: str | None) -> None:
@@ -146,10 +156,10 @@ def difference_lines(draft: Draft, side: Side, width: int) -> Iterator[tuple[str
     if found:
         yield fit(head, width), "dim"
     for one in found:
-        mine, theirs = (
-            shown(OPTIONS[one.key], part) if part != "<redacted>" else part for part in (one.left, one.right)
-        )
-        yield f"{fit(one.key, name_width)}  {fit(mine, value)}  {fit(theirs, value)}", ""
+        mine, theirs = (_cell(one.key, part) for part in (one.left, one.right))
+        columns = zip_longest(*(wrap(text, value, _MOST_LINES) for text in (mine, theirs)), fillvalue="")
+        for place, (left, right) in enumerate(columns):
+            yield f"{fit('' if place else one.key, name_width)}  {fit(left, value)}  {fit(right, value)}", ""
     lines = versus.line_difference(draft, side)
     if not found and not lines:
         yield say("No difference.", "違いはありません。"), ""
@@ -161,3 +171,9 @@ def difference_lines(draft: Draft, side: Side, width: int) -> Iterator[tuple[str
         plain = "".join(character if character.isprintable() else " " for character in line)
         style = "bold" if line[:1] in "+-" and line[:3] not in ("+++", "---") else "dim"
         yield plain, style
+
+
+def _cell(key: str, value: object) -> str:
+    if value == "<redacted>":
+        return "<redacted>"
+    return shown(OPTIONS[key], value) if key in OPTIONS else shown_plainly(value)

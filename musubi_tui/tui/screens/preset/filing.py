@@ -24,6 +24,7 @@ from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
 from musubi_tui.tui.screens.preset.ask import PathScreen
 from musubi_tui.tui.screens.preset.checking import Checking
 from musubi_tui.tui.screens.preset.diff import DiffScreen
+from musubi_tui.tui.screens.preset.figures import Figures
 from musubi_tui.tui.screens.preset.picker import Picker
 from musubi_tui.tui.widgets.grid import PropertyGrid
 from musubi_tui.tui.widgets.toml_view import TomlText
@@ -63,9 +64,10 @@ class Filing(Checking):
         """Edit this draft from now on. Unsaved changes of the one before are kept and offered when it is opened again."""
         if self.text_is_edited:
             self.leave_text()
-        self.draft, self.deep, self.note = draft, (), ""
+        self.draft, self.deep, self.note, self.story = draft, (), "", ""
         self._checked_text = None
         self.request, self.no_plan = None, ""
+        self.figures = Figures()
         journal.note_recent(draft.path)
         self.query_one(TomlText).load_text("")
         self.set_class(False, "-picking")
@@ -156,6 +158,7 @@ class Filing(Checking):
         draft = self.draft
         assert draft is not None
         self.note = say(f"saved {draft.path.name}", f"保存しました: {draft.path.name}")
+        self._checked_text = None  # what it changed since its parent is another thing now
         self.changed()
         if then is not None:
             then()

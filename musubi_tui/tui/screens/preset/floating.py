@@ -81,7 +81,8 @@ class Floating(EditorFrame):
 
     @on(PropertyGrid.Scrolled)
     def grid_scrolled(self) -> None:
-        """The floating editor stays on its value, and goes when that is scrolled away."""
+        """The titles follow the width; the floating editor stays on its value, and goes when that is scrolled away."""
+        self.draw_columns()
         if self._typing is not None and not self.place_value():
             self.close_value()
 

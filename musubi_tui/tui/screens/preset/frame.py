@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.events import Click
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -26,7 +27,8 @@ from musubi_tui.presets.draft import Draft
 from musubi_tui.presets.facts import Facts
 from musubi_tui.presets.form import Look
 from musubi_tui.tui.screens.mode import ModeScreen
-from musubi_tui.tui.screens.preset import panels
+from musubi_tui.tui.screens.preset import dock, panels
+from musubi_tui.tui.screens.preset.figures import Figures
 from musubi_tui.tui.screens.preset.picker import Picker
 from musubi_tui.tui.screens.preset.plan import panel, plan_now, short
 from musubi_tui.tui.view import View
@@ -38,6 +40,7 @@ from musubi_tui.tui.widgets.mode_bar import ModeBar
 from musubi_tui.tui.widgets.toml_view import TomlText, TomlView
 
 _WIDE = (140, 36)
+_FIGURES_AFTER = 0.15  # seconds of rest
 
 
 class Pane(Lines):
@@ -75,9 +78,12 @@ class EditorFrame(ModeScreen):
         self.deep: tuple[Problem, ...] = ()  # complaints that took a look at files and pictures
         self.request: PlanRequest | None = None  # the question to the planner, once it was gathered
         self.no_plan = ""  # why there is none
+        self.story = ""  # which version the file is, and what it changed since the one before
         self._plan_line = ""
         self._drawing_soon = False
         self._plan: tuple[Facts, Plan | None] | None = None
+        self.figures = Figures()
+        self._figures_timer: Timer | None = None
         self.busy = False  # a long text is being changed beside the keys
         self._link = ""
         self._titles: dict[str, tuple[str, str]] = {}
@@ -223,13 +229,33 @@ class EditorFrame(ModeScreen):
         if line != self._plan_line:
             self._plan_line = line
             self.draw_dock()
+        self.figures_soon()
         self._entitle("plan", say("plan (live)", "計画"), "P")
         self._show("plan", lambda width, height: panel(plan, why, width, self.musubi.glyphs)[:height])
+
+    def figures_soon(self) -> None:
+        """Ask the planner what other values would change, when the keys rest."""
+        if self._figures_timer is not None:
+            self._figures_timer.stop()
+            self._figures_timer = None
+        draft = self.draft
+        if draft is not None and self.request is not None and not self.figures.is_known(self.request, draft.facts, self.query_one(PropertyGrid).cursor):  # fmt: skip
+            self._figures_timer = self.set_timer(_FIGURES_AFTER, self._find_figures)
+
+    def _find_figures(self) -> None:
+        draft, request = self.draft, self.request
+        if draft is None or request is None or self.busy or not self.is_mounted:
+            return
+        before = self.figures.column
+        self.figures.find(request, draft.facts, self.option or self.cell)
+        self.draw_dock()
+        if self.figures.column != before:
+            self._draw_grid(draft)
 
     def _draw_around(self, draft: Draft) -> None:
         glyphs, problems = self.musubi.glyphs, self.problems
         counts = form.counts(draft, problems)
-        self._show("head", lambda width, height: [panels.head(draft, counts, width, self.note)])
+        self._show("head", lambda width, height: [panels.head(draft, counts, width, self.note, self.story)])
         self._show("section-line", lambda width, height: [panels.section_line(self.look, counts, width, glyphs)])
         self._show("sections", lambda width, height: panels.section_panel(self.look, counts, width, glyphs))
         unsaved = len(draft.unsaved_options())
@@ -245,13 +271,21 @@ class EditorFrame(ModeScreen):
 
     def _draw_grid(self, draft: Draft) -> None:
         grid, glyphs = self.query_one(PropertyGrid), self.musubi.glyphs
-        grid.show(panels.grid_rows(draft, self.look, self.problems, self.hint, glyphs), glyphs)
-        names = (say("option", "項目"), say("value", "値"), say("base" if draft.facts.has_base else "default", "base" if draft.facts.has_base else "デフォルト"), say("effect", "効果"))  # fmt: skip
+        rows = panels.grid_rows(draft, self.look, self.problems, self.hint, glyphs, self.figures.column)
+        grid.show(rows, glyphs)
+        self.draw_columns()
+        self._draw_form_title()
+
+    def draw_columns(self) -> None:
+        """The titles over the columns, which move with the width that the scroll bar leaves."""
+        if self.draft is None:
+            return
+        third = "base" if self.draft.facts.has_base else say("default", "デフォルト")
+        names = (say("option", "項目"), say("value", "値"), third, say("effect", "効果"))
         columns = self.query_one("#columns", Static)
-        title = grid.titles(names)
+        title = self.query_one(PropertyGrid).titles(names)
         if str(columns.content) != title:
             columns.update(title)
-        self._draw_form_title()
 
     def _draw_form_title(self) -> None:
         if self.look.narrowed:
@@ -281,16 +315,17 @@ class EditorFrame(ModeScreen):
         if self.has_class("-typing") and told is None:
             return
         cell = self.cell if option is None else None
-        title = panels.dock_title(option) if option else f"{cell.name}  {cell.table}" if cell else say("help", "説明")
+        title = dock.dock_title(option) if option else f"{cell.name}  {cell.table}" if cell else say("help", "説明")
         self._entitle(name, title, "" if self.wide else panels.drawable(self._plan_line, glyphs))
+        found = self.figures.beside(self.request, draft.facts, self.query_one(PropertyGrid).cursor)
         if told is not None:
             self._show(name, lambda width, height: told)
         elif cell is not None:
-            self._show(name, lambda width, height: panels.cell_dock(cell, width))
+            self._show(name, lambda width, height: dock.cell_dock(cell, found, width))
         elif option is not None:
-            self._show(name, lambda width, height: panels.dock(draft, option, width, height, glyphs))
+            self._show(name, lambda width, height: dock.dock(draft, option, found, width, height, glyphs))
         else:
-            self._show(name, lambda width, height: panels.about_row(self.query_one(PropertyGrid).row, width))
+            self._show(name, lambda width, height: dock.about_row(self.query_one(PropertyGrid).row, width))
 
     def draw_text(self) -> None:
         """The file as it would be saved."""

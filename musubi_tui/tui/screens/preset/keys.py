@@ -28,6 +28,8 @@ KEYS: list[BindingType] = [
     key("preset.editor", "E", "editor", say("$EDITOR", "$EDITOR")),
     key("preset.diff", "d", "diff", say("diff", "差分"), show=True),
     key("preset.plan", "P", "plan", say("plan", "計画")),
+    key("preset.history", "H", "history", say("history: versions and runs", "履歴: バージョンと run")),
+    key("preset.next_version", "D", "next_version", say("make the next version", "次のバージョンを作成")),
     key("preset.save_as", "S", "save_as", say("save as", "別名で保存")),
     key("preset.launch", "L", "launch", say("launch", "開始"), show=True),
     key("preset.open", "o", "open", say("open another", "別のプリセットを開く")),

@@ -1,28 +1,28 @@
-"""The lines that stand around the grid, as pure functions of the draft: rows of the grid, the sections, the help dock."""
+"""The lines around the grid, as pure functions of the draft: the rows of the grid, the sections, the head."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from engine.config.language import say
 from engine.config.option import Option
 from engine.config.problems import Problem
-from engine.config.reference import consequence
 from engine.config.schema import OPTIONS
 from musubi_tui.presets import form
 from musubi_tui.presets.batch import RateHint
 from musubi_tui.presets.dataset_cells import DatasetCell, dataset_cells
-from musubi_tui.presets.draft import Draft, settable, written_as
+from musubi_tui.presets.draft import Draft
 from musubi_tui.presets.facts import Facts
 from musubi_tui.presets.fixing import fix_for
 from musubi_tui.presets.form import ALL, SECTION_TITLES, Look
 from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.numbers import fit
-from musubi_tui.tui.widgets.grid import GridRow, Role, wrap
+from musubi_tui.tui.widgets.grid import GridRow, Role
 from musubi_tui.tui.widgets.lines import Line, Span
 
 Block = list[Line]
+_STORY_LEAST = 20  # cells
 HINT_ROWS = ("learning_rate", "gradient_accumulation_steps")
 
 
@@ -47,9 +47,17 @@ def problem_key(problem: Problem) -> str:
 
 
 def grid_rows(
-    draft: Draft, look: Look, problems: tuple[Problem, ...], hint: RateHint | None, glyphs: Glyphs
+    draft: Draft,
+    look: Look,
+    problems: tuple[Problem, ...],
+    hint: RateHint | None,
+    glyphs: Glyphs,
+    figures: Mapping[str, str],
 ) -> list[GridRow]:
-    """The rows of the grid: options with their values, complaints below them with what ``f`` would do."""
+    """The rows of the grid: options with their values, complaints below them with what ``f`` would do.
+
+    ``figures``: what values cost against their defaults, by option, as far as that was found.
+    """
     found: list[GridRow] = []
     by_option: dict[str, list[Problem]] = {}
     for problem in problems:
@@ -57,7 +65,7 @@ def grid_rows(
     unsaved = unsaved_cells(draft)
     for row in form.rows(draft, look, problems):
         if row.kind == "option" and row.option is not None:
-            found.append(_option_row(draft, row.option, by_option.get(row.option.name, []), glyphs))
+            found.append(_option_row(draft, row.option, by_option.get(row.option.name, []), glyphs, figures))
             if hint is not None and row.option.name in HINT_ROWS:
                 found.append(GridRow("", "text", name=drawable(hint_text(hint), glyphs), role="changed", wrapped=2))
         elif row.kind == "problem" and row.problem is not None:
@@ -74,7 +82,9 @@ def grid_rows(
     return found
 
 
-def _option_row(draft: Draft, option: Option, problems: list[Problem], glyphs: Glyphs) -> GridRow:
+def _option_row(
+    draft: Draft, option: Option, problems: list[Problem], glyphs: Glyphs, figures: Mapping[str, str]
+) -> GridRow:
     signs, cell = marks(glyphs), form.cell(draft, option, problems)
     first = signs[cell.severity] if cell.severity else ""
     if not first:
@@ -88,7 +98,7 @@ def _option_row(draft: Draft, option: Option, problems: list[Problem], glyphs: G
         name=option.name,
         value=drawable(cell.value, glyphs),
         default=drawable(default, glyphs),
-        effect=drawable(form.effect(draft.facts, option), glyphs),
+        effect=drawable(form.effect(draft.facts, option, figures.get(option.name, "")), glyphs),
         role=role,
         keep_end=option.kind == "path",
     )
@@ -115,15 +125,6 @@ def _cell_row(cell: DatasetCell, unsaved: frozenset[str], glyphs: Glyphs) -> Gri
         role="changed" if changed else "",
         keep_end=cell.schema is not None and cell.schema.type == "path",
     )
-
-
-def cell_dock(cell: DatasetCell, width: int) -> Block:
-    """What a key of a dataset table does, and its line."""
-    lines: Block = [[(text, "")] for text in wrap(cell.help, width, 3)]
-    default = form.shown_plainly(cell.default)
-    lines.append([(say(f"default {default}", f"デフォルト {default}"), "muted")])
-    lines.append([("toml  ", "muted"), (f"{cell.name} = {cell.written}" if cell.written else f"# {cell.name}", "")])
-    return lines
 
 
 def complaint(problem: Problem, facts: Facts) -> str:
@@ -233,139 +234,34 @@ def section_panel(look: Look, counts: Mapping[str, tuple[int, int, int]], width:
     return lines
 
 
-# Help dock
-
-
-def dock_title(option: Option) -> str:
-    """The name, and its section."""
-    return f"{option.name}  {SECTION_TITLES[option.section]}"
-
-
-def dock(draft: Draft, option: Option, width: int, height: int, glyphs: Glyphs) -> Block:
-    """What the option is, lower and higher, what it needs, how far it is built, its line and its flag; the last are always shown."""
-    facts = draft.facts
-    last: Block = [
-        [("toml  ", "muted"), (_toml_line(draft, option), "")],
-        [("cli   ", "muted"), (flag(draft, option), "")],
-    ]
-    body = [*_about(draft, option, width, glyphs, roomy=height > 10)]
-    room = height - len(last)
-    if len(body) > room:
-        body = body[:room]
-    return [*body, *([[]] if height > 10 and len(body) < room else []), *last] if facts else []
-
-
-def _about(draft: Draft, option: Option, width: int, glyphs: Glyphs, *, roomy: bool) -> Iterator[Line]:
-    signs, facts = marks(glyphs), draft.facts
-    if roomy:
-        yield [(fit(_type_line(draft, option), width), "muted")]
-        yield []
-    for text in wrap(str(option.help), width, 6 if roomy else 2):
-        yield [(text, "")]
-    state = _state(option, facts)
-    if state:
-        yield from ([(text, "warn")] for text in wrap(state, width, 4 if roomy else 1))
-    if roomy:
-        yield []
-    effects = [(signs["lower"], option.lower), (signs["higher"], option.higher)]
-    told = [f"{sign} {text}" for sign, text in effects if text]
-    if told and not roomy:
-        yield [(fit("  ".join(told), width), "mark")]
-    elif told:
-        yield from ([(text, "mark")] for one in told for text in wrap(one, width, 2))
-    needs = needs_text(option, facts)
-    if needs:
-        yield from ([(text, "muted")] for text in wrap(needs, width, 3 if roomy else 1))
-    if roomy:
-        yield [(fit(say("from  ", "由来  ") + source_text(facts, option), width), "muted")]
-
-
-def _type_line(draft: Draft, option: Option) -> str:
-    default = form.shown(option, draft.facts.default(option.name))
-    unit = f" ({option.unit})" if option.unit else ""
-    return say(
-        f"{option.expectation()}{unit}   default {default}", f"{option.expectation()}{unit}   デフォルト {default}"
-    )
-
-
-def _state(option: Option, facts: Facts) -> str:
-    """What it means that the option, or its value of now, is not built."""
-    built = option.built_values()
-    told = consequence(option)
-    value = facts.value(option.name)
-    try:
-        status = option.status_of(value)
-    except TypeError:
-        return ""
-    if built and option.kind == "choice":
-        listed = ", ".join(str(one) for one in built)
-        return say(f"built for {listed}", f"対応済み: {listed}")
-    if option.status != "built" and (status != "built" or not option.is_active(value)):
-        return say("not built yet. ", "未対応。") + (str(told) if told else "")
-    return ""
-
-
-def needs_text(option: Option, facts: Facts) -> str:
-    """What must be set so that the option has an effect, and for which models it is."""
-    parts = []
-    for one in option.only_with:
-        wanted = " / ".join(form.shown(OPTIONS[one.option], value) for value in one.values)
-        parts.append(f"{one.option} = {wanted}" if wanted else one.option)
-    words = [say("needs ", "必要: ") + say(" or ", " または ").join(parts)] if parts else []
-    if option.needs and not facts.applies(option):
-        words.append(say("not for this model", "このモデルでは無効"))
-    return "  ".join(words)
-
-
-def source_text(facts: Facts, option: Option) -> str:
-    """Where the value of now comes from."""
-    source = facts.reading.sources.get(option.name, "default") if facts.reading else "default"
-    words = {
-        "default": say("default", "デフォルト"),
-        "musubi default": say("Musubi Tuner's default", "Musubi Tuner のデフォルト"),
-        "family default": say("recommended for the family", "ファミリーの推奨値"),
-    }
-    return words.get(source, source)
-
-
-def _toml_line(draft: Draft, option: Option) -> str:
-    if option.secret and draft.facts.own(option.name) is not None:
-        return f"{option.name} = …"
-    return form.line_in_toml(draft, option.name)
-
-
-def flag(draft: Draft, option: Option) -> str:
-    """The option of ``train`` that says the same."""
-    if not settable(option.name):
-        return say("(edited in the file: T)", "（ファイルで編集: T）")
-    written = "…" if option.secret else form.typed(draft.facts, option, written_as(draft.facts, option.name))
-    quoted = (
-        f"'{option.name}={written}'"
-        if any(c in written for c in " \"'$*?[](){}&|;<>\\")
-        else f"{option.name}={written}"
-    )
-    return f"--set {quoted}" if written else f"--set {option.name}=none"
-
-
 # Head
 
 
-def head(draft: Draft, counts: Mapping[str, tuple[int, int, int]], width: int, note: str) -> list[Span]:
-    """The file, what it builds on, how many options differ, what is wrong; or the note of the moment."""
+def head(
+    draft: Draft, counts: Mapping[str, tuple[int, int, int]], width: int, note: str, story: str
+) -> list[Span]:
+    """The file, what it builds on, which version it is (``story``), how many options differ, what is wrong; or the note of the
+    moment."""
     changed, errors, warnings = counts[ALL]
-    parts = [say(f"{changed} changed", f"変更 {changed}")] if width >= 120 else []
+    roomy = width >= 120
+    parts = [say(f"{changed} changed", f"変更 {changed}")] if roomy else []
     parts += [say(f"{errors} error{'s' if errors != 1 else ''}", f"エラー {errors}")] if errors else []
     parts += [say(f"{warnings} warning{'s' if warnings != 1 else ''}", f"警告 {warnings}")] if warnings else []
     right = " · ".join(parts) or say("no problems", "問題なし")
+    tail = say("   H history", "   H 履歴") if roomy else ""
+    room = width - cells(right) - cells(tail) - 3
+    left = note or _whose(draft, room, story)
+    role = "bad" if errors else "warn" if warnings else "muted"
+    return [(f" {fit(left, room)} ", "accent" if note else "bold"), (right, role), (tail, "muted")]
+
+
+def _whose(draft: Draft, room: int, story: str) -> str:
     reading = draft.facts.reading
-    based = (
-        say(f"  based on {reading.bases[0].stem}", f"  base: {reading.bases[0].stem}")
-        if reading and reading.bases
-        else ""
-    )
-    left = note or f"{short_path(draft.path, max(20, width - cells(right) - cells(based) - 4))}{based}"
-    left = fit(left, width - cells(right) - 3)
-    return [(f" {left} ", "accent" if note else "bold"), (right, "bad" if errors else "warn" if warnings else "muted")]
+    base = reading.bases[0].stem if reading and reading.bases else ""
+    based = say(f"  based on {base}", f"  base: {base}") if base else ""
+    left = f"{short_path(draft.path, max(20, room - cells(based) - 1))}{based}"
+    rest = room - cells(left) - 2
+    return f"{left}  {fit(story, rest).rstrip()}" if story and rest >= _STORY_LEAST else left
 
 
 def short_path(path: object, width: int) -> str:
@@ -379,8 +275,3 @@ def short_path(path: object, width: int) -> str:
     while cells(text) > width:
         text = "…" + text.lstrip("…")[1:]
     return text
-
-
-def about_row(row: GridRow | None, width: int) -> Block:
-    """What a row that is no option says, whole."""
-    return [[(text, "")] for text in wrap(row.name, width, 8)] if row else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from engine.config.language import say
 from engine.config.load import load_source
@@ -11,15 +10,12 @@ from engine.config.problems import UserError
 from engine.planner.lines import GIB, Line, Plan, gib
 from engine.planner.plan import make_plan
 from engine.planner.request import PlanRequest
+from musubi_tui.presets.effects import question
 from musubi_tui.presets.facts import Facts
 from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.numbers import duration, per_step
 from musubi_tui.tui.widgets.grid import wrap
 from musubi_tui.tui.widgets.lines import Line as Cells
-
-_DATASET = frozenset(
-    {"dataset_config", "general", "datasets"}
-)  # what they hold was counted when the request was gathered
 
 
 def gather_request(facts: Facts) -> tuple[PlanRequest | None, str]:
@@ -42,17 +38,8 @@ def plan_now(request: PlanRequest, facts: Facts) -> Plan | None:
     """The plan with the values of now; None where they make no valid preset of the same kind."""
     if facts.spec is not request.spec or facts.task is not request.task:
         return None
-    asked = _with_values(request, facts)
+    asked = question(request, facts)
     return make_plan(asked, advise=False) if asked else None
-
-
-def _with_values(request: PlanRequest, facts: Facts) -> PlanRequest | None:
-    """The question with the values of now; what is not built yet saves nothing."""
-    if facts.reading is None or facts.reading.config is None:
-        return None
-    values = {name: value for name, value in facts.reading.config.values().items() if name not in _DATASET}
-    unbuilt = frozenset(problem.key for problem in facts.problems if problem.code == "not_built_yet")
-    return replace(request.but(**values), unbuilt=unbuilt)
 
 
 def short(plan: Plan) -> str:
@@ -98,7 +85,7 @@ def whole(request: PlanRequest, facts: Facts) -> Iterator[tuple[str, str]]:
     """(kind, text) of everything the planner has to say, with the changes that would make it fit."""
     from engine.planner.lines import SURE_WORDS
 
-    asked = _with_values(request, facts)
+    asked = question(request, facts)
     if asked is None:
         return
     plan = make_plan(asked)

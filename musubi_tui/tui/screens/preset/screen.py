@@ -19,17 +19,17 @@ from musubi_tui.presets.facts import facts_of
 from musubi_tui.presets.form import Look
 from musubi_tui.tui.screens.preset import panels
 from musubi_tui.tui.screens.preset.ask import ToldScreen
-from musubi_tui.tui.screens.preset.filing import Filing
 from musubi_tui.tui.screens.preset.floating import HEAVY
 from musubi_tui.tui.screens.preset.keys import KEYS
 from musubi_tui.tui.screens.preset.picker import Picker
+from musubi_tui.tui.screens.preset.versioning import Versioning
 from musubi_tui.tui.widgets.grid import PropertyGrid
 from musubi_tui.tui.widgets.toml_view import TomlView
 
 TAKE_TEXT_AFTER = 0.5  # seconds of rest in the text editor
 
 
-class PresetScreen(Filing):
+class PresetScreen(Versioning):
     """One preset in a form and as text. ``word`` is opened first: a path or a name of the library."""
 
     BINDINGS: ClassVar[list[BindingType]] = KEYS
@@ -83,6 +83,7 @@ class PresetScreen(Filing):
         """The help and the line in the text follow the cursor."""
         self.note_read()
         self.draw_dock()
+        self.figures_soon()
         option = self.option
         if self.wide and option is not None and self.draft is not None and not self.text_is_edited:
             line = self.draft.facts.line(option.name)
@@ -255,5 +256,5 @@ class PresetScreen(Filing):
 
 _OF_A_FILE = frozenset(
     {"save", "toggle_value", "step", "reset", "undo", "redo", "fix", "search", "section", "look", "toml", "editor", "diff",
-     "save_as", "launch", "explain", "plan", "copy_value", "open"}
+     "save_as", "launch", "history", "next_version", "explain", "plan", "copy_value", "open"}
 )  # fmt: skip
