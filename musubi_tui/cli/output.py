@@ -119,8 +119,9 @@ def _in_lines(text: str, width: int) -> list[str]:
     lines: list[str] = []
     while cells(text) > width:
         most = next(n for n in range(len(text), 0, -1) if cells(text[:n]) <= width or n == 1)
-        ends = (n for n in range(most, most // 2, -1) if text[n - 1] in _ENDS or text[n : n + 1] == " ")
-        end = next(ends, most)
+        second_half = range(most, most // 2, -1)
+        blanks = (n for n in second_half if text[n : n + 1] == " " or text[n - 1] == " ")
+        end = next(blanks, None) or next((n for n in second_half if text[n - 1] in _ENDS), most)
         lines.append(text[:end].rstrip())
         text = text[end:].lstrip()
     return [*lines, text] if text or not lines else lines

@@ -245,8 +245,14 @@ def diff(
             [{"section": d.section, "key": d.key, "left": _plain(d.left), "right": _plain(d.right)} for d in found]
         )
         return
+    if not found:
+        narrate(say(f"Nothing differs from {other_name}.", f"{other_name} との違いはありません。"))
+        return
+    name = left.name
+    if right is not None and right.name == name:  # ink/v1/ink.toml and ink/v2/ink.toml
+        name, other_name = f"{left.parent.name}/{name}", f"{right.parent.name}/{right.name}"
     rows = [(d.key, *("-" if v is None else toml_value(v) for v in (d.left, d.right))) for d in found]
-    print_table((say("OPTION", "項目"), left.name, other_name), rows)
+    print_table((say("OPTION", "項目"), name, other_name), rows)
 
 
 def _run_of(preset: Path, word: str) -> RunDirectory:

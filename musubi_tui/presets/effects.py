@@ -60,7 +60,6 @@ class Effect:
         more += [say("disk ", "ディスク ") + _disk(self.disk)] if self.disk else []
         return "  ".join((found or more[:1]) if brief else [*found, *more])
 
-
     def tight(self) -> str:
         """``+0.2G +0.03s/it``: for a column of the form; of training, else disk."""
         found = [f"{self.memory / GIB:+.1f}G"] if abs(self.memory) >= 0.05 * GIB and not self.phase else []
@@ -109,7 +108,9 @@ def _other_data(ask: PlanRequest, cell: DatasetCell) -> Iterator[tuple[str, Data
     if cell.name == "batch_size" and isinstance(cell.value, int) and {group.batch_size for group in groups} == {cell.value}:  # fmt: skip
         for size in (cell.value // 2, cell.value * 2):
             if size >= 1:  # an assumed batch is as full as the batch size allows
-                others = (replace(group, batch_size=size, items=size if ask.data.assumed else group.items) for group in groups)
+                others = (
+                    replace(group, batch_size=size, items=size if ask.data.assumed else group.items) for group in groups
+                )
                 yield str(size), replace(ask.data, groups=tuple(others))
     elif (
         cell.name == "resolution"

@@ -10,10 +10,12 @@ from typing import Any
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
+from musubi_tui.presets.stepping import spelled
 from musubi_tui.presets.versions import Version, version_of
 
 # Every version has its own; that they differ says nothing.
 _OF_EVERY_VERSION = frozenset({"dataset_config", "sample_prompts", "output_name", "output_dir", "logging_dir"})  # fmt: skip
+_MOST_TOLD = 30  # changes of one version in its history
 
 
 @dataclass(frozen=True)
@@ -83,18 +85,20 @@ def _text(value: Any) -> str | None:
 
     if value is None:
         return None
+    if isinstance(value, float):
+        return spelled(value)
     return str(value) if isinstance(value, Path) else toml_value(value)
 
 
-def describe(version: Version) -> str:
-    """What changed since the parent in one line; empty for the first version or when one of the two has errors."""
+def describe(version: Version, most: int = 4) -> str:
+    """What changed since the parent in one line, the first ``most`` of it; empty for the first version or when one of the two has errors."""
     try:
         changes = changes_since_parent(version)
     except UserError:
         return ""
     if changes is None:
         return ""
-    return short(changes) or say("nothing yet", "まだ変更なし")
+    return short(changes, most) or say("nothing yet", "まだ変更なし")
 
 
 def story_of(preset: Path) -> str:
@@ -120,6 +124,6 @@ def history_of(preset: Path) -> list[Chapter]:
 
     runs = runs_by_preset()
     return [
-        Chapter(version, describe(version), tuple(runs.get(version.preset, ())))
+        Chapter(version, describe(version, _MOST_TOLD), tuple(runs.get(version.preset, ())))
         for version in reversed(versions_of(preset))
     ]

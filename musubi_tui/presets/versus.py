@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def parent_side(draft: Draft) -> Side:
     parent = version_of(draft.path).parent
     if parent is None:
         raise UserError.of("no_parent", say("It is no version of another preset.", "元のバージョンがありません。"))
-    return preset_side(str(parent))
+    return replace(preset_side(str(parent)), title=say(f"{version_of(parent).label}, its parent", f"親の {version_of(parent).label}"))  # fmt: skip
 
 
 def run_side(run: RunDirectory) -> Side:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -164,4 +165,6 @@ def _flat(name: str, value: Any) -> list[tuple[str, str]]:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, str) and value.startswith("/"):  # /ink/v2/../v1/pictures is where /ink/v1/pictures is
+        return os.path.normpath(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -28,6 +28,7 @@ from musubi_tui.tui.screens.help import HelpScreen
 from musubi_tui.tui.screens.preset.ask import ListScreen, PathScreen
 from musubi_tui.tui.screens.preset.checking import Checking
 from musubi_tui.tui.screens.preset.diff import DiffScreen, difference_lines
+from musubi_tui.tui.screens.preset.history import HistoryScreen
 from musubi_tui.tui.screens.preset.screen import PresetScreen
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.widgets.grid import PropertyGrid
@@ -192,6 +193,64 @@ async def test_ascii_and_mono(home: Home, ink: Path, settings: dict[str, str], m
             assert editor.text.isascii()
         await editor.press("enter", "x", "escape", "d", "escape", "P", "f1", "escape")
         assert "x" in editor.draft.text
+
+
+async def test_dialogs_without_colour(home: Home, ink: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with editing(home, ink, theme="mono") as editor:
+        await editor.go("optimizer_type")
+        for key, told in (
+            ("enter", "type it"),
+            ("S", "tab completes"),
+            ("L", "--detach"),
+            ("d", "esc close"),
+            ("H", "(open)"),
+        ):
+            await editor.press(key)
+            await editor.until(lambda told=told: told in editor.text)
+            if key in ("enter", "H"):
+                assert_snapshot(editor.app, "preset-choices-mono" if key == "enter" else "preset-history-mono")
+            await editor.press("escape")
+
+
+async def test_history_leads_to_versions_and_runs(home: Home, ink: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.config.run_file import write_run_toml
+    from engine.config.schema import Config
+    from musubi_tui.presets.versions import make, plan_next
+    from tests.tui.made_runs import STORY, make_run
+
+    monkeypatch.setenv("MUSUBI_TUI_HOME", str(home.path))
+    run = make_run(home.path, STORY[2])
+    write_run_toml(Config.of({"family": "wan", "network_dim": 99}), run.run_toml, kind="train", stages=["train"])
+    (run.path / "origin.json").write_text(json.dumps({"preset": str(ink)}))
+    second = make(plan_next(ink), "halve it, 半分に").preset
+    set_values(second, {"learning_rate": "1e-4"})
+    async with editing(home, second) as editor:
+
+        async def history() -> None:
+            await editor.press("H")
+            await editor.until(lambda: isinstance(editor.app.screen, HistoryScreen))
+
+        await history()
+        assert "halve it, 半分に" in editor.text
+        assert "changed: learning_rate 2e-4 -> 1e-4" in editor.text
+        await editor.press("down", "down", "enter")
+        assert isinstance(editor.app.screen, DiffScreen)
+        assert f"against {run.id}" in editor.text
+        await editor.press("v")
+        assert "against v1, its parent" in editor.text
+        assert "1e-4" in editor.text
+        await editor.press("escape")
+        await history()
+        await editor.press("D", "x", "enter")
+        third = ink.with_name("ink-v3.toml")
+        await editor.until(lambda: editor.draft.path == third)
+        await history()
+        await editor.press("down", "down", "enter")
+        await editor.until(lambda: editor.draft.path == ink)
+        await editor.go("seed")
+        await editor.press("equals_sign", "D")
+        assert "saved file: ^s first" in editor.text
 
 
 async def test_the_text_on_the_whole_screen(home: Home, ink: Path) -> None:

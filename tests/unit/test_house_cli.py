@@ -15,6 +15,7 @@ from musubi_tui import __version__
 from musubi_tui.cli import output
 from musubi_tui.cli.commands import COMMANDS, Entry
 from musubi_tui.cli.root import load_command, run
+from musubi_tui.terminal_width import cells
 
 
 @pytest.fixture
@@ -117,6 +118,26 @@ def test_a_bug_of_ours_shows_its_traceback(failing, capsys: pytest.CaptureFixtur
 def test_tables_align_japanese(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_table(["name", "n"], [["猫", 1], ["cat", 12]], right=[1])
     assert capsys.readouterr().out.splitlines() == ["name   n", "猫     1", "cat   12"]
+
+
+def test_a_table_fits_its_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["dit", "/very/long/folder/of/models/wan.safetensors", "猫" * 20], ["seed", "1", "a few words"]]
+    output.print_table(["option", "here", "there"], rows)
+    whole = capsys.readouterr().out.splitlines()
+    assert len(whole) == 3, "one line per row into a pipe"
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.print_table(["option", "here", "there"], rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(cells, lines)) <= 50
+    assert lines[1].startswith("dit     /very/long/folder/")
+    assert "".join(line[8:28].strip() for line in lines[1:4]).startswith(rows[0][1]), (
+        "broken behind a folder, nothing cut"
+    )
+    monkeypatch.setenv("COLUMNS", "12")
+    output.print_table(["option", "here", "there"], rows)
+    assert len(capsys.readouterr().out.splitlines()) == 3, "no room for columns at all"
 
 
 def test_help_follows_the_language(repository: Path) -> None:

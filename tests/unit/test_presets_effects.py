@@ -39,13 +39,18 @@ def test_the_values_beside_cost_what_the_plan_says_with_them(ask: PlanRequest) -
     ranks = found(ask, "network_dim")
     assert set(ranks) == {"16", "64"}
     now, then = make_plan(ask).phase("train"), make_plan(ask.but(network_dim=64)).phase("train")
-    assert now is not None and then is not None
+    assert now is not None
+    assert then is not None
     assert ranks["64"].memory == then.peak - now.peak > 0
-    assert ranks["16"].memory < 0 and ranks["16"].step < 0 < ranks["64"].step
-    assert ranks["64"].figures(brief=True).startswith("+") and "s/it" in ranks["64"].figures(brief=True)
+    assert ranks["16"].memory < 0
+    assert ranks["16"].step < 0 < ranks["64"].step
+    assert ranks["64"].figures(brief=True).startswith("+")
+    assert "s/it" in ranks["64"].figures(brief=True)
     steps = found(ask, "max_train_steps")
-    assert not steps["2100"].memory and not steps["2100"].step
-    assert steps["2100"].whole > 0 and "cost +" in steps["2100"].figures()
+    assert not steps["2100"].memory
+    assert not steps["2100"].step
+    assert steps["2100"].whole > 0
+    assert "cost +" in steps["2100"].figures()
     assert found(ask, "save_precision")["bf16"].figures().startswith("disk -")
 
 
@@ -80,7 +85,8 @@ def test_keys_of_the_dataset(ask: PlanRequest) -> None:
     assert set(sizes) == {"1", "4"}
     assert sizes["1"].memory < 0 < sizes["4"].memory
     (smaller,) = effects.of_cell(ask, cells["general.resolution"])
-    assert smaller.words == "624x352" and smaller.memory < 0
+    assert smaller.words == "624x352"
+    assert smaller.memory < 0
     other = replace(ask.data, groups=(replace(ask.data.groups[0], batch_size=3),))
     assert effects.of_cell(ask.on(other), cells["general.batch_size"]) == (), "scanned before the edit"
 

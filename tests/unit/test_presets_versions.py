@@ -173,7 +173,18 @@ def test_run_and_version_know_each_other(project: Path, capsys: pytest.CaptureFi
     assert musubi_tui(["runs", "show", run.id]) == 0
     shown = capsys.readouterr().out
     assert f"{second}  (v2, slower)" in shown
-    assert "learning_rate 0.0001 -> 5e-05" in shown
+    assert "learning_rate 1e-4 -> 5e-5" in shown
+    dataset = project / "v2/dataset.toml"
+    dataset.write_text(dataset.read_text().replace("num_repeats = 1", "num_repeats = 4"))
+    for word in (run.id, "last"):
+        assert musubi_tui(["presets", "diff", str(second), "--run", word, "--json"]) == 0
+        assert [(one["key"], one["left"], one["right"]) for one in json.loads(capsys.readouterr().out)] == [
+            ("datasets[0].num_repeats", 4, 1)
+        ]
+    assert musubi_tui(["presets", "diff", str(second), str(preset)]) == 0
+    assert {"learning_rate", "datasets[0].num_repeats"} <= set(capsys.readouterr().out.split())
+    assert musubi_tui(["presets", "diff", str(second), "--base", "--run", run.id]) == 2
+    assert "exclude each other" in capsys.readouterr().err
     second.unlink()
     with pytest.raises(UserError, match="is gone"):
         preset_of(run)

@@ -15,8 +15,8 @@ from textual.widgets import Static
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
-from musubi_tui.tui.keymap import key
 from musubi_tui.terminal_width import cells
+from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.view import View

@@ -38,7 +38,7 @@ class ChoiceLine(Static):
 class ConfirmScreen(Dialog[str]):
     """Dismissed with the id of the choice, or with nothing.
 
-    ``twin`` is the command line without its last word, which is the choice, or ``complete``.
+    ``twin`` is the command line without its last word, which is the choice, or ``complete``; empty where no command does it.
     """
 
     CSS_PATH = "confirm.tcss"
@@ -48,7 +48,7 @@ class ConfirmScreen(Dialog[str]):
     ) -> None:
         super().__init__()
         self._title, self._text, self._choices = title, text, choices
-        self._twin = twin if complete else twin + "|".join(choice.id for choice in choices)
+        self._twin = twin if complete or not twin else twin + "|".join(choice.id for choice in choices)
 
     def compose(self) -> ComposeResult:
         """The question."""
@@ -58,7 +58,8 @@ class ConfirmScreen(Dialog[str]):
             for choice in self._choices:
                 yield ChoiceLine(choice)
             yield Static(say(" esc  leave it as it is", " esc  何もしない"), markup=False, classes="choice")
-            yield Static(self._twin, markup=False, classes="twin")
+            if self._twin:
+                yield Static(self._twin, markup=False, classes="twin")
 
     def on_key(self, event: Key) -> None:
         """Pick by key."""

@@ -14,8 +14,8 @@ from musubi_tui.presets.draft import Draft, settable, written_as
 from musubi_tui.presets.effects import Effect
 from musubi_tui.presets.facts import Facts
 from musubi_tui.presets.form import SECTION_TITLES
-from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.terminal_width import cells
+from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.preset.figures import dock_line, dock_lines
 from musubi_tui.tui.screens.preset.panels import Block, marks

@@ -65,7 +65,8 @@ class Editing(CellEditing):
         assert self.draft is not None
         value = self.draft.facts.value(option.name)
         names = list(option.choices) or list(option.suggestions)
-        answers = [Answer(str(name), str(name), _remark(option, name)) for name in names]
+        costs = {one.words: one.figures() for one in self.figures.beside(self.request, self.draft.facts, option.name)}
+        answers = [Answer(str(name), str(name), "  ".join(filter(None, (_remark(option, name), costs.get(str(name)))))) for name in names]  # fmt: skip
         if option.kind != "choice":
             answers.append(Answer("\0type", say("type it …", "入力する …")))
         if option.optional or self.draft.facts.own(option.name) is not None:

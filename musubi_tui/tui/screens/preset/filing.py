@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -364,7 +365,9 @@ class Filing(Checking):
                 self._launch(chosen)
 
         title = say(f"Start a run of {draft.path.name}?", f"{draft.path.name} の run を開始しますか？")
-        self.app.push_screen(ConfirmScreen(title, text, choices, ""), answer)
+        file = shlex.quote(str(draft.path))
+        twin = f"musubi-tui train {file} --detach\nmusubi-tui queue add {file}"
+        self.app.push_screen(ConfirmScreen(title, text, choices, twin, complete=True), answer)
 
     def _launch(self, how: str) -> None:
         from musubi_tui.tui.screens.preset.launch import enqueue

@@ -50,8 +50,8 @@ class HistoryScreen(Dialog[tuple[str, str]]):
         with Vertical(id="history"):
             yield Static(
                 say(
-                    "enter opens the version, or compares with the run  D next version  esc close",
-                    "enter バージョンを開く・run と比較  D 次のバージョン  esc 閉じる",
+                    "enter opens the version, or compares with the run  D next version",
+                    "enter バージョンを開く・run と比較  D 次のバージョン",
                 ),
                 markup=False,
                 classes="keys",
@@ -60,12 +60,12 @@ class HistoryScreen(Dialog[tuple[str, str]]):
 
     def _lines(self) -> Iterator[tuple[str, tuple[str, str] | None]]:
         """(text, what it answers); texts that are only read answer nothing."""
-        here = self._glyphs.cursor
+        here = say("(open)", "（編集中）")
         for chapter, runs in self._chapters:
             version = chapter.version
-            mark = here if version.preset == self._preset else " "
-            told = "  ".join(filter(None, (version.label, version.preset.name, version.created[:10], version.note)))
-            yield f"{mark} {told}", ("open", str(version.preset))
+            words = (version.label, version.preset.name, version.created[:10], version.note)
+            mark = here if version.preset == self._preset else ""
+            yield "  ".join(filter(None, (*words, mark))), ("open", str(version.preset))
             if version.parent is not None:
                 gone = say("its parent is gone, or one of the two has errors", "親がないか、どちらかにエラーがあります")
                 yield f"    {say('changed', '変更')}: {chapter.changes or gone}", None
@@ -79,6 +79,7 @@ class HistoryScreen(Dialog[tuple[str, str]]):
 
     def on_mount(self) -> None:
         """The title; the cursor begins on the version that is open."""
+        self.query_one("#history").border_subtitle = say("esc close", "esc 閉じる")
         self.query_one("#history").border_title = Content(
             say(f"history of {self._preset.name}", f"{self._preset.name} の履歴")
         )

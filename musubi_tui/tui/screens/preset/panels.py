@@ -237,9 +237,7 @@ def section_panel(look: Look, counts: Mapping[str, tuple[int, int, int]], width:
 # Head
 
 
-def head(
-    draft: Draft, counts: Mapping[str, tuple[int, int, int]], width: int, note: str, story: str
-) -> list[Span]:
+def head(draft: Draft, counts: Mapping[str, tuple[int, int, int]], width: int, note: str, story: str) -> list[Span]:
     """The file, what it builds on, which version it is (``story``), how many options differ, what is wrong; or the note of the
     moment."""
     changed, errors, warnings = counts[ALL]
