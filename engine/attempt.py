@@ -21,8 +21,8 @@ from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
+from engine.events.sound_index import sound_index
 from engine.events.status import HEARTBEAT_SECONDS, Lease, Status
-from engine.events.steps_index import StepsIndex
 from engine.events.types import Failed, RunEnd, RunStart
 from engine.machine import Machine
 
@@ -51,7 +51,7 @@ class Attempt:
         run = self.run
         before = Status.read(run)
         self.events = EventSink(run.events, run.steps_idx, attempt=1)
-        attempts = StepsIndex(run.steps_idx).attempts()
+        attempts = sound_index(run).attempts()
         self.number = attempts[-1][1] + 1 if attempts else 1
         self.from_step = newest_state_step(run) if self.number > 1 else 0
         self.machine = Machine(run.path)

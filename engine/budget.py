@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
 from engine.events.reader import other_events
-from engine.events.steps_index import StepsIndex
+from engine.events.sound_index import sound_index
 from engine.events.types import Control, RunStart
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def with_limits_kept(run: RunDirectory, changes: Mapping[int, Mapping[str, Any]]
     run is resumed, until a later attempt is started with others."""
     kept = {number: dict(values) for number, values in changes.items()}
     attempt = 1
-    for record in other_events(run.events, StepsIndex(run.steps_idx)):
+    for record in other_events(run.events, sound_index(run)):
         event = record.event
         if isinstance(event, RunStart):
             attempt = event.attempt

@@ -25,7 +25,7 @@ from engine.config.language import say
 from engine.events.control import Ack, unanswered, write_ack
 from engine.events.reader import other_events
 from engine.events.redaction import learn
-from engine.events.steps_index import StepsIndex
+from engine.events.sound_index import sound_index
 from engine.events.types import Checkpoint, Control, Hook, Warned
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _log(name: str, output: IO[bytes]) -> None:
 def _values(attempt: Attempt) -> dict[str, str]:
     """What a hook may want to know, as environment variables."""
     status, run = attempt.status, attempt.run
-    checkpoints: list[Any] = [record.event for record in other_events(run.events, StepsIndex(run.steps_idx))]
+    checkpoints: list[Any] = [record.event for record in other_events(run.events, sound_index(run))]
     loras = [event.path for event in checkpoints if isinstance(event, Checkpoint) and event.kind == "lora"]
     return {
         "MUSUBI_TUI_RUN": str(run.path),

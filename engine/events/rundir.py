@@ -63,6 +63,11 @@ class RunDirectory:
         return self.path / "events.jsonl"
 
     @property
+    def notes(self) -> Path:
+        """What people wrote about the run."""
+        return self.path / "notes.jsonl"
+
+    @property
     def steps_idx(self) -> Path:
         return self.path / "steps.idx"
 

@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.config.language import say
-from engine.events.atomic import write_bytes_atomically
 from engine.events.lines import Record, encode_line
-from engine.events.reader import last_record, read_events
-from engine.events.steps_index import RECORD, StepRecord, StepsIndex, pack
+from engine.events.reader import last_record
+from engine.events.sound_index import repair_index
+from engine.events.steps_index import pack
 from engine.events.types import Checkpoint, Event, Failed, RunEnd, RunStart, Step, Warned
 
 QUEUE_LIMIT = 4096
@@ -221,40 +221,6 @@ def merge_steps(first: Step, second: Step) -> Step:
         optimizer_s=mean(first.optimizer_s, second.optimizer_s),
         stall_s=mean(first.stall_s, second.stall_s),
     )
-
-
-def repair_index(path: Path, index_path: Path) -> None:
-    """Make steps.idx agree with events.jsonl after a kill: drop torn or unfounded records, add the missing ones.
-
-    The file is replaced, never shortened in place: a viewer may have it mapped.
-    """
-    index = StepsIndex(index_path)
-    size = path.stat().st_size
-    keep = len(index)
-    while keep and (index[keep - 1].offset + index[keep - 1].length > size or not _founded(path, index[keep - 1])):
-        keep -= 1
-    end = index[keep - 1].offset + index[keep - 1].length if keep else 0
-    attempt = index[keep - 1].attempt if keep else 1
-    missing: list[bytes] = []
-    last_seq = index[keep - 1].seq if keep else -1
-    for record in read_events(path, end):
-        if record.seq <= last_seq:
-            continue
-        if isinstance(record.event, RunStart):
-            attempt = record.event.attempt
-        mark = pack(record, attempt)
-        if mark is not None:
-            missing.append(mark)
-    recorded = index_path.stat().st_size if index_path.exists() else 0
-    if missing or recorded != keep * RECORD.size:
-        kept = index_path.read_bytes()[: keep * RECORD.size] if keep else b""
-        write_bytes_atomically(index_path, kept + b"".join(missing))
-
-
-def _founded(path: Path, entry: StepRecord) -> bool:
-    """Whether the event of an index record really stands in the file."""
-    record = next(read_events(path, entry.offset, entry.offset + 1), None)
-    return record is not None and record.offset == entry.offset and record.seq == entry.seq
 
 
 def _close_torn_line(path: Path, descriptor: int) -> int:

@@ -77,17 +77,25 @@ def pack(record: Record, attempt: int) -> bytes | None:
 
 
 class StepsIndex:
-    """A read-only view of steps.idx. ``refresh`` looks at what was appended since; a missing file is an empty index.
+    """A read-only view of steps.idx as it is (``sound_index`` says whether to trust it). ``refresh`` looks at what was appended since;
+    a missing file is an empty index.
 
     The records are read through a memory map: opening costs nothing, whatever the length of the run.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._map: mmap.mmap | None = None
+        self._map: mmap.mmap | bytes | None = None
         self._count = 0
-        self._inode = 0
+        self.inode = 0
         self.refresh()
+
+    @classmethod
+    def of(cls, records: bytes) -> StepsIndex:
+        """An index that lies in memory alone."""
+        index = cls.__new__(cls)
+        index.path, index.inode, index._map, index._count = Path(), 0, records, len(records) // RECORD.size
+        return index
 
     def __len__(self) -> int:
         """Records in the file, marks of attempts included."""
@@ -104,15 +112,24 @@ class StepsIndex:
             with self.path.open("rb") as file:
                 stat = os.fstat(file.fileno())
                 count = stat.st_size // RECORD.size
-                if count == self._count and stat.st_ino == self._inode:
+                if count == self._count and stat.st_ino == self.inode:
                     return False
                 self._map = mmap.mmap(file.fileno(), count * RECORD.size, access=mmap.ACCESS_READ) if count else None
-                self._count, self._inode = count, stat.st_ino
+                self._count, self.inode = count, stat.st_ino
                 return True
-        except FileNotFoundError:
+        except OSError:
             changed = self._count != 0
-            self._map, self._count, self._inode = None, 0, 0
+            self._map, self._count, self.inode = None, 0, 0
             return changed
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The records from ``start`` to ``stop`` as they are: of a file without mapping them into this process's memory."""
+        stop = max(start, min(stop, self._count))
+        if isinstance(self._map, bytes):
+            return self._map[start * RECORD.size : stop * RECORD.size]
+        with self.path.open("rb") as file:
+            data = os.pread(file.fileno(), (stop - start) * RECORD.size, start * RECORD.size)
+        return data[: len(data) // RECORD.size * RECORD.size]
 
     def column(self, name: str, start: int = 0, stop: int | None = None, every: int = 1) -> Sequence[float]:
         """One field of the records ``start`` to ``stop`` (every n-th), as an array of machine numbers."""

@@ -7,6 +7,7 @@ size), then a little exactness (8-bit optimizer), then what the LoRA can learn (
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from engine.config.language import say
@@ -39,6 +40,46 @@ def suggest(ask: PlanRequest, plan: Plan) -> tuple[tuple[Suggestion, ...], tuple
     if fitting:
         return (*fitting, *(found for found in single if not found.fits)), ()
     return tuple(single), _together(ask, plan.available)
+
+
+def around(ask: PlanRequest, peak: int, room: int) -> tuple[tuple[Suggestion, ...], tuple[Suggestion, ...]]:
+    """(what could be raised and still fits into ``room`` bytes, what could be lowered), from a peak that was measured.
+
+    A change is expected to move the measured peak as it moves the planned one, in the proportion in which the plan was right.
+    """
+    planned = _peak(ask)
+    right = min(2.0, max(0.5, peak / planned)) if planned else 1.0
+
+    def judged(change: _Change) -> Suggestion:
+        found = _judged(change, ask, None)
+        expected = max(0, round(peak + (found.peak - planned) * right))
+        return replace(found, peak=expected, fits=expected <= room)
+
+    more: dict[str, Suggestion] = {}
+    for found in map(judged, _raises(ask)):  # of each kind the strongest that fits
+        if found.fits and found.peak > peak:
+            more[found.key] = found
+    less = _one_of_each([found for found in map(judged, _changes(ask)) if found.peak < peak])
+    return tuple(more.values()), tuple(less)
+
+
+def _raises(ask: PlanRequest) -> Iterator[_Change]:
+    """Everything that memory could be spent on, what helps most first; mild before strong."""
+    if ask.checkpointing:
+        yield _option("gradient_checkpointing", False, say("each block is computed once: about 0.7 times as long", "各ブロックの計算が 1 回に: 時間は約 0.7 倍"))  # fmt: skip
+    batch = max(group.batch_size for group in ask.data.groups)
+    for size in (2 * batch, 4 * batch):
+        cost = say("steadier gradients, slower steps", "勾配が安定し、ステップは長くなります")
+        yield _Change("batch_size", size, "dataset", f"batch_size = {size}", cost, lambda ask, size=size: ask.on(ask.data.with_batches_of(size)))  # type: ignore[misc]  # fmt: skip
+    largest = ask.largest
+    for factor in (1.25, 1.5):
+        side = int((largest.width * largest.height) ** 0.5 * factor) // ask.spec.pixel_step * ask.spec.pixel_step
+        cost = say("more detail, slower; encodes again", "細部が増え、ステップは長くなります（再エンコード）")
+        yield _Change("resolution", side, "dataset", f"resolution = [{side}, {side}]", cost, lambda ask, f=factor: ask.on(ask.data.scaled(f, ask.spec.pixel_step)))  # type: ignore[misc]  # fmt: skip
+    if ask.start is None:
+        yield _option("network_dim", 2 * ask.rank, say("learns more detail, a larger file", "より細部を学習でき、ファイルは大きくなります"))  # fmt: skip
+    if str(ask.values["optimizer_type"]).lower() == "adamw8bit":
+        yield _option("optimizer_type", "adamw", say("the optimizer remembers in 32 bits", "optimizer の状態が 32 ビットに"))  # fmt: skip
 
 
 def _fixed(plan: Plan) -> float:

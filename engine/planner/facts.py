@@ -57,6 +57,12 @@ class DataSummary:
         """The same items, at most ``size`` at a time."""
         return replace(self, groups=tuple(replace(g, batch_size=min(g.batch_size, size)) for g in self.groups))
 
+    def with_batches_of(self, size: int) -> DataSummary:
+        """The same items, ``size`` at a time wherever most were batched so far."""
+        most = max(g.batch_size for g in self.groups)
+        groups = (replace(g, batch_size=size if g.batch_size == most else g.batch_size) for g in self.groups)
+        return replace(self, groups=tuple(groups))
+
     def scaled(self, factor: float, step: int) -> DataSummary:
         """Sides multiplied by ``factor``, in multiples of ``step`` pixels."""
 

@@ -80,18 +80,18 @@ def how_to_watch(run: RunDirectory) -> str:
     return say(f" Watch it: musubi-tui runs watch {run.id}", f" 監視: musubi-tui runs watch {run.id}")
 
 
-def watch(run: RunDirectory, display: Display, *, offset: int = 0) -> None:
-    """Show a run that somebody else started until it ends or the person has seen enough (Ctrl-C only leaves)."""
+def watch(run: RunDirectory, display: Display, *, offset: int = 0) -> int:
+    """Show a run that somebody else started until it ends; its exit code. Ctrl-C only leaves: 0, since nothing is decided yet."""
     follower = Follower(run.events, offset)
     try:
         while True:
             alive = true_state(run) in (*ALIVE, "queued")
             display.feed(follower.poll())
             if not alive:
-                return
+                return exit_code(run)
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
-        return
+        return OK
     finally:
         display.close()
 

@@ -35,6 +35,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
     from musubi_tui.runs.registry import Registry
+    from musubi_tui.runs.telling import clock
 
     _check_state(state)
     entries = Registry().runs(whole=as_json)
@@ -59,16 +60,19 @@ def list_(
         ]
         print_json([entry.summary.as_json() | mark for entry, mark in zip(wanted, marks)])
         return OK
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for entry in wanted:
         now = entry.summary
         steps = f"{now.step}/{now.max_steps}" if now.max_steps else str(now.step or "-")
         loss = "-" if now.loss is None else f"{now.loss:.4f}"
         shown = ("gone" if entry.gone else now.state) + (say(", archived", "・保管済み") if entry.archived else "")
-        rows.append((now.id, now.family, now.kind, shown, steps, loss, _local_time(now.started)))
-    headers = ("id", say("family", "ファミリー"), say("kind", "種類"), say("state", "状態"), say("step", "ステップ"), "loss", say("started", "開始"))  # fmt: skip
+        eta = "" if now.eta_seconds is None else clock(now.eta_seconds)
+        rows.append((now.id, now.family, now.kind, shown, steps, loss, eta, _local_time(now.started)))
+    headers: tuple[str, ...] = ("id", say("family", "ファミリー"), say("kind", "種類"), say("state", "状態"), say("step", "ステップ"), "loss", "ETA", say("started", "開始"))  # fmt: skip
+    if not any(row[6] for row in rows):  # nothing goes on
+        headers, rows = headers[:6] + headers[7:], [row[:6] + row[7:] for row in rows]
     if wanted:
-        print_table(headers, rows, right=[4, 5])
+        print_table(headers, rows, right=[4, 5] if len(headers) == 7 else [4, 5, 6])
     if any(entry.gone for entry in wanted):
         narrate(
             say(

@@ -135,8 +135,10 @@ class LiveDisplay:
         from rich.console import Group
         from rich.text import Text
 
-        training = self._story.step is not None  # then the step line below has rate and ETA
-        lines = [Text(bar(view, pace=not training or view.name != "train")) for view in self._story.phases]
+        training = self._story.step is not None  # then the step line below has the only ETA
+        lines = [
+            Text(bar(view, pace=not training or view.name != "train", eta=not training)) for view in self._story.phases
+        ]
         if self._story.step is not None:
             lines += [Text(line) for line in (step_line(self._story), vitals_line(self._story)) if line]
         for line in lines:
@@ -144,7 +146,7 @@ class LiveDisplay:
         return Group(*lines)
 
 
-def bar(view: PhaseView, *, pace: bool = True) -> str:
+def bar(view: PhaseView, *, pace: bool = True, eta: bool = True) -> str:
     """``latents ██████░░░░ 12/24  5.2/s  ETA 0:02``, without rate and ETA when ``pace`` is off."""
     if not view.total:
         return f"{clean(view.name):<12} …"
@@ -154,6 +156,6 @@ def bar(view: PhaseView, *, pace: bool = True) -> str:
         parts.append(rate_text(view.rate))
         if view.bytes:
             parts.append(written_text(view.bytes))
-        if view.eta is not None and view.done < view.total:
+        if eta and view.eta is not None and view.done < view.total:
             parts.append(f"ETA {clock(view.eta)}")
     return "  ".join(parts)

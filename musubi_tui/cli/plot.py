@@ -7,8 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +15,9 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.output import OK, print_json, print_table
+
+if TYPE_CHECKING:
+    from engine.events.rundir import RunDirectory
 
 RunsArgument = Annotated[
     list[str], typer.Argument(metavar="RUN…", help=say("One or several runs.", "1 つ以上の run。"))
@@ -50,9 +52,7 @@ def plot(
     curves = []
     for word in runs:
         run = find_run(word)
-        steps, values = _curve(run.steps_idx, QUANTITIES[what])
-        if not steps:  # the index is damaged or missing: the events say it all, only slower
-            steps, values = _curve_of_events(run.events, QUANTITIES[what])
+        steps, values = _curve(run, QUANTITIES[what])
         if not steps:
             raise UserError.of(
                 "no_steps",
@@ -141,11 +141,11 @@ def draw(
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _curve(index_path: Path, column: str) -> tuple[list[int], list[float]]:
+def _curve(run: RunDirectory, column: str) -> tuple[list[int], list[float]]:
     """Steps and finite values of the story, in order."""
-    from engine.events.steps_index import StepsIndex
+    from engine.events.sound_index import sound_index
 
-    index = StepsIndex(index_path)
+    index = sound_index(run)
     steps: list[int] = []
     values: list[float] = []
     for entry in index.story():
@@ -153,21 +153,5 @@ def _curve(index_path: Path, column: str) -> tuple[list[int], list[float]]:
         for step, value in found:
             if math.isfinite(value):
                 steps.append(int(step))
-                values.append(float(value))
-    return steps, values
-
-
-def _curve_of_events(events: Path, name: str) -> tuple[list[int], list[float]]:
-    """The same, read from events.jsonl."""
-    from engine.events.reader import story
-    from engine.events.types import Step
-
-    steps: list[int] = []
-    values: list[float] = []
-    for event in (record.event for record in story(events)):
-        if isinstance(event, Step):
-            value = next((one for one in event.lr if one is not None), None) if name == "lr" else getattr(event, name)
-            if value is not None and math.isfinite(value):
-                steps.append(event.step)
                 values.append(float(value))
     return steps, values

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.config.language import say
 from engine.events.rundir import RunDirectory
-from musubi_tui.runs.fetching import copy_line, fetch_line
+from musubi_tui.runs.fetching import copy_line, fetch_line, is_away
 from musubi_tui.runs.origin import read_origin
 from musubi_tui.runs.snapshot import Snapshot
 from musubi_tui.runs.telling import clean, clock, weight
@@ -24,7 +24,7 @@ def print_card(now: Snapshot) -> None:
     told += [(say("error", "エラー"), entry) for entry in now.errors]
     for word, entry in told:
         sys.stdout.write(clean(f"{word}: {entry['message']} {entry['fix']}".rstrip()) + "\n")
-    for line in filter(None, (fetch_line(now), copy_line(now))):
+    for line in filter(None, (fetch_line(now), copy_line(now)) if is_away(now) else ()):
         sys.stdout.write(f"{say('bring it home', '持ち帰る')}: {clean(line)}\n")
 
 
@@ -103,6 +103,7 @@ def _facts(now: Snapshot) -> list[tuple[str, str]]:
             base = f" ({say('predicting zero', 'ゼロ予測')} {entry['base']:.4f})" if entry["base"] is not None else ""
             facts.append((say("validation", "検証"), f"{entry['step']}: loss {entry['loss']:.4f}{base}"))
     facts += [*_origin(now), (say("after the run", "終了後"), _hook(now))]
+    facts += [(say("note", "メモ"), f"{note['step']}: {note['text']}") for note in now.notes]
     kinds = {"lora": "LoRA", "state": say("resume state", "再開用の状態"), "sample": say("sample", "サンプル")}
     facts += [
         (kinds.get(output["kind"], output["kind"]), f"{output['path']}  ({output['step']})") for output in now.outputs

@@ -11,7 +11,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from musubi_tui.cli import listing, removing
+from musubi_tui.cli import listing, noting, removing
 from musubi_tui.cli import open_run as opening_one
 from musubi_tui.cli import plot as plots
 from musubi_tui.cli.arguments import JsonOption, RunArgument
@@ -56,10 +56,10 @@ def show(run: RunArgument, as_json: JsonOption = False) -> int:
 
 @app.command(
     help=say(
-        "Follow a run until it ends; Ctrl-C only stops watching. The exit code is 0 however the run ended: `runs show` tells.\n\n"
+        "Follow a run until it ends; Ctrl-C only stops watching. The exit code says how it ended: 0 done or stopped, 75 preempted and saved, else what `runs show` tells.\n\n"
         "  musubi-tui runs watch last\n\n"
         "  musubi-tui runs watch --replay events.jsonl --speed 20",
-        "run を終了まで監視します。Ctrl-C は監視をやめるだけです。終了コードは run の結果によらず 0 です（結果は `runs show`）。\n\n"
+        "run を終了まで監視します。Ctrl-C は監視をやめるだけです。終了コードは結果を表します: 0 は完了または停止、75 は保存して中断、それ以外は `runs show` を参照してください。\n\n"
         "  musubi-tui runs watch last\n\n"
         "  musubi-tui runs watch --replay events.jsonl --speed 20",
     )
@@ -86,9 +86,9 @@ def watch(
     display = JsonDisplay(sys.stdout) if as_json else make_display(sys.stdout, plain=plain)
     if replay:
         play(replay, display, speed)
-    elif target is not None:
-        stay(target, display)
-    return OK
+        return OK
+    assert target is not None
+    return stay(target, display)
 
 
 @app.command(
@@ -279,6 +279,8 @@ app.command(
 app.command("archive", help=listing.ARCHIVE_HELP)(listing.archive)
 app.command("unarchive", help=listing.UNARCHIVE_HELP)(listing.unarchive)
 app.command("price", help=listing.PRICE_HELP)(listing.price)
+app.command("note", help=noting.HELP)(noting.note)
+app.command("headroom", help=noting.HEADROOM_HELP)(noting.headroom)
 app.command("rm", help=removing.HELP)(removing.rm)
 app.command("open", help=opening_one.HELP)(opening_one.open_run)
 

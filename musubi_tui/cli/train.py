@@ -341,6 +341,8 @@ def _run(
 def _report(run: RunDirectory, as_json: bool, *, short: bool) -> None:
     """stdout is data: the id of a run that goes on, the files of one that ended, or all of it as JSON."""
     from engine.events.status import ALIVE
+    from musubi_tui.runs.fetching import fetch_line, is_away
+    from musubi_tui.runs.plain_text import clean
     from musubi_tui.runs.snapshot import snapshot
 
     now = snapshot(run)
@@ -360,3 +362,6 @@ def _report(run: RunDirectory, as_json: bool, *, short: bool) -> None:
     for output in now.outputs:
         if output["kind"] != "state":
             sys.stdout.write(f"{output['path']}\n")
+    home = fetch_line(now) if is_away(now) else ""
+    if home:
+        narrate(say("Bring it home: ", "持ち帰る: ") + clean(home))

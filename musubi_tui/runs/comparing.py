@@ -16,7 +16,7 @@ import numpy as np
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
-from engine.events.steps_index import StepsIndex
+from engine.events.sound_index import sound_index
 from musubi_tui.runs.pyramid import Column, Smoother
 from musubi_tui.runs.series import GrowingSteps
 from musubi_tui.runs.snapshot import EMA_DECAY, Snapshot, snapshot
@@ -65,10 +65,10 @@ class Compared:
 def read_compared(run: RunDirectory, letter: str = "A", price: float | None = None) -> Compared:
     """Everything of one run. ``price`` stands in where the run knows none. Raises ``UserError`` (damaged_run)."""
     now = snapshot(run)
-    index = StepsIndex(run.steps_idx)
+    index = sound_index(run)
     growing = GrowingSteps()
     if len(index):
-        growing.load(run.steps_idx, index)
+        growing.load(index)
     steps = growing.view()
     paid = now.price_per_hour if now.price_per_hour is not None else price
     return Compared(letter, now, _settings(run), steps.step, steps.worked, steps.loss, Smoother(EMA_DECAY).every(steps.loss, steps.generation), paid)  # fmt: skip

@@ -12,9 +12,20 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from engine.events.process import host_name
 from musubi_tui.runs.snapshot import Snapshot
 
 _PROVIDERS = (("RUNPOD_PUBLIC_IP", "RUNPOD_TCP_PORT_22"), ("PUBLIC_IPADDR", "VAST_TCP_PORT_22"))
+_FROM_AFAR = ("SSH_CONNECTION", "SSH_TTY", *(name for pair in _PROVIDERS for name in pair))
+_CONTAINERS = ("/.dockerenv", "/run/.containerenv")
+
+
+def is_away(now: Snapshot, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether the person sits elsewhere than the run's files: another host's run, an SSH session, a rented machine, a container."""
+    environment = os.environ if environment is None else environment
+    if (now.host and now.host != host_name()) or any(environment.get(name) for name in _FROM_AFAR):
+        return True
+    return any(os.path.exists(sign) for sign in _CONTAINERS)
 
 
 def fetch_line(now: Snapshot, environment: Mapping[str, str] | None = None) -> str:
@@ -48,7 +59,8 @@ def copy_line(now: Snapshot, environment: Mapping[str, str] | None = None) -> st
 
 def _wanted(now: Snapshot) -> list[str]:
     loras = [entry["path"] for entry in now.outputs if entry["kind"] == "lora" and os.path.exists(entry["path"])]
-    folders = {str(Path(entry["path"]).parent) for entry in now.outputs if entry["kind"] == "sample"}
+    samples = [entry["path"] for entry in now.outputs if entry["kind"] == "sample"]
+    folders = {str(Path(path).parent) for path in samples if os.path.isabs(path)}
     return [*loras, *sorted(folder for folder in folders if os.path.isdir(folder))]
 
 

@@ -58,10 +58,31 @@ def _past_run(run: RunDirectory, now: Snapshot) -> PastRun | None:
         groups = _groups(run, document)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    values = _flat(document)
-    if now.family not in family_names() or not groups or not now.step_seconds:
+    if not groups or not now.step_seconds:
         return None
-    spec = get_family(now.family)
+    ask = _request(now.family, {**_NEEDED, **_flat(document)}, groups)
+    if ask is None:
+        return None
+    parameters = ask.transformer.parameters
+    return PastRun(now.name, _card(now.gpu), ask.spec.name, parameters, step_flops(ask), now.step_seconds, now.step)
+
+
+def request_of(run: RunDirectory) -> PlanRequest | None:
+    """What the planner would have been asked about this run; None where its files do not tell. Raises ``ConfigError``."""
+    from engine.config import read_run_toml
+
+    values = read_run_toml(run.run_toml).config.values()
+    try:
+        groups = _groups(run, tomllib.loads(run.run_toml.read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    return _request(str(values["family"]), values, groups) if groups else None
+
+
+def _request(family: str, values: Mapping[str, Any], groups: tuple[SizeGroup, ...]) -> PlanRequest | None:
+    if family not in family_names():
+        return None
+    spec = get_family(family)
     dit = values.get("dit")
     try:
         task = spec.task(values.get("task"))
@@ -70,10 +91,7 @@ def _past_run(run: RunDirectory, now: Snapshot) -> PastRun | None:
         return None
     if dit and not transformer.source:  # the file is gone or unreadable: its size is not known
         return None
-    ask = PlanRequest({**_NEEDED, **values}, spec, task, transformer, DataSummary(groups, caption_bytes=200))
-    return PastRun(
-        now.name, _card(now.gpu), spec.name, transformer.parameters, step_flops(ask), now.step_seconds, now.step
-    )
+    return PlanRequest(values, spec, task, transformer, DataSummary(groups, caption_bytes=200))
 
 
 def _card(gpu: str) -> str:

@@ -14,8 +14,8 @@ from engine.events.control import LIVE_KEYS
 from engine.events.lines import iso_time
 from engine.events.process import host_name
 from engine.events.rundir import RunDirectory
+from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE
-from engine.events.steps_index import StepsIndex
 from musubi_tui.runs import archiving
 from musubi_tui.runs.launching import refuse_if_alive
 from musubi_tui.runs.snapshot import brief
@@ -55,7 +55,7 @@ def prepare_resume(run: RunDirectory, changes: Mapping[str, Any]) -> None:
 
 def next_attempt(run: RunDirectory) -> int:
     """The number the engine will give its next attempt."""
-    attempts = StepsIndex(run.steps_idx).attempts()
+    attempts = sound_index(run).attempts()
     return attempts[-1][1] + 1 if attempts else 1
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -107,8 +106,8 @@ class GrowingSteps:
             self._count = kept
             self._generation += 1
 
-    def load(self, path: Path, index: StepsIndex) -> None:
-        """Fill from steps.idx, in pieces, so that a long run does not lie in memory twice."""
+    def load(self, index: StepsIndex) -> None:
+        """Fill from an index, in pieces, so that a long run does not lie in memory twice."""
         assert _INDEX_RECORD.itemsize == RECORD.size
         began = zeros(index)
         ranges = index.story()
@@ -117,7 +116,7 @@ class GrowingSteps:
         self._count, self._groups = 0, []
         for entry in ranges:
             zero = began[index[entry.start].attempt]
-            for records in read_records(path, entry.start, entry.stop):
+            for records in read_records(index, entry.start, entry.stop):
                 stop = self._count + len(records)
                 for name, column in self._columns.items():
                     if name in _INDEXED:
@@ -150,11 +149,10 @@ def _int32(value: int) -> int:
     return max(-(2**31), min(2**31 - 1, value))
 
 
-def read_records(path: Path, start: int, stop: int) -> Iterator[Column]:
-    """The records from ``start`` to ``stop`` of steps.idx, some at a time."""
+def read_records(index: StepsIndex, start: int, stop: int) -> Iterator[Column]:
+    """The records from ``start`` to ``stop`` of an index, some at a time."""
     for position in range(start, stop, _CHUNK):
-        count = min(_CHUNK, stop - position)
-        records = np.fromfile(path, _INDEX_RECORD, count, offset=position * RECORD.size)
+        records = np.frombuffer(index.read(position, min(position + _CHUNK, stop)), _INDEX_RECORD)
         if len(records):
             yield records
 

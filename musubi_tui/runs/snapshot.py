@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from engine.config.language import say
 from engine.events.lines import Record, iso_time
 from engine.events.reader import merge_attempts, other_events
 from engine.events.rundir import RunDirectory
+from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE, Status, true_state
 from engine.events.steps_index import StepRecord, StepsIndex
 from engine.events.types import Checkpoint, Failed, Hook, Phase, Progress, RunStart, Sample, Validation, Warned
 from musubi_tui.runs.finding import name_of
+from musubi_tui.runs.notes import read_notes
 
 EMA_DECAY = 0.98
 _EMA_WINDOW = 400  # 0.98 ** 400 is 0.0003: older steps do not show
@@ -61,6 +63,7 @@ class Snapshot:
     validation: tuple[dict[str, Any], ...] = ()  # {step, loss, base}
     warnings: tuple[dict[str, Any], ...] = ()  # {code, message, fix}, of the last attempt
     errors: tuple[dict[str, Any], ...] = ()
+    notes: tuple[dict[str, Any], ...] = ()  # {t, step, text}, what people wrote about it
     hook: dict[str, Any] | None = (
         None  # {name, state, until}: the last word on the command after the run; until: ISO or null
     )
@@ -72,12 +75,14 @@ class Snapshot:
 
 def brief(run: RunDirectory) -> Snapshot:
     """The snapshot without what only the event log knows: cheap enough for long lists."""
-    return _fold(run, [])
+    return _fold(run, [], sound_index(run))
 
 
 def snapshot(run: RunDirectory) -> Snapshot:
     """The whole snapshot."""
-    return _fold(run, merge_attempts(other_events(run.events, StepsIndex(run.steps_idx))))
+    index = sound_index(run)
+    notes = tuple({"t": iso_time(note.t), "step": note.step, "text": note.text} for note in read_notes(run))
+    return replace(_fold(run, merge_attempts(other_events(run.events, index)), index), notes=notes)
 
 
 def moving_average(losses: list[float]) -> float | None:
@@ -90,17 +95,17 @@ def moving_average(losses: list[float]) -> float | None:
     return total / weight if weight else None
 
 
-def _fold(run: RunDirectory, records: list[Record]) -> Snapshot:
+def _fold(run: RunDirectory, records: list[Record], index: StepsIndex) -> Snapshot:
     status = Status.read(run)
     state = true_state(run, status)
-    steps = StepsIndex(run.steps_idx).tail(_EMA_WINDOW)
+    steps = index.tail(_EMA_WINDOW)
     last = steps[-1] if steps else None
     step = max(status.step if status else 0, last.step if last else 0)
     if state == "orphaned" and last:
         step = last.step
     seconds = _median([entry.step_s for entry in steps[-50:]])
     max_steps = status.max_steps if status else 0
-    remaining = max(0, max_steps - step)
+    remaining = max(0, max_steps - step) if state in ALIVE and state != "stopping" else 0
     process = status.process if status else None
     began = [place for place, record in enumerate(records) if isinstance(record.event, RunStart)]
     attempt = records[began[-1] :] if began else records
@@ -119,7 +124,7 @@ def _fold(run: RunDirectory, records: list[Record]) -> Snapshot:
         loss=_rounded(moving_average([entry.loss for entry in steps])),
         lr=_rounded(last.lr) if last else None,
         step_seconds=_rounded(seconds),
-        eta_seconds=_rounded(remaining * seconds) if seconds is not None and state in ALIVE and remaining else None,
+        eta_seconds=_rounded(remaining * seconds) if seconds is not None and remaining else None,
         run_dir=str(run.path),
         started=(status.started or None) if status else None,
         ended=_ended(status, state, last),
@@ -144,7 +149,7 @@ def _fold(run: RunDirectory, records: list[Record]) -> Snapshot:
     )
 
 
-def _money(status: Status | None, eta_seconds: float | None) -> dict[str, float | None]:
+def _money(status: Status | None, eta_seconds: float | None) -> dict[str, Any]:
     """Price, hours, money spent and projected."""
     if status is None:
         return {}

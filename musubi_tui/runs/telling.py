@@ -88,6 +88,7 @@ class Story:
         self.now = max(self.now, record.t)
         if isinstance(event, RunStart):
             self.phases.clear()
+            self.step = None  # until this attempt has one, its own progress is what there is to tell
             self.price, self.began = event.price, record.t
             told = event.config.get("max_train_steps")
             self.max_steps = told if isinstance(told, int) and told > 0 else self.max_steps
@@ -114,8 +115,8 @@ class Story:
 
     @property
     def eta(self) -> float | None:
-        """Seconds of training to go."""
-        if self.step is None or not self.max_steps or self.step_seconds is None:
+        """Seconds of training to go; None when nobody trains any more."""
+        if self.step is None or not self.max_steps or self.step_seconds is None or self.began is None:
             return None
         return max(0, self.max_steps - self.step.step) * self.step_seconds
 

@@ -5,6 +5,7 @@ Every function is the same call that its twin at the shell makes, and raises ``U
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from engine.config.language import say
@@ -36,14 +37,16 @@ def shift(home: Path, run_dir: str, by: int) -> str:
     return say(f"{entry.run.id} is number {place} of those that wait.", f"{entry.run.id} は待機 {place} 番目です。")
 
 
-def enqueue(preset: str, home: Home) -> str:
-    """Make the run of a preset and put it in this machine's queue."""
+def enqueue(preset: str, home: Home, made: Callable[[str], object] = str) -> str:
+    """Make the run of a preset and put it in this machine's queue; ``made`` hears its directory."""
     from engine.config import load_config
     from musubi_tui.presets.library import find_preset
+    from musubi_tui.runs.slots import chosen_gpus
 
     loaded = load_config(find_preset(preset), {}, check_files=True)
     file = QueueFile(home.path)
-    entry = queueing.enqueue(loaded, file, home=home)
+    entry = queueing.enqueue(loaded, file, home=home, gpus=chosen_gpus(None))
+    made(str(entry.run.path))
     queue = file.read()
     place = next((place for place, one in enumerate(queue.waiting(), 1) if one.id == entry.id), 0)
     held = say(f" The queue is held: {queue.held}", f" キューは保留中です: {queue.held}") if queue.held else ""

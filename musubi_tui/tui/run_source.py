@@ -17,15 +17,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from engine.config.language import say
 from engine.events.lines import Record, decode_line
 from engine.events.reader import Follower, read_events
 from engine.events.rundir import RunDirectory
+from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE, Status, true_state
 from engine.events.steps_index import StepsIndex
 from engine.events.types import Progress, RunStart, Step
 from musubi_tui.runs.finding import name_of
+from musubi_tui.runs.notes import Note, read_notes
 from musubi_tui.runs.series import read_records, zeros
-from musubi_tui.tui.run_view import Fold, RunView
+from musubi_tui.tui.run_view import Fold, LogLine, RunView
 
 _RECENT_BYTES = 1 << 19  # at the end of events.jsonl, where every event is read
 _LONG_RUN = 5000  # steps from which on readings of the past are passed over
@@ -79,6 +82,7 @@ class _Live(RunSource):
         self._follower = Follower(run.events)
         self._log = _LogTail(run.engine_log)
         self._items = _Items(run.items)
+        self._notes: tuple[Note, ...] = ()
         self._outside: _Outside | None = None
         self._view: RunView | None = None
 
@@ -98,9 +102,10 @@ class _Live(RunSource):
         for line in lines:
             fold.say(line, now)
         outside, heartbeat = self._look_outside(now)
-        fresh = self._view is None or bool(records) or bool(lines) or outside != self._outside
+        notes = read_notes(self._directory)
+        fresh = self._view is None or bool(records) or bool(lines) or outside != self._outside or notes != self._notes
         if fresh or self._view is None:
-            self._outside = outside
+            self._outside, self._notes = outside, notes
             view = fold.view(live=True, name=self.title)
             state = outside.state
             self._view = replace(
@@ -113,6 +118,7 @@ class _Live(RunSource):
                 heartbeat=heartbeat,
                 now=now if state in ALIVE else view.now,
                 item_names=self._items.names(),
+                log=with_notes(view.log, notes),
             )
         return self._view
 
@@ -161,6 +167,15 @@ class _Replay(RunSource):
         return self._view
 
 
+def with_notes(log: tuple[LogLine, ...], notes: tuple[Note, ...]) -> tuple[LogLine, ...]:
+    """The log with what people wrote, each note where it belongs by its time."""
+    if not notes:
+        return log
+    words = say("note", "メモ")
+    own = [LogLine(note.t, "accent", f"{words}  {note.step}  {note.text}") for note in notes]
+    return tuple(sorted((*log, *own), key=lambda line: line.t))
+
+
 def find_file(path: str, *folders: Path) -> str:
     """Where a file that an event names lies: there, or below one of these folders (a relative path), or in one of them under
     its name (a run that was brought home). As it was told when it is nowhere."""
@@ -175,7 +190,7 @@ def find_file(path: str, *folders: Path) -> str:
 
 def _open(run: RunDirectory, fold: Fold) -> int:
     """Fold what is there already; the byte of events.jsonl from which on to follow."""
-    index = StepsIndex(run.steps_idx)
+    index = sound_index(run)
     try:
         size = run.events.stat().st_size
     except FileNotFoundError:
@@ -186,7 +201,7 @@ def _open(run: RunDirectory, fold: Fold) -> int:
     end = last.offset + last.length
     if end > size:
         return 0
-    fold.steps.load(run.steps_idx, index)
+    fold.steps.load(index)
     story = index.story()
     recent_from = max(0, end - _RECENT_BYTES)
     with run.events.open("rb") as file:
@@ -239,7 +254,7 @@ def _gaps(index: StepsIndex) -> Iterator[tuple[int, int]]:
     import numpy as np
 
     position = 0
-    for records in read_records(index.path, 0, len(index)):
+    for records in read_records(index, 0, len(index)):
         offset = records["offset"]
         ends = np.concatenate([[position], offset + records["length"]])
         places = np.flatnonzero(offset - ends[:-1] > _SHORT_GAP)

@@ -146,10 +146,10 @@ class RunView:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds to the last step, None when it cannot be told or nothing goes on."""
+        """Seconds to the last step, None when it cannot be told or the run does not go there."""
         pace = self.step_seconds
-        left = self.max_steps - self.step
-        return left * pace if pace is not None and left > 0 and self.alive else None
+        left = self.max_steps - self.step if self.alive and self.state != "stopping" else 0
+        return left * pace if pace is not None and left > 0 else None
 
     @property
     def stop_seconds(self) -> float | None:

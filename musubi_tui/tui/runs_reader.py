@@ -16,9 +16,10 @@ from pathlib import Path
 from engine.config.problems import UserError
 from engine.events.process import host_name
 from engine.events.rundir import RunDirectory
+from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE, Lease
-from engine.events.steps_index import StepsIndex
 from musubi_tui.machine.load import MachineLoad, read_load
+from musubi_tui.runs.fetching import fetch_line, is_away
 from musubi_tui.runs.origin import read_origin
 from musubi_tui.runs.pricing import known_price
 from musubi_tui.runs.queue import QueueFile
@@ -84,7 +85,7 @@ class RunsReader:
         run = RunDirectory(Path(now.run_dir))
         mark = (now, _mark(run.events))
         if self._detail is None or self._detail[0] != mark:
-            steps = StepsIndex(run.steps_idx).tail(_CURVE_STEPS)
+            steps = sound_index(run).tail(_CURVE_STEPS)
             losses = [entry.loss for entry in steps if entry.loss == entry.loss]
             norm = steps[-1].grad_norm if steps else None
             whole = now if now.state == GONE else _without_heartbeats((snapshot(run),))[0]
@@ -92,10 +93,9 @@ class RunsReader:
             origin = None if now.state == GONE else read_origin(run)
             if whole.cost is None and now.cost is not None:
                 whole = replace(whole, cost=now.cost)
-            self._detail = (
-                mark,
-                Detail(whole, means(losses, _CURVE_CELLS), norm if norm == norm else None, origin, elsewhere),
-            )
+            fetch = fetch_line(whole) if whole.state not in (*ALIVE, GONE) and is_away(whole) else ""
+            norm = norm if norm == norm else None
+            self._detail = mark, Detail(whole, means(losses, _CURVE_CELLS), norm, origin, elsewhere, fetch)
         return self._detail[1]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
+from musubi_tui.tui.filtering import fits
 from musubi_tui.tui.glyphs import Glyphs, state_word
 from musubi_tui.tui.numbers import duration, fit, per_step, percent, small
 
@@ -143,14 +144,8 @@ def reason_line(now: Snapshot, width: int, glyphs: Glyphs) -> tuple[Cell, ...]:
 
 
 def keeps(words: str, now: Snapshot) -> bool:
-    """Whether a filter keeps a run: every word must be found (``a b``), one of several (``a|b``), or none (``!a``)."""
-    text = " ".join((now.id, now.name, now.family, now.kind, now.state, state_word(now.state))).casefold()
-    for word in words.casefold().split():
-        wanted = not word.startswith("!")
-        choices = [choice for choice in word.lstrip("!").split("|") if choice]
-        if choices and any(choice in text for choice in choices) is not wanted:
-            return False
-    return True
+    """Whether a filter keeps a run."""
+    return fits(words, " ".join((now.id, now.name, now.family, now.kind, now.state, state_word(now.state))))
 
 
 def arranged(

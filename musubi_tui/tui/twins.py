@@ -25,6 +25,8 @@ TWINS: dict[str, str] = {
     "run.save": "musubi-tui runs save RUN",
     "run.sample": "musubi-tui runs sample RUN",
     "run.stop": "musubi-tui runs stop RUN",
+    "run.headroom": "musubi-tui runs headroom RUN",
+    "run.note": "musubi-tui runs note RUN TEXT",
     "run.tune": "musubi-tui runs set RUN learning_rate_factor=0.5",
     "compare.axis": "musubi-tui runs compare RUN RUN --by time",
     "compare.all": "musubi-tui runs compare RUN RUN --all",

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Detail:
     """The chosen run: its whole snapshot, the end of its loss curve as a few means, and the preset it came from.
 
-    ``elsewhere``: it works on another machine, so it is only watched.
+    ``elsewhere``: it works on another machine, so it is only watched. ``fetch``: the line that brings home what it made, where the
+    person sits elsewhere.
     """
 
     now: Snapshot
@@ -24,6 +25,7 @@ class Detail:
     grad_norm: float | None
     origin: Origin | None = None
     elsewhere: bool = False
+    fetch: str = ""
 
 
 @dataclass(frozen=True)

@@ -318,7 +318,14 @@ async def test_the_command_after_a_run_counts_down_in_coarse_steps_and_can_be_ca
 
 async def test_a_preset_goes_into_the_queue_from_the_dialog(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("musubi_tui.tui.screens.start.enqueue", lambda preset, home: asked.append(preset) or "queued")
+
+    def queue(preset: str, home: Home, made: Callable[[str], None]) -> str:
+        asked.append(preset)
+        run = make_run(home.path, Made("ink-new", "queued", "20261120-000000"))  # not the newest by its name
+        made(str(run.path))
+        return "queued"
+
+    monkeypatch.setattr("musubi_tui.tui.screens.start.enqueue", queue)
     monkeypatch.setattr("musubi_tui.tui.screens.start.StartScreen._where", lambda self: "The run goes to a folder.")
     app = MusubiApp(home)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
@@ -335,6 +342,7 @@ async def test_a_preset_goes_into_the_queue_from_the_dialog(home: Home, monkeypa
         await until(pilot, lambda: told(app) == ["queued"])
         assert asked == ["ink.toml"]
         assert isinstance(app.screen, JobsScreen)
+        await until(pilot, lambda: app.screen.chosen is not None and app.screen.chosen.name == "ink-new")
 
 
 async def test_sorting_by_columns_and_the_other_way_round(home: Home) -> None:

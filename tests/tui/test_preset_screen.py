@@ -689,7 +689,9 @@ async def test_errors_block_a_launch_and_nothing_else_does(
     home: Home, ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr("musubi_tui.tui.steering.start", lambda preset, home: started.append(preset) or "ink: running")
+    monkeypatch.setattr(
+        "musubi_tui.tui.steering.start", lambda preset, home, made: started.append(preset) or "ink: running"
+    )
     async with editing(home, ink) as editor:
         await editor.go("network_dim")
         editor.draft.replace(INK.replace("network_dim = 32", "network_dim = -1"))

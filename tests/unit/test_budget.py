@@ -14,10 +14,11 @@ from engine.config import Config
 from engine.config.problems import ConfigError
 from engine.events import Checkpoint, RunDirectory, Status, Step
 from engine.events.control import send
+from engine.events.process import host_name
 from engine.events.sink import EventSink
 from engine.events.types import Control, RunStart
 from engine.job import Job
-from musubi_tui.runs.fetching import copy_line, fetch_line
+from musubi_tui.runs.fetching import copy_line, fetch_line, is_away
 from musubi_tui.runs.snapshot import brief, snapshot
 from tests.unit.test_job_commands import answer, wait_until
 
@@ -107,7 +108,7 @@ def test_a_limit_in_money_without_a_price_is_told(run: RunDirectory) -> None:
     assert [warning["code"] for warning in snapshot(run).warnings] == ["no_price"]
 
 
-def test_the_line_home_names_the_providers_address(run: RunDirectory) -> None:
+def test_the_line_home_names_the_providers_address(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     lora = run.output / "my ink.safetensors"
     lora.write_bytes(b"x")
     Job(Attempt(run), config()).finish("done")
@@ -121,6 +122,12 @@ def test_the_line_home_names_the_providers_address(run: RunDirectory) -> None:
     vast = {"PUBLIC_IPADDR": "203.0.113.8", "VAST_TCP_PORT_22": "4022"}
     assert "@203.0.113.8:" in fetch_line(now, vast)
     assert "@pod:" in fetch_line(now, {})
+    assert is_away(now, {})  # it lies on another host
+    here = replace(now, host=host_name())
+    assert is_away(here, runpod)
+    assert is_away(here, {"SSH_CONNECTION": "192.0.2.1 5 192.0.2.2 22"})
+    monkeypatch.setattr("musubi_tui.runs.fetching._CONTAINERS", ())
+    assert not is_away(here, {})
     assert fetch_line(replace(now, outputs=()), {}) == ""
 
 

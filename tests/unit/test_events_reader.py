@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.events.lines import encode_line
 from engine.events.reader import Follower, follow, last_record, read_events, story
+from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink, repair_index
-from engine.events.steps_index import StepsIndex
+from engine.events.sound_index import sound_index
+from engine.events.steps_index import RECORD, StepsIndex
 from engine.events.types import Checkpoint, Event, Progress, RunEnd, RunStart, Sample, Step, Validation, Warned
 
 Attempts = list[tuple[int, int]]  # (resumes from, number of steps)
@@ -106,6 +110,49 @@ def test_a_file_torn_anywhere_loses_at_most_its_last_line(attempts: Attempts, da
         index_path.unlink()
         repair_index(path, index_path)
         assert ahead == (index_path.read_bytes() if index_path.exists() else b"")
+
+
+DAMAGES: dict[str, Callable[[bytes, int], bytes]] = {
+    "none": lambda right, place: right,
+    "cut": lambda right, place: right[:place],
+    "a sector of zeros": lambda right, place: (
+        right[: place // 512 * 512] + b"\0" * 512 + right[place // 512 * 512 + 512 :]
+    ),
+    "a sector of noise": lambda right, place: (
+        right[: place // 512 * 512] + b"\xa5" * 512 + right[place // 512 * 512 + 512 :]
+    ),
+    "text": lambda right, place: b"[]",
+    "text as long": lambda right, place: (b"not an index" * len(right))[: len(right)],
+    "another run's": lambda right, place: b"".join(
+        RECORD.pack(seq, seq * 300, 0.0, seq, 300, 1, 1, *[0.5] * 6) for seq in range(1, 40)
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@settings(max_examples=25, deadline=None)
+@given(some_attempts(), st.data())
+def test_a_damaged_index_costs_neither_a_step_nor_an_attempt(
+    damage: str, attempts: Attempts, data: st.DataObject
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDirectory(Path(folder))
+        whole = write(run.events, tell(attempts))
+        repair_index(run.events, run.steps_idx)
+        right = run.steps_idx.read_bytes()
+        run.steps_idx.write_bytes(DAMAGES[damage](right, data.draw(st.integers(0, len(right) - 1))))
+        index = sound_index(run)
+        assert [(entry.step, entry.attempt) for entry in index.steps()] == expected_steps(attempts)
+        assert [number for _, number in index.attempts()] == list(range(1, len(attempts) + 1))
+        # and while the run goes on
+        lines = whole.count(b"\n")
+        start, count = attempts[-1]
+        with run.events.open("ab") as file:
+            file.write(encode_line(lines, 2e9, Step(step=start + count + 1, loss=1.0)))
+        assert [entry.step for entry in sound_index(run).steps()][-1] in (start + count, start + count + 1)
+        repair_index(run.events, run.steps_idx)  # as the engine's next attempt does
+        assert StepsIndex(run.steps_idx).read(0, 99) == sound_index(run).read(0, 99)
+        assert run.steps_idx.read_bytes()[: len(right)] == right
 
 
 @settings(max_examples=60, deadline=None)

@@ -18,7 +18,7 @@ from engine.attempt import Attempt
 from engine.config import Config, write_run_toml
 from engine.events import RunDirectory, Status, Step, read_events, true_state
 from engine.events.control import Command
-from engine.events.process import ProcessIdentity
+from engine.events.process import ProcessIdentity, host_name
 from engine.events.sink import repair_index
 from engine.job import Job
 from musubi_tui.cli.root import run as musubi
@@ -106,6 +106,24 @@ def test_watching_a_run_that_ended_tells_it_whole(finished: RunDirectory, capsys
     assert out.rstrip().endswith("done")
     assert musubi(["runs", "watch", "last", "--json"]) == 0
     assert capsys.readouterr().out.encode() == RECORDING.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("state", "own", "expected"),
+    [
+        ("done", 0, 0),
+        ("stopped", 0, 0),
+        ("preempted", 75, 75),
+        ("failed", 3, 3),
+        ("failed", 1, 1),
+        ("running", None, 1),
+    ],
+)
+def test_watching_exits_as_the_run_ended(finished: RunDirectory, state: str, own: int | None, expected: int) -> None:
+    gone = ProcessIdentity(host_name(), "another boot", 1, "1")  # what it says runs is orphaned
+    Status(state, gone, step=200, max_steps=200, exit_code=own, name="ink-wash").write(finished)
+    assert musubi(["runs", "watch", "last", "--plain"]) == expected
+    assert musubi(["runs", "watch", "last", "--json"]) == expected
 
 
 def test_replaying_a_recording(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
 from engine.events import RunDirectory, Status, Step, read_events, story
 from engine.events.process import ProcessIdentity
 from engine.events.sink import repair_index
-from engine.events.types import Failed, Phase, Progress, RunEnd, Sample, Warned
+from engine.events.types import Failed, Phase, Progress, RunEnd, RunStart, Sample, Warned
 from musubi_tui.cli.live import LiveDisplay, PlainDisplay, bar
 from musubi_tui.runs.snapshot import brief, moving_average, snapshot
 from musubi_tui.runs.telling import PhaseView, PlainTeller, Story, clean, clock, rate_text, step_line
@@ -84,6 +85,8 @@ def test_a_running_run_has_an_eta_and_a_lost_one_says_how_to_go_on(run: RunDirec
     replace(status, state="running", max_steps=300).write(run)
     now = snapshot(run)
     assert now.eta_seconds == pytest.approx(100 * 1.2, rel=0.1)
+    replace(status, state="stopping", max_steps=300).write(run)
+    assert snapshot(run).eta_seconds is None  # it does not go there any more
     lost = ProcessIdentity("another", "x", 1, "1")
     replace(status, state="running", process=lost, heartbeat="2026-05-28T21:00:00.000Z").write(run)
     now = snapshot(run)
@@ -131,6 +134,21 @@ def test_terminal_displays_take_the_whole_story(monkeypatch: pytest.MonkeyPatch)
     live.close()
     assert "step 200/200" in screen.getvalue()
     assert "█" in screen.getvalue()
+
+
+def test_a_frame_has_one_eta_and_none_when_nobody_trains() -> None:
+    live = LiveDisplay(io.StringIO())
+    told = 0
+    for one in read_events(RECORDING):
+        live._story.feed(one)
+        frame = [line.plain for line in live._lines().renderables if isinstance(line, Text)]
+        etas = sum("ETA" in line for line in frame)
+        assert etas <= 1, frame
+        told += etas
+        if isinstance(one.event, (RunStart, RunEnd)):
+            assert etas == 0, frame
+    live.close()
+    assert told > 100
 
 
 def test_words_from_outside_cannot_steer_the_terminal() -> None:

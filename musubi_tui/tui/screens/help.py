@@ -50,20 +50,20 @@ def _title(node: object) -> str:
 
 
 class HelpScreen(Dialog[None]):
-    """The keys of the screen below."""
+    """The keys of the screen below, or other short lines under another title."""
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         key("help.close", "escape,q,question_mark", "dismiss", say("close", "閉じる"))
     ]
 
-    def __init__(self, lines: list[tuple[str, str]]) -> None:
+    def __init__(self, lines: list[tuple[str, str]], title: str = "") -> None:
         super().__init__()
-        self._lines = lines
+        self._lines, self._title = lines, title or say("keys", "キー")
 
     def compose(self) -> ComposeResult:
         """The lines."""
         panel = VerticalScroll(*(Static(text, markup=False, classes=kind) for kind, text in self._lines), id="help")
-        panel.border_title = say("keys", "キー")
+        panel.border_title = self._title
         panel.border_subtitle = say("esc close", "esc 閉じる")
         yield panel

@@ -114,8 +114,13 @@ class StartScreen(Dialog[None]):
         self._busy = True
         self.query_one("#told", Static).update(say("Checking …", "検査中 …"))
         preset = os.path.expanduser(event.value.strip())
-        job = enqueue if self._queued else start
-        cast("MusubiApp", self.app).in_background(lambda: job(preset, self._home), self._started, self._refused)
+        app, queued = cast("MusubiApp", self.app), self._queued
+
+        def job() -> str:
+            made = app.put_cursor_on
+            return enqueue(preset, self._home, made) if queued else start(preset, self._home, made=made)
+
+        app.in_background(job, self._started, self._refused)
 
     def _started(self) -> None:
         if self.is_attached:

@@ -90,6 +90,9 @@ def _more(detail: Detail, glyphs: Glyphs, width: int) -> list[str]:
         lines += [
             f"{output['step']:>7}  {output['kind']:<6}  {clean(os.path.basename(output['path']))}" for output in made
         ]
+    if detail.fetch:
+        line = say("bring it home, typed there: ", "手元のマシンで: ") + clean(detail.fetch)
+        lines += ["", *wrapped(line, width)]
     told = [part for line in _told(now, _TOLD) for part in wrapped(line, width)]
     return [*lines, *(["", *told] if told else [])]
 
@@ -151,6 +154,9 @@ def _attention(detail: Detail, view: View) -> list[str]:
             say(f"Number {place} of those that wait: K earlier, J later.", f"待機 {place} 番目: K で前へ、J で後へ。")
         )
     lines += [hook_text(hook) for hook in view.hooks if hook.run_dir == now.run_dir]
+    if now.notes:
+        note = now.notes[-1]
+        lines.append(say(f"note at {note['step']}: {note['text']}", f"メモ（{note['step']}）: {note['text']}"))
     return lines
 
 

@@ -370,7 +370,7 @@ class Filing(Checking):
         self.app.push_screen(ConfirmScreen(title, text, choices, twin, complete=True), answer)
 
     def _launch(self, how: str) -> None:
-        from musubi_tui.tui.screens.preset.launch import enqueue
+        from musubi_tui.tui.acting import enqueue
         from musubi_tui.tui.steering import start
 
         assert self.draft is not None
@@ -381,7 +381,10 @@ class Filing(Checking):
             self.note = ""
             self.musubi.switch_mode("jobs")
 
-        job = (lambda: start(str(path), home)) if how == "now" else (lambda: enqueue(path, home))
+        def job() -> str:
+            made = self.musubi.put_cursor_on
+            return start(str(path), home, made=made) if how == "now" else enqueue(str(path), home, made)
+
         self.musubi.in_background(job, done, self.say_note)
 
 

@@ -13,6 +13,8 @@ KEYS: list[BindingType] = [
     key("run.sample", "n", "sample", say("sample", "サンプル"), show=True),
     key("run.stop", "X", "stop", say("stop", "停止"), show=True),
     key("run.tune", "t", "tune", say("tune", "調整"), show=True),
+    key("run.headroom", "b", "headroom", say("headroom: what memory is left for", "メモリの余裕と使い道")),
+    key("run.note", "m", "note", say("write a note", "メモを書く")),
     key("run.tab", "tab", "tab(1)", say("next tab", "次のタブ")),
     key("run.tab_back", "shift+tab", "tab(-1)", say("tab before", "前のタブ")),
     key("run.smooth_less", "s", "smooth(-1)", say("shorter average", "平均を短く")),
@@ -43,4 +45,6 @@ KEYS: list[BindingType] = [
     key("run.blocks", "B", "show_tab('blocks')", say("table of blocks", "ブロックの表")),
     key("run.heat", "h", "heat", say("timesteps: course, height", "タイムステップ: 推移、高さ")),
     key("run.follow", "f", "follow", say("follow the log", "ログの末尾へ")),
+    key("run.find", "slash", "find", say("filter the log", "ログの絞り込み"), display="/"),
+    key("run.clear", "escape", "clear", say("clear the filter", "絞り込みを解除")),
 ]

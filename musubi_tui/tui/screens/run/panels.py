@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from engine.config.language import say
 from musubi_tui.runs.telling import clean
 from musubi_tui.tui.glyphs import Glyphs, state_word
 from musubi_tui.tui.numbers import duration, per_step
-from musubi_tui.tui.run_view import RunView
+from musubi_tui.tui.run_view import LogLine, RunView
 from musubi_tui.tui.screens.run.health import clip_level
 from musubi_tui.tui.screens.run.memory import card_words, memory_line
 from musubi_tui.tui.widgets import lanes
@@ -155,11 +156,11 @@ def times(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
     return [*lines, [(f" {rest}", "muted")]]
 
 
-def log(view: RunView, height: int, back: int = 0) -> list[Line]:
-    """The last lines of the log, ``back`` lines further up."""
-    stop = max(0, len(view.log) - back)
+def log(told: Sequence[LogLine], height: int, back: int = 0) -> list[Line]:
+    """The last of these lines of the log, ``back`` lines further up."""
+    stop = max(0, len(told) - back)
     lines: list[Line] = []
-    for line in view.log[max(0, stop - height) : stop]:
+    for line in told[max(0, stop - height) : stop]:
         stamp = datetime.fromtimestamp(line.t).strftime("%H:%M:%S")
         lines.append([(f" {stamp} ", "muted"), (clean(line.text), line.role)])
     return lines

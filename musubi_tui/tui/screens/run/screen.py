@@ -20,11 +20,13 @@ from textual.message import Message
 
 from engine.config.language import say
 from engine.events.viewers import LOOK_SECONDS, look
+from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.alerts import Alert, alerts
+from musubi_tui.tui.filtering import fits
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.images import kind_now
 from musubi_tui.tui.run_source import RunSource
-from musubi_tui.tui.run_view import RunView
+from musubi_tui.tui.run_view import LogLine, RunView
 from musubi_tui.tui.screens.picture import PictureScreen
 from musubi_tui.tui.screens.run import health, memory, noise, panels
 from musubi_tui.tui.screens.run.keys import KEYS
@@ -32,6 +34,7 @@ from musubi_tui.tui.screens.run.pictures import Strip, samples
 from musubi_tui.tui.screens.run.steering import SteeringScreen
 from musubi_tui.tui.widgets import lanes
 from musubi_tui.tui.widgets.chart import LossChart
+from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.key_line import KeyLine
 from musubi_tui.tui.widgets.lines import Line, Lines
 from musubi_tui.tui.widgets.mode_bar import ModeBar
@@ -73,6 +76,7 @@ class RunScreen(SteeringScreen):
         super().__init__(source)
         self.tab = self.TABS[0]
         self.back = 0  # log lines scrolled up
+        self.words = ""  # that lines of the log must have
         self.heat = True  # loss by timestep as a course; else as heights
         self.strip = Strip()
         self._titles: dict[str, str] = {}
@@ -99,6 +103,7 @@ class RunScreen(SteeringScreen):
             with Vertical(id="right"):
                 yield from (Panel(id=name, classes="panel") for name in ("memory", "swap", "health"))
         yield Panel(id="bottom", classes="panel")
+        yield Field(placeholder=say("words of the log, a|b, !without", "ログの語、a|b、!除外"), compact=True, id="find")
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -110,7 +115,7 @@ class RunScreen(SteeringScreen):
             ("health", say("health", "健康")),
         ):  # fmt: skip
             self._entitle(name, title)
-        for name, keys in (("samples", say("↑↓ prompt  d A/B, full", "↑↓ プロンプト  d A/B・全画面")), ("bins", say("h course/height", "h 推移/高さ")), ("swap", say("B per-block table", "B ブロック表")), ("health", say("! all alerts", "! 全ての警告"))):  # fmt: skip
+        for name, keys in (("samples", say("↑↓ prompt  d A/B, full", "↑↓ プロンプト  d A/B・全画面")), ("memory", say("b headroom", "b 余裕")), ("bins", say("h course/height", "h 推移/高さ")), ("swap", say("B per-block table", "B ブロック表")), ("health", say("! all alerts", "! 全ての警告"))):  # fmt: skip
             self.query_one(f"#{name}").border_subtitle = keys
         chart = self.query_one(LossChart)
         chart.border_subtitle = say("s/S smooth  L log  x axis  ←→ cursor", "s/S 平滑  L 対数  x 横軸  ←→ カーソル")
@@ -246,7 +251,10 @@ class RunScreen(SteeringScreen):
             panel.show(make((panel.size.width, panel.size.height)))
 
     def _title_tabs(self, count: int) -> None:
-        names = {"log": say("log", "ログ"), "samples": say("samples", "サンプル"), "t-hist": say("t-hist", "t 分布"),
+        log = say("log", "ログ")
+        if self.words and self.view is not None:
+            log += f" /{clean(self.words)} {len(self._log(self.view))}/{len(self.view.log)}"
+        names = {"log": log, "samples": say("samples", "サンプル"), "t-hist": say("t-hist", "t 分布"),
                  "blocks": say("blocks", "ブロック"), "alerts": say("alerts", "警告") + (f" {count}" if count else "")}  # fmt: skip
         title = "  ".join((f"{self.glyphs.cursor}{names[tab]}" if tab == self.tab else names[tab]) for tab in self.TABS)
         self._entitle("bottom", title)
@@ -263,8 +271,13 @@ class RunScreen(SteeringScreen):
         if self.tab == "alerts":
             self.back = max(0, min(self.back, len(alerts(view)) - height))
             return health.alert_lines(alerts(view), height, self.glyphs, self.back)
-        self.back = max(0, min(self.back, len(view.log) - height))
-        return panels.log(view, height, self.back)
+        told = self._log(view)
+        self.back = max(0, min(self.back, len(told) - height))
+        return panels.log(told, height, self.back)
+
+    def _log(self, view: RunView) -> Sequence[LogLine]:
+        """The lines of the log that the filter keeps."""
+        return [line for line in view.log if fits(self.words, line.text)] if self.words else view.log
 
     def _samples(self, view: RunView, size: tuple[int, int]) -> list[Line]:
         chart = self.query_one(LossChart)
@@ -357,3 +370,26 @@ class RunScreen(SteeringScreen):
         """The end of the log."""
         self.back = 0
         self.draw()
+
+    def action_find(self) -> None:
+        """Filter the log, or go back into the filter."""
+        self.action_show_tab("log")
+        field = self.query_one("#find", Field)
+        field.display = True
+        field.focus()
+
+    def on_input_changed(self, event: Field.Changed) -> None:
+        """Filter while one types."""
+        self.words, self.back = event.value.strip(), 0
+        self.draw()
+
+    def on_input_submitted(self) -> None:
+        """Back to the log; the filter stays, and stands in its title."""
+        self.query_one("#bottom").focus()
+
+    def action_clear(self) -> None:
+        """Clear and close the filter."""
+        field = self.query_one("#find", Field)
+        if field.display:
+            field.value, field.display = "", False
+            self.query_one("#bottom").focus()

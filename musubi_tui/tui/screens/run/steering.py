@@ -13,11 +13,15 @@ from textual.screen import Screen
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.status import ALIVE
+from musubi_tui.runs.notes import add_note
 from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.run_view import RunView
+from musubi_tui.tui.screens.ask import AskScreen
+from musubi_tui.tui.screens.help import HelpScreen
 from musubi_tui.tui.screens.run.tune import TuneScreen
 from musubi_tui.tui.screens.stopping import when_to_stop
 from musubi_tui.tui.steering import steer
+from musubi_tui.tui.twins import twin_of
 
 _NOTE_SECONDS = 15.0
 
@@ -76,6 +80,47 @@ class SteeringScreen(Screen[None]):
                 self._steer("set", {"key": "learning_rate_factor", "value": factor})
 
         self.app.push_screen(TuneScreen(f"musubi-tui runs set {self._run_word()} learning_rate_factor="), answer)
+
+    def action_note(self) -> None:
+        """Ask for a note on this moment of the run; it is kept with the run."""
+        run, view = self.source.run, self.view
+        if run is None or view is None:
+            self.tell(say("this is a recording: nothing is kept with it", "これは記録なのでメモは残せません"))
+            return
+        twin = twin_of("run.note", self._run_word())
+
+        def keep(text: str) -> str:
+            add_note(run, text, view.step)
+            self.look_soon()
+            return ""
+
+        self.app.push_screen(
+            AskScreen(
+                say(f"A note at step {view.step}", f"ステップ {view.step} のメモ"),
+                say(
+                    "It stays with the run: in its log here, on Jobs, and in runs show.",
+                    "run と共に残り、ログ、ジョブ画面、runs show に表示されます。",
+                ),
+                keep,
+                lambda text: twin.replace("TEXT", shlex.quote(text) if text else "TEXT"),
+                hint=say("what you see, what you want to try", "気づいたこと、試したいこと"),
+            )
+        )
+
+    @work(thread=True, group="headroom", exclusive=True)
+    def action_headroom(self) -> None:
+        """What of the card was never used, and what could be raised or lowered."""
+        if self.source.run is None:
+            self.app.call_from_thread(self.tell, say("this is a recording: its preset is not here", "これは記録なのでプリセットがありません"))  # fmt: skip
+            return
+        from musubi_tui.runs.headroom import headroom, headroom_lines
+
+        try:
+            lines = headroom_lines(headroom(self.source.run))
+        except (UserError, OSError) as error:
+            self.app.call_from_thread(self.tell, str(error))
+        else:
+            self.app.call_from_thread(self.app.push_screen, HelpScreen(lines, say("headroom", "メモリの余裕")))
 
     def action_stop(self) -> None:
         """Ask when to stop, and how long that will take."""

@@ -1,0 +1,56 @@
+"""``runs note`` and ``runs headroom``: what a person wants to remember about a run, and what its card has left."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engine.config.language import say
+from musubi_tui.cli.arguments import JsonOption, RunArgument
+from musubi_tui.cli.output import OK, print_json, print_line
+
+HELP = say(
+    'Keep a note with a run, or print its notes.\n\n  musubi-tui runs note last "colours are right from here on"\n\n  musubi-tui runs note last',
+    'run にメモを残す、またはメモを表示します。\n\n  musubi-tui runs note last "ここから色が合う"\n\n  musubi-tui runs note last',
+)
+
+HEADROOM_HELP = say(
+    "Say what of the card a run left unused, and what could be raised or lowered.\n\n  musubi-tui runs headroom last",
+    "run が GPU メモリをどれだけ余らせたか、何を上げ下げできるかを表示します。\n\n  musubi-tui runs headroom last",
+)
+
+
+def note(
+    run: RunArgument,
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help=say("The note; without it, notes are printed.", "メモの内容。省略すると表示。"))] = "",
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
+    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.notes import add_note
+    from musubi_tui.runs.snapshot import brief, snapshot
+
+    found = find_run(run)
+    if text:
+        add_note(found, text, brief(found).step)
+    notes = snapshot(found).notes
+    if as_json:
+        print_json(notes)
+    else:
+        for one in notes:
+            print_line(f"{one['t']}  {one['step']}  {one['text']}")
+    return OK
+
+
+def headroom(run: RunArgument, as_json: JsonOption = False) -> int:
+    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.headroom import headroom as judge
+    from musubi_tui.runs.headroom import headroom_lines
+
+    found = judge(find_run(run))
+    if as_json:
+        print_json(found.as_json())
+    else:
+        for kind, text in headroom_lines(found):
+            print_line(f"  {text}" if kind == "key" else text)
+    return OK
