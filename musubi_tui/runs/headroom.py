@@ -30,6 +30,7 @@ class Headroom:
     total: int
     more: tuple[Suggestion, ...] = ()
     less: tuple[Suggestion, ...] = ()
+    judged: bool = True  # False: the run's files do not tell what a change would do
 
     def as_json(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -58,7 +59,7 @@ def headroom(run: RunDirectory) -> Headroom:
     room = int((total - others) * _MARGIN)
     ask = request_of(run) if run.run_toml.is_file() else None
     more, less = around(ask, peak, room) if ask is not None else ((), ())
-    return Headroom(peak, room, total, more, less)
+    return Headroom(peak, room, total, more, less, ask is not None)
 
 
 def headroom_lines(found: Headroom) -> list[tuple[str, str]]:
@@ -70,6 +71,9 @@ def headroom_lines(found: Headroom) -> list[tuple[str, str]]:
         lines.append(("text", say(f"{gib(left)} were never used.", f"{gib(left)} は使われていません。")))
     else:
         lines.append(("text", say(f"{gib(-left)} over: it may fail at any time.", f"{gib(-left)} 超過: いつ失敗してもおかしくありません。")))  # fmt: skip
+    if not found.judged:
+        gone = say("What a change would do cannot be told: files of the run are gone.", "run のファイルがないため、変更の効果は計算できません。")  # fmt: skip
+        return [*lines, ("text", gone)]
     lines += _table(
         say("could be raised", "上げられるもの"), found.more, say("nothing of it fits", "収まるものはありません")
     )

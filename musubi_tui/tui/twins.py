@@ -24,6 +24,7 @@ TWINS: dict[str, str] = {
     "run.pause": "musubi-tui runs pause RUN",
     "run.save": "musubi-tui runs save RUN",
     "run.sample": "musubi-tui runs sample RUN",
+    "run.sample_of": "musubi-tui runs sample RUN --prompt TEXT",
     "run.stop": "musubi-tui runs stop RUN",
     "run.headroom": "musubi-tui runs headroom RUN",
     "run.note": "musubi-tui runs note RUN TEXT",

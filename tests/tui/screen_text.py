@@ -22,7 +22,12 @@ def screen_text(app: App[Any]) -> str:
 
 def assert_snapshot(app: App[Any], name: str) -> None:
     """The screen equals the file ``snapshots/<name>.txt``."""
-    text, path = screen_text(app), SNAPSHOTS / f"{name}.txt"
+    assert_text(screen_text(app), name)
+
+
+def assert_text(text: str, name: str) -> None:
+    """The same for the text of one or several screens."""
+    path = SNAPSHOTS / f"{name}.txt"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         path.write_text(text, encoding="utf-8")
     assert path.exists(), f"no snapshot {name}: run with UPDATE_SNAPSHOTS=1"

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -19,23 +19,32 @@ from textual.widget import Widget
 
 import musubi_tui.tui.screens
 import musubi_tui.tui.widgets
+from engine.planner.lines import Suggestion
+from musubi_tui.runs.headroom import Headroom, headroom_lines
 from musubi_tui.runs.home import Home
 from musubi_tui.tui.app import MusubiApp
 from musubi_tui.tui.commands import MusubiCommands
 from musubi_tui.tui.explain import PANELS, TOPICS, topics_of
 from musubi_tui.tui.keymap import PLACES, forbidden, known_bindings
 from musubi_tui.tui.remembered import Remembered, keep, recall, state_file
+from musubi_tui.tui.run_view import Picture
 from musubi_tui.tui.runs_table import columns
 from musubi_tui.tui.screens.compare import CompareScreen
 from musubi_tui.tui.screens.explain import ExplainScreen, panel_name
 from musubi_tui.tui.screens.go import LETTERS, GoScreen
+from musubi_tui.tui.screens.help import HelpScreen
 from musubi_tui.tui.screens.jobs import JobsScreen
 from musubi_tui.tui.screens.jump import JumpScreen
+from musubi_tui.tui.screens.picture import PictureScreen
 from musubi_tui.tui.screens.run import RunScreen
+from musubi_tui.tui.screens.run.tune import TuneScreen
+from musubi_tui.tui.screens.start import StartScreen
+from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.twins import LOOKING, TWINS, twin_of
+from musubi_tui.tui.widgets.picture import Gallery
 from musubi_tui.tui.widgets.run_list import RunList
 from tests.tui.made_runs import STORY, home_with, still_machine
-from tests.tui.screen_text import assert_snapshot, screen_text
+from tests.tui.screen_text import assert_snapshot, assert_text, screen_text
 from tests.tui.test_jobs import read
 
 REPLAY = "tests/data/replay/interrupted.jsonl"
@@ -296,3 +305,67 @@ def test_unknown_orders_and_modes_are_passed_over(home: Home) -> None:
         assert MusubiApp(home).DEFAULT_MODE == "jobs"
     keep(Remembered(mode="run"))
     assert MusubiApp(home).DEFAULT_MODE == "jobs"
+
+
+# How they look
+
+STILL = "tests/data/replay/swap-samples"
+LARGER = Suggestion("network_dim", 64, "preset", "network_dim = 64", "learns more detail", 57 << 30, None, True)
+SMALLER = Suggestion("batch_size", 2, "dataset", "batch_size = 2", "more steps", 41 << 30, None, True)
+OVERLAYS: dict[str, Callable[[MusubiApp], object]] = {
+    "help": lambda app: app.action_help(),
+    "explain": lambda app: app.action_explain(),
+    "go": lambda app: app.action_go(),
+    "jump": lambda app: app.action_jump(),
+    "start": lambda app: app.push_screen(StartScreen(app.home)),
+    "confirm": lambda app: app.screen.action_stop(),  # type: ignore[attr-defined]
+    "ask": lambda app: app.screen.action_price(),  # type: ignore[attr-defined]
+    "tune": lambda app: app.push_screen(TuneScreen("musubi-tui runs set ink ")),
+    "headroom": lambda app: app.push_screen(
+        HelpScreen(headroom_lines(Headroom(52 << 30, 76 << 30, 80 << 30, (LARGER,), (SMALLER,))), "headroom")
+    ),
+    "picture": lambda app: app.push_screen(PictureScreen(two_pictures(), 1, Gallery())),
+    "later": lambda app: app.switch_mode("tools"),
+}
+
+
+def colours(app: MusubiApp) -> set[str]:
+    """The colours on the screen that are more than a shade of grey."""
+    styles = [segment.style for strip in app.screen._compositor.render_strips() for segment in strip if segment.style]
+    found = [colour.get_truecolor() for style in styles for colour in (style.color, style.bgcolor) if colour]
+    return {shade.hex for shade in found if max(shade) - min(shade) > 2}
+
+
+def two_pictures() -> list[Picture]:
+    files = sorted(Path(STILL).glob("*_00.jpg"))[:2]
+    return [Picture(str(file), "a heron in ink, 水墨画", 42, 500 * place) for place, file in enumerate(files)]
+
+
+@pytest.mark.parametrize("look", ["80x24", "160x48", "mono"])
+async def test_everything_that_lies_over_a_screen(home: Home, monkeypatch: pytest.MonkeyPatch, look: str) -> None:
+    """One file per look with all of them, so that one start of the app draws them all."""
+    monkeypatch.setattr("musubi_tui.tui.screens.help.config_file", lambda: Path("~/.config/musubi-tui/config.toml"))
+    monkeypatch.setattr("musubi_tui.tui.screens.start.StartScreen._where", lambda self: "The run goes to a folder.")
+    if look == "mono":
+        monkeypatch.setenv("NO_COLOR", "1")
+    app = MusubiApp(home, settings=Settings(theme="mono" if look == "mono" else ""))
+    drawn = []
+    async with app.run_test(size=(160, 48) if look == "160x48" else (80, 24)) as pilot:
+        await read(pilot)
+        for name, show in OVERLAYS.items():
+            show(app)
+            await pilot.pause()
+            if name == "picture":
+                await app.workers.wait_for_complete()
+                await pilot.pause()
+            drawn.append(f"== {name}\n{screen_text(app)}")
+            if look == "mono":
+                assert colours(app) == set(), name
+            if name != "later":
+                await pilot.press("escape")
+                await pilot.pause()
+                assert isinstance(app.screen, JobsScreen), name
+        await pilot.resize_terminal(60, 20)
+        await pilot.pause()
+        drawn.append(f"== too small\n{screen_text(app)}")
+    assert_text("\n".join(drawn), f"overlays-{look}")

@@ -361,6 +361,14 @@ async def test_keys_steer_a_living_run_and_lock_until_the_answer(tmp_path):
         await pilot.press("home", "shift+end", "0", ".", "2", "5", "enter")
         command = await answer(run, pilot, "done")
         assert command.arguments == {"key": "learning_rate_factor", "value": 0.25}
+        await app.until(pilot, lambda screen: "set: done" in screen_text(app))
+        await pilot.press("t")
+        await pilot.pause()
+        await pilot.press("down", "enter", *"nan", "enter")  # none of these is a number of steps
+        assert isinstance(app.screen, TuneScreen)
+        assert app.screen.cli_twin().endswith(f"runs set {run.id} max_train_steps=nan")
+        await pilot.press("home", "shift+end", *"500", "enter")
+        assert (await answer(run, pilot, "done")).arguments == {"key": "max_train_steps", "value": 500}
         await pilot.press("X")
         await pilot.pause()
         assert isinstance(app.screen, ConfirmScreen)

@@ -11,6 +11,7 @@ KEYS: list[BindingType] = [
     key("run.pause", "p", "pause", say("pause/resume", "一時停止/再開"), show=True),
     key("run.save", "c", "save", say("save", "保存"), show=True),
     key("run.sample", "n", "sample", say("sample", "サンプル"), show=True),
+    key("run.sample_of", "N", "sample_of", say("sample of a prompt", "プロンプトを指定してサンプル")),
     key("run.stop", "X", "stop", say("stop", "停止"), show=True),
     key("run.tune", "t", "tune", say("tune", "調整"), show=True),
     key("run.headroom", "b", "headroom", say("headroom: what memory is left for", "メモリの余裕と使い道")),

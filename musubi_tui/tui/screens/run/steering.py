@@ -70,16 +70,34 @@ class SteeringScreen(Screen[None]):
         """A sample now."""
         self._steer("sample", {})
 
+    def action_sample_of(self) -> None:
+        """Ask for a prompt, and a sample of it now."""
+        run = self.source.run
+        if run is None or not self._may_steer("sample"):
+            return
+        twin = twin_of("run.sample_of", self._run_word())
+        self.app.push_screen(
+            AskScreen(
+                say("A sample of which prompt?", "どのプロンプトでサンプルを作りますか？"),
+                say(
+                    "Instead of the preset's prompts, this once.", "今回だけプリセットのプロンプトの代わりに使います。"
+                ),
+                lambda prompt: steer(str(run.path), "sample", {"prompts": [prompt]}),
+                lambda prompt: twin.replace("TEXT", shlex.quote(prompt) if prompt else "TEXT"),
+                hint=say("a prompt, with --w 512 and the like if needed", "プロンプト（必要なら --w 512 なども）"),
+            )
+        )
+
     def action_tune(self) -> None:
-        """Ask for the factor on the learning rate."""
+        """Ask for a value that is safe to change, and what it becomes."""
         if not self._may_steer("set"):
             return
 
-        def answer(factor: float | None) -> None:
-            if factor is not None:
-                self._steer("set", {"key": "learning_rate_factor", "value": factor})
+        def answer(change: tuple[str, object] | None) -> None:
+            if change is not None:
+                self._steer("set", {"key": change[0], "value": change[1]})
 
-        self.app.push_screen(TuneScreen(f"musubi-tui runs set {self._run_word()} learning_rate_factor="), answer)
+        self.app.push_screen(TuneScreen(f"musubi-tui runs set {self._run_word()} "), answer)
 
     def action_note(self) -> None:
         """Ask for a note on this moment of the run; it is kept with the run."""

@@ -1,8 +1,9 @@
-"""One number asked for: the factor on the learning rate, from now on."""
+"""One value that is safe to change while the run goes on: which, and what it becomes."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -10,45 +11,70 @@ from textual.events import Key
 from textual.widgets import Input, Static
 
 from engine.config.language import say
+from engine.events.control import LIVE_KEYS
+from musubi_tui.runs.resuming import parse_value
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.field import Field
 
+_FACTOR = "learning_rate_factor"
 
-class TuneScreen(Dialog[float]):
-    """Dismissed with the factor, or with nothing."""
+
+class TuneScreen(Dialog[tuple[str, Any]]):
+    """Dismissed with the name of a value and what it becomes, or with nothing. ``twin`` is the command without them."""
 
     CSS_PATH = "tune.tcss"
 
     def __init__(self, twin: str) -> None:
         super().__init__()
         self._twin = twin
+        self._place = 0  # among LIVE_KEYS
+
+    @property
+    def name_of_value(self) -> str:
+        """What is changed."""
+        return LIVE_KEYS[self._place]
 
     def compose(self) -> ComposeResult:
         """The question and a field."""
         with Vertical(id="tune"):
-            yield Static(say("Learning-rate factor", "学習率の係数"), classes="title", markup=False)
-            yield Static(
-                say("The schedule's rate is multiplied by it from the next step on.", "次のステップからスケジュールの学習率に掛けます。"),
-                markup=False,
-            )  # fmt: skip
-            yield Field("0.5", type="number", id="factor")
-            yield Static(f"{self._twin}0.5", classes="twin", markup=False)
+            yield Static(self.name_of_value, classes="title", markup=False)
+            yield Static(self._meaning(), markup=False, id="meaning")
+            yield Field("0.5", compact=True, id="value")
+            yield Static(say("up/down another value  enter does it  esc closes", "上下 別の値  enter で実行  esc で閉じる"), classes="twin", markup=False)  # fmt: skip
+            yield Static(self.cli_twin("0.5"), id="twin", classes="twin", markup=False)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    def cli_twin(self, value: str | None = None) -> str:
         """The command line that does the same."""
-        self.query_one(".twin", Static).update(f"{self._twin}{event.value}")
+        value = self.query_one(Field).value.strip() if value is None else value
+        return f"{self._twin}{self.name_of_value}={value or 'N'}"
+
+    def _meaning(self) -> str:
+        if self.name_of_value == _FACTOR:
+            return say("The schedule's rate is multiplied by it from the next step on.", "次のステップからスケジュールの学習率に掛けます。")  # fmt: skip
+        if self.name_of_value == "sample_prompts":
+            return say("The file the prompts of previews are read from.", "プレビューのプロンプトを読むファイル。")
+        return say("From the next step on.", "次のステップから有効です。")
+
+    def on_input_changed(self) -> None:
+        """The command line that does the same."""
+        self.query_one("#twin", Static).update(self.cli_twin())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take the number, if it is one."""
-        try:
-            factor = float(event.value)
-        except ValueError:
-            return
-        if math.isfinite(factor):
-            self.dismiss(factor)
+        """Take the value, if it is one; the engine says what it thinks of it."""
+        value = parse_value(event.value.strip())
+        number = isinstance(value, (int, float)) and math.isfinite(value)
+        if number or (value != "" and self.name_of_value != _FACTOR and not isinstance(value, float)):
+            self.dismiss((self.name_of_value, value))
 
     def on_key(self, event: Key) -> None:
-        """Escape leaves everything as it is."""
+        """Escape leaves everything as it is; up and down choose what is changed."""
         if event.key == "escape":
             event.stop()
             self.dismiss(None)
+        elif event.key in ("up", "down"):
+            event.stop()
+            self._place = (self._place + (1 if event.key == "down" else -1)) % len(LIVE_KEYS)
+            self.query_one(".title", Static).update(self.name_of_value)
+            self.query_one("#meaning", Static).update(self._meaning())
+            self.query_one(Field).value = "0.5" if self.name_of_value == _FACTOR else ""
+            self.on_input_changed()
