@@ -96,21 +96,30 @@ def load_source(
     )
 
 
-def check_config(path: Path, overrides: Mapping[str, Any] | None = None, *, check_files: bool = True) -> list[Problem]:
-    """Errors and warnings of a preset and of its dataset, in the order of the file. Never raises on the user's mistakes."""
+def check_config(
+    path: Path, overrides: Mapping[str, Any] | None = None, *, check_files: bool = True, memory: Path | None = None
+) -> list[Problem]:
+    """Errors and warnings of a preset and of its dataset, in the order of the file. Never raises on the user's mistakes.
+
+    ``memory`` is the folder where scans remember what they read.
+    """
     try:
         source = read_toml(Path(path))
     except ConfigError as error:
         return list(error.problems)
-    return check_source(source, overrides, check_files=check_files)
+    return check_source(source, overrides, check_files=check_files, memory=memory)
 
 
 def check_source(
-    source: TomlSource, overrides: Mapping[str, Any] | None = None, *, check_files: bool = True
+    source: TomlSource,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    check_files: bool = True,
+    memory: Path | None = None,
 ) -> list[Problem]:
     """The same of a text that is not (yet) in its file. With ``check_files`` it takes as long as there are pictures."""
     reading, file = examine(source, overrides, check_files=check_files), str(source.path)
-    found = [*reading.problems, *(_dataset_problems(reading, source.path) if check_files else [])]
+    found = [*reading.problems, *(_dataset_problems(reading, source.path, memory) if check_files else [])]
     return sorted(found, key=lambda problem: (problem.file != file, problem.file, problem.line, problem.column))
 
 
@@ -265,9 +274,10 @@ def _recommended(option: Option, spec: FamilySpec | None) -> tuple[Any, str] | N
     return spec.defaults[option.name], "family default"
 
 
-def _dataset_problems(reading: Reading, path: Path) -> list[Problem]:
+def _dataset_problems(reading: Reading, path: Path, memory: Path | None) -> list[Problem]:
     """What the data room has to say about the dataset file or tables, and about the pictures they name."""
     from engine.data import check_dataset_config
+    from engine.data.index import ScanIndex
     from engine.data.inventory import content_problems
 
     if reading.config is None or reading.identity is None or reading.identity.spec is None:
@@ -288,5 +298,6 @@ def _dataset_problems(reading: Reading, path: Path) -> list[Problem]:
         return found
     values, told = reading.config.values(), {problem.key for problem in reading.problems}
     models = [slot.option for slot in spec.slots if values[slot.option] is not None or slot.option in told]
-    contents = content_problems(config, spec, reading.identity.task, models=models)
+    with ScanIndex(memory) as index:
+        contents = content_problems(config, spec, reading.identity.task, models=models, index=index)
     return [*found, *(problem if problem.file else replace(problem, file=str(path)) for problem in contents)]

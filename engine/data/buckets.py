@@ -12,6 +12,11 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
+
+Sizes = npt.NDArray[np.int64]  # (n, 2) widths and heights
+
 
 def floor_to(value: int, step: int) -> int:
     """The largest multiple of ``step`` that is at most ``value``."""
@@ -63,6 +68,27 @@ class BucketRule:
         near = range(max(0, right - 1), min(len(ratios), right + 1))
         nearest = min(near, key=lambda index: (abs(ratios[index] - wanted), index))
         return sizes[bisect_left(ratios, ratios[nearest])]
+
+    def choose_many(self, sources: Sizes) -> Sizes:
+        """``choose`` of many sources at once."""
+        if not self.enable_bucket:
+            return np.broadcast_to(np.array(self.resolution, np.int64), sources.shape).copy()
+        listed, ratios = (
+            np.array(column) for column in _by_ratio(*self.resolution, self.step, self.shortest, self.longest)
+        )
+        wanted = sources[:, 0] / sources[:, 1]
+        right = np.searchsorted(ratios, wanted)
+        left, right = np.maximum(right - 1, 0), np.minimum(right, len(ratios) - 1)
+        nearest = np.where(np.abs(ratios[left] - wanted) <= np.abs(ratios[right] - wanted), left, right)
+        chosen: Sizes = listed[np.searchsorted(ratios, ratios[nearest])]
+        if self.no_upscale:
+            own = sources - sources % self.step
+            fits = (sources.prod(axis=1) <= self.resolution[0] * self.resolution[1]) & (
+                own.min(axis=1) >= self.shortest
+            )
+            fits &= self.longest is None or own.max(axis=1) <= self.longest
+            chosen[fits] = own[fits]
+        return chosen
 
 
 def control_size(width: int, height: int, resolution: tuple[int, int], step: int) -> tuple[int, int]:

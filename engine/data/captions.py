@@ -52,12 +52,16 @@ def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
     Raises ``WrongCaption`` when it is no text in that encoding or in any that is recognised, ``OSError`` when it cannot be read.
     """
     name = os.path.basename(path)
-    with open(path, "rb", opener=_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe is not waited for
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
             raise WrongCaption(
                 say(f"{name} is no caption: it is a pipe or a device.", f"{name} はパイプまたはデバイスで、キャプションではありません。")
             )  # fmt: skip
-        data = file.read(_LONGEST + 1)
+        data = _read(file, status.st_size)
+    finally:
+        os.close(file)
     if len(data) > _LONGEST:
         raise WrongCaption(
             say(f"{name} is no caption: it is larger than 1 MB.", f"{name} は1MBを超えており、キャプションではありません。")
@@ -78,9 +82,12 @@ def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
     return CaptionFile(_clean(data.decode(guessed)), guessed)
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """Opens a named pipe without waiting for somebody who writes into it."""
-    return os.open(path, flags | os.O_NONBLOCK)
+def _read(file: int, size: int) -> bytes:
+    """All of a file of that size, or of a larger one a byte more than a caption may have; most are a line and read at once."""
+    data = os.read(file, min(size, _LONGEST) + 1)
+    while len(data) != size and len(data) <= _LONGEST and (more := os.read(file, _LONGEST)):
+        data += more
+    return data
 
 
 def _without_mark(name: str, data: bytes) -> CaptionFile:

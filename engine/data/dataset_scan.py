@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import Problem
@@ -18,10 +20,11 @@ from engine.data.dataset_spec import DEFAULT_FRAME_STRIDE, DEFAULT_STEP, Dataset
 from engine.data.frames import count_kept, cut_clips
 from engine.data.held_out import hold_out
 from engine.data.index import ScanIndex
-from engine.data.items import Bucket, Control, Item, Skipped
+from engine.data.items import Bucket, Control, Item, Skipped, items_in
 from engine.data.listing import Listing, Source
 from engine.data.masks import fits, has_alpha
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info, is_folder
+from engine.data.picture_rows import PictureRows, holds_plain_pictures
 from engine.data.scan_notes import (
     about,
     clip_notes,
@@ -47,9 +50,11 @@ class DatasetScan:
         spec: FamilySpec | None,
         task: TaskSpec | None,
         listing: Listing,
-        count: Callable[[], None],
+        count: Callable[[int], None],
         file: str,
         index: ScanIndex,
+        *,
+        decode_masks: bool,
     ) -> None:
         self.dataset = dataset
         self.spec = spec
@@ -61,8 +66,10 @@ class DatasetScan:
         self.count = count
         self.file = file
         self.index = index
+        self.mask_size = index.mask_size if decode_masks else index.image_size
         self.folders: dict[tuple[str, str], tuple[Path, Path]] = {}
         self.items: list[Item] = []
+        self.latent_files: Iterable[str] = ()  # where the latents of the items are cached
         self.held_out: list[Item] = []
         self.skipped = list(listing.skipped)
         self.warnings = list(listing.warnings)
@@ -93,12 +100,17 @@ class DatasetScan:
             self.errors.append(missing_source(self.dataset, self.file))
             return
         if not self.items:
-            for source in self.listing.sources:
-                self.items += self._measure(source)
-                self.count()
-            self.errors += collisions(self.items)
+            if holds_plain_pictures(self.dataset, self.task, self.listing.sources):
+                self.items = self._measure_all(self.listing.sources)
+            else:
+                for source in self.listing.sources:
+                    self.items += self._measure(source)
+                    self.count(1)
+                self.latent_files = (str(item.latent_cache) for item in self.items)
+            if len({source.name for source in self.listing.sources}) < len(self.listing.sources):
+                self.errors += collisions(self.items)
             if self.cache_id:
-                self.warnings += leftovers(self.dataset, self.items, self.cache_id)
+                self.warnings += leftovers(self.dataset, self.latent_files, self.cache_id)
         if self.dataset.on_bad_item == "stop":
             self.errors += [stops(skipped) for skipped in self.skipped if skipped.broken]
         self.warnings += clip_notes(self.dataset, self.spec, self.short, self.rates)
@@ -122,6 +134,39 @@ class DatasetScan:
             dataset.max_bucket_size,
         )
 
+    # -- many files
+
+    def _measure_all(self, sources: Sequence[Source]) -> list[Item]:
+        """What ``_measure`` gives for plain pictures, in one go: fields of the items are made when they are looked at."""
+        sizes: list[Any] = [source.size for source in sources]
+        unknown, unreadable = [row for row, size in enumerate(sizes) if size is None], []
+        if len(unknown) < len(sizes):
+            self.count(len(sizes) - len(unknown))
+        for row in unknown:
+            try:
+                sizes[row] = self.index.image_size(sources[row].file)
+            except UnreadableMedia:
+                sizes[row] = self.step, self.step
+                unreadable.append(row)
+            self.count(1)
+        for folder in {source.name.rpartition("/")[0] for source in sources}:
+            self._folders("", folder)
+        rows = PictureRows(
+            self.dataset,
+            self.spec,
+            self.cache_id,
+            sources,
+            sizes,
+            self.rules[0],
+            lambda folder: self._folders("", folder),
+        )
+        items = items_in(rows, len(sources))
+        apart = {row: list(self._measure(sources[row])) for row in sorted({*unreadable, *rows.doubtful()})}
+        self.latent_files = chain(
+            rows.latent_files(apart), (str(item.latent_cache) for found in apart.values() for item in found)
+        )
+        return [one for row, item in enumerate(items) for one in apart.get(row, (item,))] if apart else items
+
     # -- one file
 
     def _measure(self, source: Source) -> Iterator[Item]:
@@ -137,7 +182,7 @@ class DatasetScan:
                 return
             controls = self._controls(source)
             if image and self.dataset.alpha_mask:
-                source = replace(source, mask=self._alpha(source))
+                source = source._replace(mask=self._alpha(source))
         except UnreadableMedia as error:
             self._skip(source.path, "unreadable_image" if image else "unreadable_clip", str(error), broken=True)
             return
@@ -161,7 +206,7 @@ class DatasetScan:
         if source.mask is None:
             return True
         try:
-            size = self.index.mask_size(source.mask)
+            size = self.mask_size(source.mask)
         except UnreadableMedia as error:
             reason = say(f"its mask {source.mask}: {error}", f"マスク {source.mask}: {error}")
             self._skip(source.path, "unreadable_mask", reason, broken=True)

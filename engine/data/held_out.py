@@ -15,11 +15,11 @@ def hold_out(items: Sequence[Item], dataset: DatasetSpec) -> tuple[list[Item], l
 
     A count or share that would take every file leaves one to train. Held-out items have one caption and one cut.
     """
-    names = {item.name for item in items}
-    if dataset.validation:
-        chosen = names
-    elif dataset.validation_split is None:
+    if not dataset.validation and dataset.validation_split is None:
         return list(items), []
+    names = {item.name for item in items}
+    if dataset.validation or dataset.validation_split is None:
+        chosen = names
     else:
         split = dataset.validation_split
         count = split if isinstance(split, int) else max(1, round(split * len(names)))

@@ -1,8 +1,9 @@
 """What earlier scans read from files, kept under the home: a file is opened again only when it is not the one that was read.
 
-It is the same when path, size, time and inode are. A time of the last moments proves nothing (a second write may carry it
-too), so such a file is read again the next time. One file per folder, replaced as a whole: several processes may
-scan at once, the last one's memory stays, and what is damaged or of another version is forgotten, never believed.
+It is the same when path, size, both its times and inode are: the time of the last change cannot be set back, as that of the last
+write can. A time of the last moments proves nothing (a second write may carry it too), so such a file is read again the next time.
+One file per folder, replaced as a whole: several processes may scan at once, the last one's memory stays, and what is damaged or of
+another version is forgotten, never believed.
 """
 
 from __future__ import annotations
@@ -10,27 +11,24 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import json
 import os
 import time
-import zlib
-from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from engine.data import index_file
 from engine.data.captions import read_caption
+from engine.data.index_file import Entry, Stored, identity
 from engine.data.media import ClipInfo, clip_info, image_size
 from engine.data.pictures import read_image
-from engine.events.atomic import write_bytes_atomically
 
 INDEX_FOLDER = "scans"  # in the home
-_VERSION = 2  # of the format, and of what is read: another one forgets everything
 _SETTLED_NS = 2_000_000_000  # a file changed later than this before the scan is not remembered
 Kind = Literal["image", "clip", "caption", "mask"]
-Entry = tuple[int, int, int, Any]  # size, mtime_ns, inode, what was read
 
 
 class ScanIndex:
@@ -49,7 +47,7 @@ class ScanIndex:
     ) -> None:
         self.save()
 
-    def image_size(self, path: Path) -> tuple[int, int]:
+    def image_size(self, path: Path | str) -> tuple[int, int]:
         """``media.image_size``, from memory where the file did not change. Raises ``UnreadableMedia``."""
         width, height = self.read("image", os.fspath(path), lambda: image_size(path))
         return width, height
@@ -76,38 +74,54 @@ class ScanIndex:
 
         return ClipInfo(*self.read("clip", os.fspath(path), facts))
 
-    def caption(self, path: str, encoding: str | None) -> tuple[str, str]:
+    def caption(self, path: str, encoding: str | None, status: os.stat_result | None = None) -> tuple[str, str]:
         """Text and notice of ``captions.read_caption``, from memory where the file did not change.
 
-        Raises ``WrongCaption`` and ``OSError`` as it does.
+        Raises ``WrongCaption`` and ``OSError`` as it does. ``status`` spares a look when the caller has it.
         """
-        known = self.read("caption", path, lambda: [*_caption(path, encoding), encoding])
+        known = self.read("caption", path, lambda: [*_caption(path, encoding), encoding], status)
         text, notice, read_in = known
         return (text, notice) if read_in == encoding else _caption(path, encoding)
 
+    def recall(
+        self, kind: Kind, folder: str, names: Sequence[str], statuses: Sequence[os.stat_result | None]
+    ) -> Sequence[Sequence[Any] | None]:
+        """What is remembered of many files of one folder, in their order; None of those that must be read."""
+        there = [(name, status) for name, status in zip(names, statuses, strict=True) if status is not None]
+        room = self._room(kind, folder)
+        if len(there) == len(names):
+            return room.recall(names, [status for _, status in there])
+        recalled = iter(room.recall([name for name, _ in there], [status for _, status in there]))
+        return [None if status is None else next(recalled) for status in statuses]
+
     def read(self, kind: Kind, path: str, read: Callable[[], Any], status: os.stat_result | None = None) -> Any:
-        """What ``read`` gives (something JSON can hold), from memory where the file of that path did not change.
+        """What ``read`` gives (a list that JSON can hold, of the same length for all files of a kind), from memory where the file
+        of that path did not change.
 
         ``status`` spares a look when the caller has it. What ``read`` raises is not remembered.
         """
         folder, _, name = path.rpartition("/")
-        room = self._rooms.get((kind, folder))
-        if room is None:
-            room = self._rooms[kind, folder] = _Room(self._file(kind, folder))
+        room = self._room(kind, folder)
         if status is None:
             try:
                 status = os.stat(path)
             except OSError:
                 return read()  # says itself what is wrong
-        known = room.entries.get(name)
+        known, now = room.entries.get(name), identity(status)
         room.asked += 1
-        if known is not None and known[:3] == (status.st_size, status.st_mtime_ns, status.st_ino):
-            return known[3]
+        if known is not None and known[0] == now:
+            return known[1]
         value = read()
         if status.st_mtime_ns < self._now - _SETTLED_NS:
-            room.entries[name] = (status.st_size, status.st_mtime_ns, status.st_ino, value)
+            room.entries[name] = now, value
             room.changed.add(name)
         return value
+
+    def _room(self, kind: Kind, folder: str) -> _Room:
+        room = self._rooms.get((kind, folder))
+        if room is None:
+            room = self._rooms[kind, folder] = _Room(self._file(kind, folder))
+        return room
 
     def save(self) -> None:
         """Write down what is new. A home that cannot be written only costs the next scan its speed."""
@@ -132,9 +146,27 @@ class _Room:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self.entries = {} if file is None else _load(file)
+        self._stored = Stored() if file is None else index_file.read(file)
+        self._order: Sequence[str] = ()  # of the names, as they are asked for
         self.changed: set[str] = set()
         self.asked = 0
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """By name; not made where nothing changed."""
+        return self._stored.entries()
+
+    def recall(self, names: Sequence[str], statuses: Sequence[os.stat_result]) -> Sequence[Sequence[Any] | None]:
+        """What is known of each, in their order; None where it is another file than the one that was read."""
+        self._order = names
+        if not self.changed and self._stored.holds_exactly(names, statuses):
+            self.asked += len(names)
+            return self._stored.values
+        get = self.entries.get
+        pairs = ((get(name), identity(status)) for name, status in zip(names, statuses, strict=True))
+        found = [None if known is None or known[0] != now else known[1] for known, now in pairs]
+        self.asked += len(found) - found.count(None)
+        return found
 
     def save(self) -> None:
         if self._file is None or not self.changed:
@@ -142,41 +174,8 @@ class _Room:
         kept = self.entries
         if len(kept) > 2 * self.asked:  # most of them were not asked for: their files are gone
             kept = {name: kept[name] for name in self.changed}
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_bytes_atomically(self._file, _packed(kept), durable=False)
-
-
-def _packed(entries: dict[str, Entry]) -> bytes:
-    """A line of JSON that describes the rest, then sizes, times and inodes as 64-bit numbers, names, and values as JSON."""
-    names = "\0".join(entries).encode("utf-8", "surrogateescape")
-    values = json.dumps([entry[3] for entry in entries.values()], separators=(",", ":")).encode("ascii")
-    numbers = b"".join(array("Q", [entry[part] for entry in entries.values()]).tobytes() for part in range(3))
-    body = numbers + names + b"\0" + values
-    head = {
-        "version": _VERSION,
-        "count": len(entries),
-        "names": len(names),
-        "bytes": len(body),
-        "crc": zlib.crc32(body),
-    }
-    return json.dumps(head).encode("ascii") + b"\n" + body
-
-
-def _load(file: Path) -> dict[str, Entry]:
-    """The entries of a file; none when it is missing, damaged or of another version."""
-    try:
-        data = file.read_bytes()
-        line, _, body = data.partition(b"\n")
-        head = json.loads(line)
-        if head["version"] != _VERSION or head["bytes"] != len(body) or head["crc"] != zlib.crc32(body):
-            return {}
-        count, end = head["count"], 24 * head["count"] + head["names"]
-        columns = [array("Q", body[8 * part * count : 8 * (part + 1) * count]) for part in range(3)]
-        names = body[24 * count : end].decode("utf-8", "surrogateescape").split("\0")
-        values = json.loads(body[end + 1 :])
-        return dict(zip(names, zip(*columns, values, strict=True), strict=True)) if count else {}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError):
-        return {}
+        ordered = {name: kept[name] for name in (*self._order, *kept) if name in kept}
+        index_file.write(self._file, ordered)
 
 
 @contextmanager

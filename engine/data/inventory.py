@@ -1,11 +1,12 @@
 """From a dataset file to the items that will be trained, and to the list of everything that will not.
 
-Only headers are read. A dataset whose source is gone is listed from its cache files, as Musubi Tuner always does.
+Only headers are read, but for the masks of what is about to be trained. A dataset whose source is gone is listed from its cache files, as Musubi Tuner always does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 
 from engine.config.language import say
 from engine.config.problems import Problem, UserError
@@ -36,17 +37,17 @@ def scan(
 
     Raises ``UserError`` with every reason when training must not start: a missing folder, a file that is broken and not to be
     skipped, two files with one cache name, nothing to train. With ``strict=False`` these stand in ``Scan.errors`` instead, with
-    their line in the dataset file.
+    their line in the dataset file. Masks are decoded only by a strict scan: nothing else looks at them before they are needed.
     Without a family sizes follow the step of 16 and cache files are not looked at. ``index`` spares opening unchanged files.
     """
     with no_collections():
-        rooms = _scan_datasets(config, spec, task, progress, "" if strict else config.file, index or ScanIndex(None))
+        rooms = _scan_datasets(config, spec, task, progress, strict, index or ScanIndex(None))
     errors = [error for room in rooms for error in room.errors]
     errors += shared_folders([(room.dataset, room.cache_folders()) for room in rooms])
     if not errors and not any(room.items for room in rooms):
         errors.append(nothing_to_train([(room.dataset, room.skipped, room.listing.subfolders) for room in rooms]))
     result = Scan(
-        tuple(item for room in rooms for item in room.items),
+        tuple(chain.from_iterable(room.items for room in rooms)),
         tuple(skipped for room in rooms for skipped in room.skipped),
         tuple(warning for room in rooms for warning in room.warnings),
         tuple(errors),
@@ -62,21 +63,22 @@ def _scan_datasets(
     spec: FamilySpec | None,
     task: TaskSpec | None,
     progress: Progress | None,
-    file: str,
+    strict: bool,
     index: ScanIndex,
 ) -> list[DatasetScan]:
     listings = [list_sources(dataset, index) for dataset in config.datasets]
     total = sum(len(listing.sources) for listing in listings)
     done = 0
 
-    def count() -> None:
+    def count(more: int) -> None:
         nonlocal done
-        done += 1
+        done += more
         if progress is not None:
             progress(done, total)
 
+    file = "" if strict else config.file
     rooms = [
-        DatasetScan(dataset, spec, task, listing, count, file, index)
+        DatasetScan(dataset, spec, task, listing, count, file, index, decode_masks=strict)
         for dataset, listing in zip(config.datasets, listings, strict=True)
     ]
     for room in rooms:

@@ -6,9 +6,11 @@ them, each with a cache file of its own, and ``engine.data.variants`` says which
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from engine.config.problems import Problem
 
@@ -50,8 +52,35 @@ class View(NamedTuple):
 CENTRE = (0.5, 0.5)
 
 
+class Rows(Protocol):
+    """Many items in columns."""
+
+    def value(self, row: int, name: str) -> Any:
+        """What the field ``name`` of that row's item is. Raises ``KeyError`` when items have no such field."""
+
+
+class _InColumns:
+    """An item whose fields are fetched from columns when they are first looked at: of a hundred thousand items most paths never are."""
+
+    __slots__ = ("_row", "_rows")
+    _row: int
+    _rows: Rows
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _InColumns.__slots__:  # an item that was given all its fields
+                raise AttributeError(name)
+            try:
+                value = self._rows.value(self._row, name)
+            except KeyError:
+                raise AttributeError(name) from None
+            object.__setattr__(self, name, value)
+            return value
+
+
 @dataclass(frozen=True, slots=True)
-class Item:
+class Item(_InColumns):
     """One picture or clip that is trained, with everything needed to encode, find and batch it."""
 
     id: str  # unique in the run and stable: "0:cat" or "1:street@00000-025"; events refer to items by it
@@ -82,6 +111,15 @@ class Item:
     mask: Path | None = None  # picture of what counts in the loss; the item's own file: its alpha channel
     loss_weight: float = 1.0
     is_reg: bool = False  # a regularisation picture: what the model knows already and shall keep
+
+
+def items_in(rows: Rows, count: int) -> list[Item]:
+    """The items of the first ``count`` rows; nothing of them is made yet."""
+    items: list[Item] = [*map(Item.__new__, repeat(Item, count))]
+    slots = vars(_InColumns)
+    deque(map(slots["_rows"].__set__, items, repeat(rows)), maxlen=0)
+    deque(map(slots["_row"].__set__, items, range(count)), maxlen=0)
+    return items
 
 
 @dataclass(frozen=True, slots=True)

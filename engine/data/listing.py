@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.config.language import say
 from engine.config.problems import Problem
@@ -13,16 +14,21 @@ from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Skipped
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One file or folder of frames with its captions, not opened yet. ``name``: the stem, after its subfolder if it has one."""
 
-    path: Path
+    file: str  # its path as a text: of many files no other is needed
     captions: tuple[str, ...]
     name: str
     controls: tuple[Path, ...] = ()
-    targets: tuple[Path, ...] = ()  # further targets beside ``path``
+    targets: tuple[Path, ...] = ()  # further targets beside it
     mask: Path | None = None
+    size: tuple[int, int] | None = None  # (width, height) of a picture, when an earlier scan read it
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.file)
 
     @property
     def stem(self) -> str:
@@ -92,7 +98,7 @@ class CaptionNotices:
 
 def tell_empty(dataset: DatasetSpec, listing: Listing) -> None:
     """Warn of empty captions where captions are expected."""
-    empty = [source.path for source in listing.sources if "" in source.captions]
+    empty = [Path(source.file) for source in listing.sources if "" in source.captions]
     if empty and (dataset.caption_extension is not None or dataset.jsonl is not None):
         message = say(
             f"{len(empty)} captions are empty, such as that of {empty[0].name}.",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
             listing.skipped.append(Skipped(source.path, "missing_caption", reason, dataset.index))
             continue
         _add(dataset, source, number, seen, listing)
-    listing.sources.sort(key=lambda source: str(source.path))
+    listing.sources.sort(key=lambda source: source.file)
 
 
 def _add(dataset: DatasetSpec, source: Source, number: int, seen: dict[Path, Source], listing: Listing) -> None:
@@ -67,7 +66,7 @@ def _add(dataset: DatasetSpec, source: Source, number: int, seen: dict[Path, Sou
             listing.skipped.append(Skipped(source.path, "duplicate", reason, dataset.index))
             return
         if dataset.multiple_captions:
-            merged = replace(known, captions=tuple(dict.fromkeys((*known.captions, *source.captions))))
+            merged = known._replace(captions=tuple(dict.fromkeys((*known.captions, *source.captions))))
             listing.sources[listing.sources.index(known)] = seen[source.path] = merged
             return
     seen.setdefault(source.path, source)
@@ -103,7 +102,7 @@ def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes) -> Source:
         raise _WrongRecord("bad_line", "it names several masks.", "マスクが複数書かれています。")
     captions = _captions(record.get("caption"))
     return Source(
-        paths[0],
+        str(paths[0]),
         captions_of(dataset, captions) if captions else (),
         paths[0].name if is_folder(paths[0]) else paths[0].stem,
         controls=controls,

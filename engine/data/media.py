@@ -19,11 +19,13 @@ import av
 from PIL import Image, UnidentifiedImageError
 
 from engine.config.language import say
+from engine.data.headers import quick_size
 
 _ORIENTATION = 0x0112
 _TURNS_SIDEWAYS = {5, 6, 7, 8}
 
-IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl")
+_JXL = ".jxl"
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", _JXL)
 VIDEO_EXTENSIONS = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".flv", ".wmv", ".m4v", ".mpg", ".mpeg")
 
 
@@ -89,7 +91,7 @@ def frame_files(folder: Path) -> list[Path]:
 
 def open_image(path: Path) -> Image.Image:
     """The picture with its header read and its pixels not. Raises ``UnreadableMedia``."""
-    if path.suffix.lower() == ".jxl" and not _reads_jxl():
+    if path.suffix.lower() == _JXL and not _reads_jxl():
         raise UnreadableMedia(
             say(
                 "JPEG XL is read once its plug-in is there: pip install pillow-jxl-plugin.",
@@ -135,9 +137,13 @@ def orientation(image: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path | str) -> tuple[int, int]:
     """(width, height) of a picture as a viewer shows it. Raises ``UnreadableMedia``."""
-    with open_image(path) as image:
+    file = os.fspath(path)
+    quick = None if file.lower().endswith(_JXL) else quick_size(file)
+    if quick is not None:
+        return quick
+    with open_image(Path(path)) as image:
         width, height = image.size
         return (height, width) if orientation(image) in _TURNS_SIDEWAYS else (width, height)
 

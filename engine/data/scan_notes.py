@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from engine.config.language import say
@@ -133,13 +133,13 @@ def collisions(items: Sequence[Item]) -> Iterator[Problem]:
         )
 
 
-def leftovers(dataset: DatasetSpec, items: Sequence[Item], cache_id: str) -> Iterator[Problem]:
-    """Musubi Tuner trains whatever lies in the cache folder; here only what belongs to an item is trained."""
+def leftovers(dataset: DatasetSpec, latent_files: Iterable[str], cache_id: str) -> Iterator[Problem]:
+    """Musubi Tuner trains whatever lies in the cache folder; here only what belongs to an item is trained: ``latent_files``."""
     if not dataset.cache_directory.is_dir():
         return
     used: dict[str, set[str]] = {str(dataset.cache_directory): set()}
-    for item in items:  # other cuts have names that are no latent names
-        folder, _, name = str(item.latent_cache).rpartition("/")
+    for file in latent_files:  # other cuts have names that are no latent names
+        folder, _, name = file.rpartition("/")
         used.setdefault(folder, set()).add(name)
     for folder in sorted(folder for folder in used if os.path.isdir(folder)):
         unused = {name for name in list_latent_names(os.listdir(folder), cache_id) if name not in used[folder]}

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from itertools import groupby, repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine.config.language import say
 from engine.config.problems import Problem
 from engine.data.captions import CaptionFile, WrongCaption, captions_of
 from engine.data.companions import base_and_number, pictures_by_name, split_targets, videos_by_name
 from engine.data.dataset_spec import DatasetSpec
-from engine.data.index import ScanIndex
+from engine.data.index import Kind, ScanIndex
 from engine.data.items import Skipped
 from engine.data.listing import CaptionNotices, Listing, Source, tell_empty
 from engine.data.lists import is_unicode, list_jsonl
@@ -37,12 +38,27 @@ def list_sources(dataset: DatasetSpec, index: ScanIndex | None = None) -> Listin
     return listing
 
 
+class _Place(NamedTuple):
+    """A folder and the files in it as they were listed: nobody is asked once more whether a caption is there."""
+
+    folder: str
+    files: dict[str, os.DirEntry[str]]
+
+    def recall(self, index: ScanIndex, kind: Kind, names: Sequence[str]) -> Sequence[Sequence[Any] | None]:
+        """What ``index`` remembers of these files, in their order."""
+        get = self.files.get
+        return index.recall(
+            kind, self.folder, names, [None if (file := get(name)) is None else _status(file) for name in names]
+        )
+
+
 class _Entry(NamedTuple):
     """A file, or a folder of frames (without extension), that may be a source."""
 
     name: str  # stem, after its subfolder if it has one
     path: str
     extension: str
+    place: _Place
 
     def captions(self, extensions: tuple[str, ...]) -> list[str]:
         """Where its captions would be."""
@@ -61,10 +77,10 @@ class _Folder:
         self.listing = listing
         self.notices = CaptionNotices()
         images = dataset.kind == "image"
-        self.wanted = IMAGE_EXTENSIONS if images else VIDEO_EXTENSIONS
+        self.wanted = frozenset(IMAGE_EXTENSIONS if images else VIDEO_EXTENSIONS)
         one = dataset.caption_extension
         self.extensions = dataset.caption_extensions or (() if one is None else (one,))
-        self.others = (*(VIDEO_EXTENSIONS if images else IMAGE_EXTENSIONS), *_OTHER_PICTURES)
+        self.others = frozenset((*(VIDEO_EXTENSIONS if images else IMAGE_EXTENSIONS), *_OTHER_PICTURES))
 
     def read(self) -> None:
         """Fill the listing."""
@@ -73,9 +89,8 @@ class _Folder:
             return
         found = [entry for entry in entries if self._is_wanted(entry)]
         extras = self._further_targets(found)
-        for entry in found:
-            if entry.name not in extras:
-                self._add(entry)
+        for place, members in groupby(found, key=lambda entry: entry.place):
+            self._add(place, [entry for entry in members if entry.name not in extras])
         if self.dataset.multiple_target:
             self._attach_targets(extras, {entry.name: Path(entry.path) for entry in found})
         self.listing.warnings += self.notices.warnings()
@@ -102,20 +117,20 @@ class _Folder:
     def _walk(self, folder: str, prefix: str, seen: set[str], found: list[_Entry]) -> None:
         """Paths are texts here: of a hundred thousand files most are captions, and a ``Path`` for each would be felt."""
         with os.scandir(folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
-        for entry in entries:
-            stem, extension = os.path.splitext(entry.name)
-            extension = extension.lower()
-            if not _is_folder(entry):
-                if extension in self.wanted or extension in self.others:
-                    found.append(_Entry(prefix + stem, entry.path, extension))
+            place = _Place(folder, {entry.name: entry for entry in scanned})
+        media = self.wanted | self.others
+        candidates = [name for name, entry in place.files.items() if _is_folder(entry) or _extension(name) in media]
+        for name in sorted(candidates):
+            entry, extension = place.files[name], _extension(name)
+            if extension in media and not _is_folder(entry):
+                found.append(_Entry(prefix + name[: -len(extension)], entry.path, extension, place))
             elif self._is_clip(entry, extension):
-                found.append(_Entry(prefix + entry.name, entry.path, ""))
-            elif not self.dataset.recursive or entry.name.startswith("."):
+                found.append(_Entry(prefix + name, entry.path, "", place))
+            elif not self.dataset.recursive or name.startswith("."):
                 self.listing.subfolders += 1
             elif (real := os.path.realpath(entry.path)) not in seen:  # neither controls and masks nor a link back up
                 try:
-                    self._walk(entry.path, f"{prefix}{entry.name}/", seen | {real}, found)
+                    self._walk(entry.path, f"{prefix}{name}/", seen | {real}, found)
                 except OSError as error:
                     self._skip(Path(entry.path), "unreadable_folder", _unreadable_folder(error), broken=True)
 
@@ -123,8 +138,8 @@ class _Folder:
         """A folder of frames is a clip when its caption stands beside it."""
         if self.dataset.kind != "clip" or folder.name.startswith(".") or extension in self.wanted:
             return False
-        captions = _Entry(folder.name, folder.path, "").captions(self.extensions)
         try:
+            captions = (folder.path + extension for extension in self.extensions)
             return any(map(os.path.isfile, captions)) and bool(frame_files(Path(folder.path)))
         except OSError as error:
             self._skip(Path(folder.path), "unreadable_clip", _unreadable_folder(error), broken=True)
@@ -145,33 +160,65 @@ class _Folder:
 
     # -- captions
 
-    def _add(self, entry: _Entry) -> None:
-        """Add the source with its captions, or say why not."""
-        written = [] if self.extensions else [""]
-        for path in entry.captions(self.extensions):
-            try:
-                text, notice = self.index.caption(path, self.encoding)
-            except FileNotFoundError:
-                continue
-            except WrongCaption as error:
-                self._skip(Path(entry.path), "caption_not_utf8", str(error), broken=True)
-                return
-            except OSError as error:
-                reason = say(
-                    f"its caption cannot be read: {error.strerror}.", f"キャプションを読めません: {error.strerror}"
-                )
-                self._skip(Path(entry.path), "unreadable_caption", reason, broken=True)
-                return
+    def _add(self, place: _Place, entries: Sequence[_Entry]) -> None:
+        """Add the sources of one folder with their captions, or say why not."""
+        files = [entry.path.rpartition("/")[2] for entry in entries]
+        stems = [name[: len(name) - len(entry.extension)] for name, entry in zip(files, entries, strict=True)]
+        captions = [place.recall(self.index, "caption", [stem + end for stem in stems]) for end in self.extensions]
+        sizes: Iterable[Any] = repeat(None, len(entries))
+        if self.dataset.kind == "image":
+            sizes = place.recall(self.index, "image", files)
+        if len(captions) == 1 and None not in captions[0] and self._add_known(entries, captions[0], sizes):
+            return
+        for entry, size, known in zip(entries, sizes, zip(*captions) if captions else repeat(())):
+            written = self._captions(entry, known)
+            if written:
+                source = Source(entry.path, captions_of(self.dataset, tuple(written)), entry.name, size=size)
+                self.listing.sources.append(source)
+            elif written is not None:
+                name = os.path.basename(entry.captions(self.extensions)[0])
+                reason = say(f"it has no caption file {name}.", f"キャプション {name} がありません。")
+                self._skip(Path(entry.path), "missing_caption", reason)
+
+    def _add_known(self, entries: Sequence[_Entry], captions: Sequence[Any], sizes: Iterable[Any]) -> bool:
+        """The same where every caption is remembered and none is peculiar; whether that is so."""
+        texts, notices, encodings = zip(*captions, strict=True) if captions else ((), (), ())
+        if any(notices) or set(encodings) - {self.encoding}:
+            return False
+        names, paths, *_ = zip(*entries, strict=True) if entries else ((), ())
+        written = [captions_of(self.dataset, (text,)) for text in texts]
+        nothing = repeat(())
+        self.listing.sources += map(Source._make, zip(paths, written, names, nothing, nothing, repeat(None), sizes))
+        return True
+
+    def _captions(self, entry: _Entry, remembered: Sequence[Sequence[Any] | None]) -> list[str] | None:
+        """What is written for it, read where it is not remembered; None when a caption is there and cannot be read."""
+        if not self.extensions:
+            return [""]
+        written = []
+        for known, extension in zip(remembered, self.extensions, strict=True):
+            if known is not None and known[2] == self.encoding:
+                text, notice = known[0], known[1]
+            else:
+                path = entry.captions((extension,))[0]
+                there = entry.place.files.get(path.rpartition("/")[2])
+                try:
+                    text, notice = self.index.caption(path, self.encoding, there and _status(there))
+                except FileNotFoundError:
+                    continue
+                except WrongCaption as error:
+                    self._skip(Path(entry.path), "caption_not_utf8", str(error), broken=True)
+                    return None
+                except OSError as error:
+                    reason = say(
+                        f"its caption cannot be read: {error.strerror}.", f"キャプションを読めません: {error.strerror}"
+                    )
+                    self._skip(Path(entry.path), "unreadable_caption", reason, broken=True)
+                    return None
             if notice:
-                self.notices.note(Path(path), CaptionFile(text, notice))
+                self.notices.note(Path(entry.captions((extension,))[0]), CaptionFile(text, notice))
             written.append(text)
-        if written:
-            captions = captions_of(self.dataset, tuple(written))
-            self.listing.sources.append(Source(Path(entry.path), captions, entry.name))
-        else:
-            name = os.path.basename(entry.captions(self.extensions)[0])
-            reason = say(f"it has no caption file {name}.", f"キャプション {name} がありません。")
-            self._skip(Path(entry.path), "missing_caption", reason)
+        return written
 
     # -- companions
 
@@ -198,7 +245,7 @@ class _Folder:
                 )
                 self._skip(source.path, "target_count", reason, broken=True)
                 continue
-            sources.append(replace(source, targets=tuple(paths[name] for name in own)))
+            sources.append(source._replace(targets=tuple(paths[name] for name in own)))
         self.listing.sources = sources
 
     def _attach_controls(self, folder: Path) -> None:
@@ -215,7 +262,7 @@ class _Folder:
         self.listing.sources = []
         for source in sources:
             if source.name in found:
-                self.listing.sources.append(replace(source, controls=found[source.name]))
+                self.listing.sources.append(source._replace(controls=found[source.name]))
             else:
                 what = say("picture", "画像") if self.dataset.kind == "image" else say("video", "動画")
                 reason = say(f"it has no control {what} in {folder}.", f"{folder} に対応する制御{what}がありません。")
@@ -238,7 +285,7 @@ class _Folder:
         for source in sources:
             masks = [path for path in found.get(source.name, ()) if path.stem == Path(source.name).name]
             if masks:
-                self.listing.sources.append(replace(source, mask=masks[0]))
+                self.listing.sources.append(source._replace(mask=masks[0]))
             else:
                 reason = say(f"it has no mask in {folder}.", f"{folder} に対応するマスクがありません。")
                 self._skip(source.path, "missing_mask", reason, broken=True)
@@ -256,6 +303,19 @@ class _Folder:
 
 def _unreadable_folder(error: OSError) -> str:
     return say(f"the folder cannot be read: {error.strerror}.", f"フォルダを読めません: {error.strerror}")
+
+
+def _extension(name: str) -> str:
+    """As ``os.path.splitext`` tells it, in lower case, in a third of its time."""
+    stem, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" if dot and stem.lstrip(".") else ""
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat()
+    except OSError:
+        return None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -24,7 +24,7 @@ from engine.data.resize import scaled_size
 
 _SUFFIX = ".safetensors"
 _LONGEST_NAME = 255  # bytes, on every file system in use
-_SURELY_SHORT = 40  # characters of at most 4 bytes; what is added to them is less than 95 bytes
+SURELY_SHORT = 40  # characters of at most 4 bytes; what is added to them is less than 95 bytes
 
 
 def add_variants(item: Item, captions: tuple[str, ...], dataset: DatasetSpec, cache_id: str) -> Item:
@@ -90,7 +90,7 @@ def with_variants(items: Iterable[Item]) -> Iterator[Item]:
 
 def too_long_name(item: Item) -> str:
     """Name of a cache file of the item that no file system takes; empty when there is none."""
-    if len(item.name) < _SURELY_SHORT:
+    if len(item.name) < SURELY_SHORT:
         return ""
     names = (cache.name for cut in with_variants([item]) for cache in (cut.latent_cache, cut.text_cache))
     return next((name for name in names if len(os.fsencode(name)) > _LONGEST_NAME), "")

@@ -99,10 +99,11 @@ def show(
 )
 def check(preset: PresetArgument, as_json: JsonOption = False) -> None:
     from engine.config import check_config
+    from musubi_tui.datasets.opening import scan_memory
     from musubi_tui.presets.library import find_preset
 
     try:
-        problems = check_config(find_preset(preset))
+        problems = check_config(find_preset(preset), memory=scan_memory())
     except UserError as error:
         problems = list(error.problems)
     errors = [problem for problem in problems if problem.severity == "error"]

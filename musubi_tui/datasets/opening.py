@@ -74,10 +74,17 @@ def scan_opened(
 
 def scan_index() -> ScanIndex:
     """What earlier scans read, kept in the home. Use it with ``with``."""
-    from engine.data.index import INDEX_FOLDER, ScanIndex
+    from engine.data.index import ScanIndex
+
+    return ScanIndex(scan_memory())
+
+
+def scan_memory() -> Path:
+    """The folder of the home where scans remember what they read."""
+    from engine.data.index import INDEX_FOLDER
     from musubi_tui.runs.home import find_home
 
-    return ScanIndex(find_home().path / INDEX_FOLDER)
+    return find_home().path / INDEX_FOLDER
 
 
 def require_known(name: str) -> FamilySpec:

@@ -109,9 +109,11 @@ def _data(loaded: LoadedConfig, spec: FamilySpec) -> DataSummary:
     """The dataset in numbers; what its file promises where the pictures are not there."""
     from engine.data.inventory import scan
     from engine.data.preset_dataset import read_preset_dataset
+    from musubi_tui.datasets.opening import scan_index
 
     dataset = read_preset_dataset(loaded, spec)
-    found = scan(dataset, spec, spec.task(loaded.config.run.task), strict=False)
+    with scan_index() as index:
+        found = scan(dataset, spec, spec.task(loaded.config.run.task), strict=False, index=index)
     return summarise(found, spec) if found.items else assume(dataset, spec)
 
 

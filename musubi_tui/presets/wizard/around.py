@@ -154,11 +154,13 @@ class Around:
         """Sizes and buckets of a dataset that is not written yet. Raises ``ConfigError`` for tables that are wrong."""
         from engine.data.dataset_config import read_dataset_config
         from engine.data.inventory import scan
+        from musubi_tui.datasets.opening import scan_index
 
         key = (spec.name, task.name, repr(tables))
         if key not in self._scans:
             config = read_dataset_config(dict(tables), base_dir=self.cwd, spec=spec, file="")
-            self._scans[key] = scan(config, spec, task, strict=False)
+            with scan_index() as index:
+                self._scans[key] = scan(config, spec, task, strict=False, index=index)
         return self._scans[key]
 
     def past(self, family: str) -> tuple[PastRun, ...]:

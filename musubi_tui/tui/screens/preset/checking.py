@@ -88,9 +88,11 @@ class Checking(Editing):
 
     @work(thread=True, group="check", exit_on_error=False)
     def _look_at_files(self, draft: Draft) -> None:
+        from musubi_tui.datasets.opening import scan_memory  # not before a preset is looked at
+
         facts = draft.facts
         try:
-            found = tuple(check_source(facts.source)) if facts.source is not None else ()
+            found = tuple(check_source(facts.source, memory=scan_memory())) if facts.source is not None else ()
         except OSError as error:  # a disk that went away while it was read
             found = (Problem("unreadable_file", str(error), file=str(draft.path)),)
         self.post_message(self.Checked(draft, found, *gather_request(facts), story_of(draft.path)))
