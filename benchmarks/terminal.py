@@ -124,8 +124,9 @@ class Terminal:
 
 
 def plain_environment(home: str, **more: str) -> dict[str, str]:
-    """An environment in which only ``home`` is known: no settings, no language, no multiplexer, no SSH."""
-    dropped = ("LC_", "MUSUBI_", "SSH_", "TMUX", "TEXTUAL", "NO_COLOR")
+    """An environment in which only ``home`` is known: no settings, no language, no multiplexer, no SSH, no switches of Python."""
+    # PYTHON: a start is warm when the modules are compiled, as an install leaves them.
+    dropped = ("LC_", "MUSUBI_", "PYTHON", "SSH_", "TMUX", "TEXTUAL", "NO_COLOR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return kept | {
         "LANG": "C.UTF-8", "TERM": "xterm-256color", "COLORTERM": "truecolor", "OMP_NUM_THREADS": "1",
