@@ -37,6 +37,7 @@ seed = 42                          # same seed, same run
 # -- model files: tiny ones in the layouts of the released ones
 {models}
 mixed_precision = "no"             # "bf16" on a GPU; a CPU is faster in full precision
+vae_dtype = "float32"              # as above: pictures become latents, and latents pictures, in this precision
 
 # -- what to learn from
 dataset_config = "dataset.toml"

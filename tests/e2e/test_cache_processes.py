@@ -97,7 +97,7 @@ class Counted:
 
 def fill(made: TinySet, cache: Path, log: Path, share: Share = ALONE, seconds: float = 0.0) -> None:
     models = made.models
-    options = {"vae": models / "Wan2.1_VAE.pth", "t5": models / "models_t5_umt5-xxl-enc-bf16.pth"}
+    options = {"vae": models / "Wan2.1_VAE.pth", "t5": models / "models_t5_umt5-xxl-enc-bf16.pth", "vae_dtype": "fp32"}
     job, model = RecordingJob(SPEC, options), Counted(log, seconds)
     encode_latents(job, model, items_of(made, cache), device=CPU, share=share)  # type: ignore[arg-type]
     encode_text(job, model, items_of(made, cache), device=CPU, share=share)  # type: ignore[arg-type]
