@@ -84,7 +84,11 @@ class Workplace:
         """The dataset tables of run.toml. Raises ``ConfigError``."""
         tables = {"general": self.config.dataset.general, "datasets": self.config.dataset.datasets}
         return read_dataset_config(
-            tables, base_dir=self.job.run.path, spec=self.job.spec, file=str(self.job.run.run_toml)
+            tables,
+            base_dir=self.job.run.path,
+            spec=self.job.spec,
+            file=str(self.job.run.run_toml),
+            numerics=self.config.run.numerics,
         )
 
     @cached_property

@@ -1,6 +1,7 @@
 """Who makes which cache file, when several processes and machines fill one folder: lock files with an owner and a pulse.
 
     .mtui-<token>.owner     one per process and folder: who it is; its time is renewed while the process works
+    .mtui-<token>.new       the same while it is being written. Whoever sees it may remove it: its maker tries again
     .mtui-<digest>.lock     a claim: a hard link to the owner's file, so that making it is one exclusive step and the
                             pulse of one file keeps all claims alive (where links are impossible: a copy of it)
     .mtui-<token>-<n>.tmp   a file being written, renamed over its final name when it is whole
@@ -33,7 +34,7 @@ PULSE_SECONDS = 5.0
 SILENT_SECONDS = 60.0  # an owner elsewhere whose pulse stands still for so long is gone
 _ABANDONED_SECONDS = 600.0  # remains of another machine that are older than this are swept without watching
 _PREFIX = ".mtui-"
-_OURS = re.compile(r"\.mtui-(?P<token>[0-9a-f]{16})(?:\.owner|-\d+\.(?:tmp|dead))|\.mtui-[0-9a-f]{24}\.lock")
+_OURS = re.compile(r"\.mtui-(?P<token>[0-9a-f]{16})(?:\.owner|\.new|-\d+\.(?:tmp|dead))|\.mtui-[0-9a-f]{24}\.lock")
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV}
 
 
@@ -106,9 +107,9 @@ class Claims:
             return folder / f"{_PREFIX}{self.token}-{self._made}.tmp"
 
     def sweep(self, folders: Iterable[Path]) -> None:
-        """Remove what processes left in these folders that are certainly dead."""
+        """Remove what processes left in these folders that are certainly dead, as far as it can be removed."""
         for folder in folders:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            with contextlib.suppress(OSError):
                 names = [entry.name for entry in os.scandir(folder) if entry.name.startswith(_PREFIX)]
                 self._sweep(folder, [name for name in names if _OURS.fullmatch(name)])
 
@@ -150,7 +151,7 @@ class Claims:
         if folder not in self._owners:
             owner = folder / f"{_PREFIX}{self.token}.owner"
             text = json.dumps({"token": self.token, "since": time.time(), **asdict(self._process)})
-            _create(owner, text.encode("utf-8", "backslashreplace"))
+            _appear(owner, text.encode("utf-8", "backslashreplace"))
             self._owners[folder] = owner
         return self._owners[folder]
 
@@ -198,23 +199,25 @@ class Claims:
         dead: set[str] = set()
         living: set[str] = {self.token}
         for name in names:
-            if name.endswith((".owner", ".lock")):
-                holder = _read(folder / name)
-                if holder is None:
-                    continue
-                gone = self._certainly_dead(holder, now)
-                match = _OURS.fullmatch(name)
-                (dead if gone else living).add((match and match["token"]) or holder.token)
-                if gone and name.endswith(".lock"):
-                    self._clear(folder / name, holder)
-        for name in names:
+            if not name.endswith((".owner", ".lock", ".dead")):
+                continue
+            holder = _read(folder / name)
+            if holder is None:
+                continue
+            gone = self._certainly_dead(holder, now)
+            (dead if gone else living).add(name[len(_PREFIX) : -len(".owner")] if ".owner" in name else holder.token)
+            if gone and name.endswith(".lock"):
+                self._clear(folder / name, holder)
+            elif gone and name.endswith(".dead"):  # a claim that was being cleared when that process ended as well
+                (folder / name).unlink(missing_ok=True)
+        for name in sorted(names, key=lambda name: name.endswith(".owner")):  # it tells of the others: it goes last
             match = _OURS.fullmatch(name)
             token = match["token"] if match else None
             if token is None or token in living:
                 continue
             path = folder / name
             with contextlib.suppress(FileNotFoundError):
-                if token in dead or now - path.stat().st_mtime > _ABANDONED_SECONDS:
+                if token in dead or name.endswith(".new") or now - path.stat().st_mtime > _ABANDONED_SECONDS:
                     path.unlink()
 
     def _certainly_dead(self, holder: Holder, now: float) -> bool:
@@ -234,8 +237,24 @@ def lock_name(name: str) -> str:
 
 def _create(path: Path, data: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+    except BaseException:  # a full disk
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _appear(path: Path, data: bytes) -> None:
+    """A file of a name that only we use, with all its content at once. Raises ``OSError``."""
+    new = path.with_suffix(".new")
+    while True:
+        _create(new, data)
+        try:
+            os.rename(new, path)
+        except FileNotFoundError:  # swept away meanwhile
+            continue
+        return
 
 
 def _read(path: Path) -> Holder | None:

@@ -21,7 +21,7 @@ import numpy as np
 from engine.config.language import say
 from engine.data.frames import kept_frames
 from engine.data.items import Item
-from engine.data.media import UnreadableMedia, frame_files
+from engine.data.media import UnreadableMedia, frame_files, frame_times
 from engine.data.pictures import read_image
 from engine.data.resize import Pixels, resize_to_bucket
 
@@ -38,12 +38,12 @@ def read_clips(
 ) -> Iterator[tuple[Item, Pixels]]:
     """(item, (F, H, W, 3) uint8) for the clips of one video, in the order of their last frames.
 
-    All items have one path, frame rate and bucket width and height; their cuts may differ. ``before(item)`` is called when a clip is opened; when
+    All items have one path, choice of frames and bucket width and height; their cuts may differ. ``before(item)`` is called when a clip is opened; when
     ``go_on()`` is no longer true, ``Abandoned`` is raised. Raises ``UnreadableMedia``.
     """
     ordered = sorted(items, key=lambda item: (item.start, item.bucket.frames))
     last = max(item.start + item.bucket.frames for item in ordered)
-    kept = list(islice(kept_frames(ordered[0].source_fps, ordered[0].target_fps), last))
+    kept = ordered[0].shown or list(islice(kept_frames(ordered[0].source_fps, ordered[0].target_fps), last))
     waiting, opened = list(ordered), list[Item]()
     frames: dict[int, dict[Cut, Pixels]] = {}  # position -> the frame in every cut that is needed
     with open_frames(ordered[0].path) as video:
@@ -169,7 +169,7 @@ class VideoFrames:
 
     def _jump(self, number: int) -> None:
         if self._times is None:
-            self._times, self._keys = frame_times(self._path)
+            self._times, self._keys, _ = frame_times(self._path)
         if not self._times or number >= len(self._times):
             return
         key = self._keys[bisect_right(self._keys, number) - 1]
@@ -191,27 +191,6 @@ class VideoFrames:
             return
         self._frames = _with_first(first, self._frames)
         self._next = key
-
-
-def frame_times(path: Path) -> tuple[list[int], list[int]]:
-    """Times of all frames in the order they are shown, and the numbers of those that are key frames; nothing is decoded.
-
-    Both empty when the packets do not tell: one has no time, two have the same, or one is marked broken or not to be shown.
-    """
-    packets: list[tuple[int, bool]] = []
-    with av.open(str(path)) as container:
-        for packet in container.demux(container.streams.video[0]):
-            if not packet.size:
-                continue
-            if packet.pts is None or packet.is_corrupt or packet.is_discard:
-                return [], []
-            packets.append((packet.pts, bool(packet.is_keyframe)))
-    packets.sort()
-    times = [time for time, _ in packets]
-    keys = [number for number, (_, key) in enumerate(packets) if key]
-    if len(set(times)) != len(times) or not keys or keys[0] != 0:
-        return [], []
-    return times, keys
 
 
 def upright(frame: Any) -> Pixels:

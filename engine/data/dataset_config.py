@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
@@ -29,17 +30,24 @@ __all__ = ["DatasetConfig", "DatasetSpec", "check_dataset_config", "read_dataset
 
 
 def read_dataset_config(
-    source: Path | Mapping[str, Any], *, base_dir: Path, spec: FamilySpec | None, file: str = ""
+    source: Path | Mapping[str, Any],
+    *,
+    base_dir: Path,
+    spec: FamilySpec | None,
+    file: str = "",
+    numerics: Literal["exact", "musubi"] = "exact",
 ) -> DatasetConfig:
     """Read a dataset file, or the ``general`` / ``datasets`` tables of a preset (then ``file`` names that preset).
 
-    Relative paths count from ``base_dir``. Without ``spec`` the bucket step is 16 and clips get a warning. Raises
-    ``ConfigError`` with every problem of the file.
+    Relative paths count from ``base_dir``. Without ``spec`` the bucket step is 16 and clips get a warning. ``numerics`` is the
+    preset's. Raises ``ConfigError`` with every problem of the file.
     """
     config, problems = check_dataset_config(source, base_dir=base_dir, spec=spec, file=file)
     errors = [problem for problem in problems if problem.severity == "error"]
     if config is None or errors:
         raise ConfigError(errors)
+    if numerics == "musubi":
+        return replace(config, datasets=tuple(replace(dataset, frames_by_number=True) for dataset in config.datasets))
     return config
 
 

@@ -17,7 +17,7 @@ from engine.data.cache_files import clip_latent_name, image_latent_name, text_na
 from engine.data.cached_items import list_cached
 from engine.data.control_pictures import control_bucket, controls_wanted
 from engine.data.dataset_spec import DEFAULT_FRAME_STRIDE, DEFAULT_STEP, DatasetSpec
-from engine.data.frames import count_kept, cut_clips
+from engine.data.frames import count_kept, cut_clips, frames_by_time
 from engine.data.held_out import hold_out
 from engine.data.index import ScanIndex
 from engine.data.items import Bucket, Control, Item, Skipped, items_in
@@ -79,7 +79,8 @@ class DatasetScan:
         self.same_size = 0  # items that come out at one size for two resolutions
         self.surplus = 0  # items with more control pictures than are taken
         self.cut_off: list[str] = []  # videos whose end is missing, with the frames that are there
-        self.unsteady: list[str] = []  # videos of variable frame rate
+        self.unsteady: list[str] = []  # videos of variable frame rate whose frames are taken as stored
+        self.by_time: list[str] = []  # and those whose frames are chosen by the time they are shown
         self.opaque = 0  # items without an alpha channel where one is the mask
 
     def run(self) -> None:
@@ -114,7 +115,7 @@ class DatasetScan:
         if self.dataset.on_bad_item == "stop":
             self.errors += [stops(skipped) for skipped in self.skipped if skipped.broken]
         self.warnings += clip_notes(self.dataset, self.spec, self.short, self.rates)
-        self.warnings += damage_notes(self.dataset, self.cut_off, self.unsteady)
+        self.warnings += damage_notes(self.dataset, self.cut_off, self.unsteady, self.by_time)
         self._tell_counts()
         self.items, self.held_out = hold_out(self.items, self.dataset)
         self.warnings += split_notes(self.dataset, self.items, self.held_out)
@@ -278,12 +279,12 @@ class DatasetScan:
     def _clips(self, source: Source, facts: ClipInfo, controls: list[Control]) -> Iterator[Item]:
         dataset = self.dataset
         target_fps = 0.0 if self.spec is None else self.spec.fps
-        frames = count_kept(facts.frames, self._source_fps(facts), target_fps)
-        self.rates[round(facts.fps, 2)] += 1
+        shown = self._by_time(source.path, facts, target_fps)
+        frames = len(shown) or count_kept(facts.frames, self._source_fps(facts), target_fps)
+        if not (shown and dataset.source_fps):  # of those chosen by time the stated rate does not matter
+            self.rates[round(facts.fps, 2)] += 1
         if facts.promised:
             self.cut_off.append(f"{source.path.name} ({facts.frames} / {facts.promised})")
-        if not facts.steady:
-            self.unsteady.append(source.path.name)
         clips = cut_clips(
             dataset.frame_extraction,
             frames,
@@ -304,7 +305,21 @@ class DatasetScan:
             for start, length in clips:
                 bucket = Bucket(*size, length)
                 name = clip_latent_name(source.stem, start, bucket, self.cache_id)
-                yield self._item(source, rule, facts, start, bucket, name, sized)
+                item = self._item(source, rule, facts, start, bucket, name, sized)
+                yield replace(item, shown=shown) if shown else item
+
+    def _by_time(self, path: Path, facts: ClipInfo, target_fps: float) -> tuple[int, ...]:
+        """The frames that are used of a video of variable rate; empty where numbers decide, or all frames are used."""
+        if facts.steady:
+            return ()
+        times, source_fps = None, self._source_fps(facts)
+        if source_fps and target_fps and not self.dataset.frames_by_number:
+            times = self.index.times_shown(path)
+            if times is not None and not times.vary:  # only its header looks like it
+                return ()
+        shown = frames_by_time(times, facts.frames, source_fps, target_fps)
+        (self.by_time if shown else self.unsteady).append(path.name)
+        return shown
 
     def _source_fps(self, facts: ClipInfo) -> float | None:
         """The rate that frames are dropped from; None: none are dropped."""

@@ -49,6 +49,7 @@ class DatasetSpec:
     max_frames: int = 129
     source_fps: float | None = None
     fps_from_file: bool = False
+    frames_by_number: bool = False  # frames are dropped by their numbers, also where they last differently long
     recursive: bool = False
     min_bucket_size: int | None = None
     max_bucket_size: int | None = None

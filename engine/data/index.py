@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -22,13 +23,14 @@ from typing import Any, Literal, Self
 
 from engine.data import index_file
 from engine.data.captions import read_caption
+from engine.data.frames import FrameTimes
 from engine.data.index_file import Entry, Stored, identity
-from engine.data.media import ClipInfo, clip_info, image_size
+from engine.data.media import ClipInfo, clip_info, image_size, times_shown
 from engine.data.pictures import read_image
 
 INDEX_FOLDER = "scans"  # in the home
 _SETTLED_NS = 2_000_000_000  # a file changed later than this before the scan is not remembered
-Kind = Literal["image", "clip", "caption", "mask"]
+Kind = Literal["image", "clip", "times", "caption", "mask"]
 
 
 class ScanIndex:
@@ -73,6 +75,16 @@ class ScanIndex:
             return [info.width, info.height, info.frames, info.fps, info.promised, info.steady]
 
         return ClipInfo(*self.read("clip", os.fspath(path), facts))
+
+    def times_shown(self, path: Path) -> FrameTimes | None:
+        """``media.times_shown``, from memory where the file did not change."""
+
+        def told() -> list[Any]:
+            times = times_shown(path)
+            return [1, 1, []] if times is None else [times.base.numerator, times.base.denominator, times.ticks]
+
+        numerator, denominator, ticks = self.read("times", os.fspath(path), told)
+        return FrameTimes(tuple(ticks), Fraction(numerator, denominator)) if ticks else None
 
     def caption(self, path: str, encoding: str | None, status: os.stat_result | None = None) -> tuple[str, str]:
         """Text and notice of ``captions.read_caption``, from memory where the file did not change.

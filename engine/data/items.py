@@ -99,6 +99,7 @@ class Item(_InColumns):
     batch_size: int
     source_fps: float | None = None  # frame rate the user states; None: every frame is used
     target_fps: float = 0.0  # frame rate of the family; 0: no conversion
+    shown: tuple[int, ...] = ()  # frames of the file that are used, where time decides and not the two rates
     cached_only: bool = False  # the source is gone: only the cache files are there
     controls: tuple[Control, ...] = ()  # in the order the model is given them
     targets: tuple[Path, ...] = ()  # further pictures to learn beside ``path``, such as the layers of a layered picture

@@ -10,6 +10,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ import av
 from PIL import Image, UnidentifiedImageError
 
 from engine.config.language import say
+from engine.data.frames import FrameTimes
 from engine.data.headers import quick_size
 
 _ORIENTATION = 0x0112
@@ -217,6 +219,39 @@ def _folder_info(folder: Path) -> ClipInfo:
 def _count_packets(path: Path) -> int:
     with av.open(str(path)) as container:
         return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
+
+
+def frame_times(path: Path) -> tuple[list[int], list[int], Fraction]:
+    """Times of all frames in the order they are shown, the numbers of those that are key frames, and the times' unit in seconds.
+
+    Nothing is decoded. Both empty when the packets do not tell: one has no time, two have the same, or one is marked broken or not
+    to be shown. Raises FFmpeg's errors.
+    """
+    packets: list[tuple[int, bool]] = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        base = Fraction(stream.time_base or 1)
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            if packet.pts is None or packet.is_corrupt or packet.is_discard:
+                return [], [], base
+            packets.append((packet.pts, bool(packet.is_keyframe)))
+    packets.sort()
+    times = [time for time, _ in packets]
+    keys = [number for number, (_, key) in enumerate(packets) if key]
+    if len(set(times)) != len(times) or not keys or keys[0] != 0:
+        return [], [], base
+    return times, keys, base
+
+
+def times_shown(path: Path) -> FrameTimes | None:
+    """When the frames of a video are shown; None where its packets do not tell."""
+    try:
+        ticks, _, base = frame_times(path)
+    except (av.error.FFmpegError, OSError, IndexError, ValueError):
+        return None
+    return FrameTimes(tuple(ticks), base) if ticks else None
 
 
 def _not_a_picture(path: Path) -> str:

@@ -64,6 +64,7 @@ class PictureRows:
             "batch_size": dataset.batch_size,
             "source_fps": None if dataset.fps_from_file else dataset.source_fps,
             "target_fps": 0.0 if spec is None else spec.fps,
+            "shown": (),
             "cached_only": False,
             "controls": (),
             "targets": (),

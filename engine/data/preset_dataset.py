@@ -15,11 +15,11 @@ def read_preset_dataset(loaded: LoadedConfig, spec: FamilySpec) -> DatasetConfig
     """The dataset of a loaded preset. In a musubi file relative paths count from the working directory, in ours from the
     dataset file. Raises ``ConfigError``, also when the preset names no dataset.
     """
-    dataset = loaded.config.dataset
+    dataset, numerics = loaded.config.dataset, loaded.config.run.numerics
     if dataset.dataset_config is not None:
         file = Path(dataset.dataset_config)
         base = Path.cwd() if loaded.dialect == "musubi" else file.absolute().parent
-        return read_dataset_config(file, base_dir=base, spec=spec)
+        return read_dataset_config(file, base_dir=base, spec=spec, numerics=numerics)
     if not dataset.datasets:
         raise ConfigError.of(
             "missing_key",
@@ -32,4 +32,6 @@ def read_preset_dataset(loaded: LoadedConfig, spec: FamilySpec) -> DatasetConfig
             key="dataset_config",
         )
     tables = {"general": dataset.general, "datasets": dataset.datasets}
-    return read_dataset_config(tables, base_dir=loaded.dataset_base, spec=spec, file=str(loaded.dataset_file))
+    return read_dataset_config(
+        tables, base_dir=loaded.dataset_base, spec=spec, file=str(loaded.dataset_file), numerics=numerics
+    )

@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -55,6 +55,9 @@ class CacheState:
     reason: str = ""
     ours: bool = False  # the file carries our header: only such a file may ever be deleted
     damaged: bool = False  # torn or unreadable: its maker is not known for certain, so it is neither ours nor another's
+    stamp: Mapping[str, Any] | None = (
+        None  # of a source that was only touched: the header should say this, not to hash it again
+    )
 
     @property
     def usable(self) -> bool:
@@ -131,6 +134,8 @@ def latent_settings(item: Item, encoding: Mapping[str, Any]) -> dict[str, Any]:
     }
     if item.kind == "clip":
         settings |= {"start": item.start, "source_fps": item.source_fps, "fps": item.target_fps}
+        if item.shown:
+            settings["frames"] = list(item.shown[item.start : item.start + item.bucket.frames])
     return settings
 
 
@@ -250,13 +255,15 @@ def latents_state(item: Item, context: CacheContext) -> CacheState:
         return _stale(say(f"latents are {found}, not {wanted}", f"潜在の形が {found} ({wanted} ではない)"), ours)
     if not ours:
         return _foreign_latents(item, header)
+    touched = None
     if not item.cached_only:
-        changed = _changed_settings(header, latent_settings(item, context.settings)) or _changed_source(
-            header, item.path
-        )
+        changed = _changed_settings(header, latent_settings(item, context.settings))
+        if not changed:
+            changed, touched = _judge_source(header, item.path)
         if changed:
             return _stale(changed, ours)
-    return _judge_encoder(header, context)
+    state = _judge_encoder(header, context)
+    return replace(state, stamp=touched) if state.usable else state
 
 
 def text_state(item: Item, context: CacheContext) -> CacheState:
@@ -301,17 +308,18 @@ def _foreign_latents(item: Item, header: CacheHeader) -> CacheState:
     return CacheState("foreign")
 
 
-def _changed_source(header: CacheHeader, path: Path) -> str:
+def _judge_source(header: CacheHeader, path: Path) -> tuple[str, Mapping[str, Any] | None]:
+    """Why the source is not the one that was encoded; and where it only looks different, how it looks now."""
     stamp = _parsed(header.metadata["mtui_source"])
     try:
         seen = _seen(path)
         if {name: stamp.get(name) for name in seen} == seen:
-            return ""
+            return "", None
         if stamp.get("size") == seen["size"] and stamp.get("sha256") == _hash_of(path, compact_json(seen)):
-            return ""
+            return "", {**seen, "sha256": stamp["sha256"]}
     except OSError as error:
-        return say(f"the source cannot be read: {error.strerror}", f"元ファイルを読めない: {error.strerror}")
-    return say("the source changed", "元ファイルが変わった")
+        return say(f"the source cannot be read: {error.strerror}", f"元ファイルを読めない: {error.strerror}"), None
+    return say("the source changed", "元ファイルが変わった"), None
 
 
 def _changed_settings(header: CacheHeader, expected: Mapping[str, Any], unknown: frozenset[str] = frozenset()) -> str:

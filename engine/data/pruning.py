@@ -3,7 +3,8 @@
 Left over is a file with our header, of the model of this preset, that this dataset made of a source of its own and that
 belongs to no item now: its source is gone from the dataset, or it was made for a size, cut or caption that is no longer asked
 for. Everything else stays and is named: files of other tools, damaged ones, those of another model or another dataset, those
-of a source that is there but cannot be used now, and all of a dataset that gives nothing to read: its disk may be away.
+of a source that is there but cannot be used now, all of a dataset that gives nothing to read, and those of a subfolder that is
+missing or empty: its disk may be away.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -64,7 +66,7 @@ class Leftover:
 class Kept:
     """A file that belongs to no item and stays.
 
-    ``code``: "foreign", "damaged", "other_model", "other_dataset", "source_unusable", "no_sources".
+    ``code``: "foreign", "damaged", "other_model", "other_dataset", "source_unusable", "no_sources", "empty_folder".
     """
 
     path: Path
@@ -80,6 +82,10 @@ class Kept:
             "other_model": say("of another model", "別のモデル用"),
             "other_dataset": say("not of a source of this dataset", "このデータセットの元ファイルのものではない"),
             "no_sources": say("its dataset gives nothing to read now", "データセットに現在読めるものがない"),
+            "empty_folder": say(
+                "the folder of its source is missing or empty now; if that is for good, delete them yourself",
+                "元ファイルのフォルダが現在ないか空 (本当に不要なら手動で削除)",
+            ),
             "source_unusable": say("its source is there, but cannot be used now", "元ファイルはあるが現在使えない"),
         }[self.code]
 
@@ -118,6 +124,7 @@ def plan_pruning(
     sources = {(item.dataset, item.path) for item in found.cached if not item.cached_only}
     leftovers: list[Leftover] = []
     kept: list[Kept] = []
+    is_away = cache(_is_away)
     folders = _folders(config, used)
     for folder, dataset in folders.items():
         unusable = _unusable_stems(found, dataset)
@@ -131,6 +138,8 @@ def plan_pruning(
                 kept.append(Kept(path, status.st_size, str(judged)))
             elif not readable:
                 kept.append(Kept(path, status.st_size, "no_sources"))
+            elif dataset.directory is not None and is_away(judged.parent):
+                kept.append(Kept(path, status.st_size, "empty_folder"))
             else:
                 code = "settings_changed" if (dataset.index, judged) in sources else "source_gone"
                 leftovers.append(Leftover(path, status.st_size, status.st_mtime_ns, name.contents, code))
@@ -220,6 +229,14 @@ def _judge(
         return "source_unusable"
     source = origin_of(metadata, path)
     return source if source is not None and _makes(dataset, source, path.parent) else "other_dataset"
+
+
+def _is_away(folder: Path) -> bool:
+    """Whether a folder of sources is missing or empty, as one is whose disk is not mounted."""
+    try:
+        return all(name.startswith(".") for name in os.listdir(folder))
+    except OSError:
+        return True
 
 
 def _makes(dataset: DatasetSpec, source: Path, folder: Path) -> bool:

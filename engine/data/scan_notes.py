@@ -199,31 +199,56 @@ def clip_notes(
     yield about(dataset, "frame_rate", say(en, ja), fix)
 
 
-def damage_notes(dataset: DatasetSpec, cut_off: Sequence[str], unsteady: Sequence[str]) -> Iterator[Problem]:
-    """Videos that can be trained, but not as their headers say. Named by the first few."""
+def damage_notes(
+    dataset: DatasetSpec, cut_off: Sequence[str], unsteady: Sequence[str], by_time: Sequence[str]
+) -> Iterator[Problem]:
+    """Videos that can be trained, but not as their headers say. Named by the first few.
+
+    Of a variable frame rate are ``unsteady``, taken frame by frame, and ``by_time``, whose frames are chosen by when they are shown.
+    """
     if cut_off:
+        ends = "video ends" if len(cut_off) == 1 else "videos end"
         yield about(
             dataset,
             "cut_off",
             say(
-                f"{len(cut_off)} videos end before their headers say, and what is there is used: {_few(cut_off)}.",
+                f"{len(cut_off)} {ends} before the header says, and what is there is used: {_few(cut_off)}.",
                 f"途中で切れている動画が {len(cut_off)} 本あり、ある分だけ使います: {_few(cut_off)}",
             ),
             say("Fetch them again if the rest matters.", "残りも必要なら、取得し直してください。"),
         )
     if unsteady:
+        convert = say(
+            "Where motion matters, convert them to a constant rate: ffmpeg -i IN -vf fps=RATE OUT.",
+            "動きが大事なら固定レートに変換してください: ffmpeg -i 入力 -vf fps=レート 出力",
+        )
+        choose = say(
+            "Where motion matters, set fps_from_file = true: frames are then chosen by when they are shown.",
+            "動きが大事なら fps_from_file = true にしてください。表示時刻でフレームを選びます。",
+        )
+        asked = dataset.fps_from_file or dataset.source_fps or dataset.frames_by_number
         yield about(
             dataset,
             "variable_frame_rate",
             say(
-                f"{len(unsteady)} videos have a variable frame rate, and their frames are taken as stored: {_few(unsteady)}.",
-                f"可変フレームレートの動画が {len(unsteady)} 本あります。フレームは格納順のまま使います: {_few(unsteady)}",
+                f"{_videos_have(unsteady)} a variable frame rate, and every frame counts as equally long: {_few(unsteady)}.",
+                f"可変フレームレートの動画が {len(unsteady)} 本あります。どのフレームも同じ長さとして扱います: {_few(unsteady)}",
             ),
+            convert if asked else choose,
+        )
+    if by_time:
+        yield about(
+            dataset,
+            "frames_by_time",
             say(
-                "Where motion matters, convert them: ffmpeg -i IN -vf fps=RATE OUT.",
-                "動きが大事なら固定レートに変換してください: ffmpeg -i 入力 -vf fps=レート 出力",
+                f"{_videos_have(by_time)} a variable frame rate; frames are chosen by when they are shown: {_few(by_time)}.",
+                f"可変フレームレートの動画が {len(by_time)} 本あり、表示時刻でフレームを選びます: {_few(by_time)}",
             ),
         )
+
+
+def _videos_have(names: Sequence[str]) -> str:
+    return "1 video has" if len(names) == 1 else f"{len(names)} videos have"
 
 
 def split_notes(dataset: DatasetSpec, items: Sequence[Item], held_out: Sequence[Item]) -> Iterator[Problem]:

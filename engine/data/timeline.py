@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from engine.data.frames import kept_frames
+from engine.data.frames import FrameTimes, frames_by_time, kept_frames
 from engine.data.items import Bucket
 from engine.data.media import ClipInfo
 from engine.data.summary import printable
@@ -36,6 +36,8 @@ class Timeline:
     source_fps: float | None = None
     target_fps: float = 0.0
     too_long: tuple[int, ...] = ()  # clip lengths asked for that are longer than the video
+    times: FrameTimes | None = None  # of a video whose frames last differently long
+    by_time: bool = False  # whether those decide which frames are left
 
     @property
     def used(self) -> int:
@@ -44,6 +46,8 @@ class Timeline:
 
     def seconds(self, frame: int) -> float | None:
         """When a frame of the file is shown; None where the rate is unknown."""
+        if self.times is not None:
+            return self.times.seconds(frame)
         return frame / self.info.fps if self.info.fps else None
 
     def as_json(self) -> dict[str, Any]:
@@ -56,6 +60,8 @@ class Timeline:
             "fps": self.info.fps,
             "source_fps": self.source_fps,
             "target_fps": self.target_fps,
+            "variable": self.times is not None,
+            "by_time": self.by_time,
             "kept": len(self.kept),
             "used": self.used,
             "too_long": list(self.too_long),
@@ -75,9 +81,15 @@ def timeline(
     source_fps: float | None = None,
     target_fps: float = 0.0,
     lengths: Sequence[int] = (),
+    times: FrameTimes | None = None,
+    by_number: bool = False,
 ) -> Timeline:
-    """The timeline of a video whose ``clips`` are (start after conversion, bucket); ``lengths`` are those asked for."""
-    kept = tuple(takewhile(lambda index: index < info.frames, kept_frames(source_fps, target_fps)))
+    """The timeline of a video whose ``clips`` are (start after conversion, bucket); ``lengths`` are those asked for.
+
+    ``times`` are those of a video of variable frame rate, which decide unless the dataset goes ``by_number``.
+    """
+    shown = () if by_number else frames_by_time(times, info.frames, source_fps, target_fps)
+    kept = shown or tuple(takewhile(lambda index: index < info.frames, kept_frames(source_fps, target_fps)))
     spans = [
         ClipSpan(start, bucket.frames, kept[start], kept[min(start + bucket.frames, len(kept)) - 1], bucket)
         for start, bucket in clips
@@ -91,6 +103,8 @@ def timeline(
         source_fps,
         target_fps,
         tuple(length for length in lengths if length > len(kept)),
+        times if times is not None and times.vary else None,
+        bool(shown),
     )
 
 

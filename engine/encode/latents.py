@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import nn
 
 from engine.config import Config
 from engine.config.language import say
-from engine.config.problems import ConfigError
+from engine.config.problems import ConfigError, Problem
 from engine.data.claims import Claims
 from engine.data.clip_reading import read_clips
 from engine.data.dataset_spec import DatasetSpec
@@ -30,7 +31,7 @@ from engine.dtypes import DTYPES
 from engine.encode.encoders import Decoded, Encoders
 from engine.encode.pipeline import Pipeline, Room, readers_here
 from engine.encode.stage import Waiting, announce, give_up, pause_or_stop
-from engine.encode.store import latents_key, set_aside, write_cache
+from engine.encode.store import latents_key, restamp, set_aside, write_cache
 from engine.encode.work import Unit, Work, Worklist, in_order_of, judge, units_by
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec
 from engine.job import Job
@@ -57,40 +58,61 @@ def encode_latents(
         work = judge(items, lambda item: item.latent_cache, latents_state, context)
         announce(job, work, say("latent", "潜在"))
         progress.update(work.total - len(work.todo), work.total)
-        if not work.todo:
-            return ()
-        call_helpers(len(work.todo))
-        vae = _load_vae(job, family_model, device)
-        count = readers_here(share.world) if device.type == "cpu" else 1
-        with (
-            Claims() as claims,
-            Encoders(family_model, vae, device, DTYPES[job.spec.latents_dtype], count) as encoders,
-        ):
-            worklist = _worklist(work, context, claims, share)
-            waiting = Waiting(job, say("latent", "潜在"))
-
-            def check() -> None:
-                encoders.keep_finished()
-                waiting.tell(worklist.holders)
-                pause_or_stop(job)
-
-            with Pipeline(worklist, _read, size_of=_size, check=check, readers=readers_here(share.world)) as flow:
-
-                def tell() -> None:
-                    done = work.total - len(work.todo) + flow.files + worklist.made_elsewhere
-                    progress.update(done, work.total, flow.bytes)
-
-                def before() -> None:
-                    tell()
-                    pause_or_stop(job)
-
-                def keep(item: Item, decoded: Decoded, latents: torch.Tensor) -> None:
-                    flow.write(item, partial(_write, item, latents, decoded, context, claims), latents.nbytes)
-
-                encoders.drive(flow, before, keep)
-            tell()
+        with Claims() as claims:
+            claims.sweep(work.folders)
+            if share.rank == 0:
+                _restamp(work.touched, context, claims)
+            if not work.todo:
+                return ()
+            call_helpers(len(work.todo))
+            vae = _load_vae(job, family_model, device)
+            # A VAE on a GPU fills it by itself; on a CPU one thread fills one core.
+            count = readers_here(share.world) if device.type == "cpu" else 1
+            with Encoders(family_model, vae, device, DTYPES[job.spec.latents_dtype], count) as encoders:
+                failures = _encode(
+                    job,
+                    _worklist(work, context, claims, share),
+                    encoders,
+                    write=lambda item, decoded, latents: _write(item, latents, decoded, context, claims),
+                    update=lambda files, size: progress.update(work.total - len(work.todo) + files, work.total, size),
+                    readers=readers_here(share.world),
+                )
         skipped = {dataset.index for dataset in datasets if dataset.on_bad_item == "skip"}
-        return give_up(job, flow.failures, skipped)
+        return give_up(job, failures, skipped)
+
+
+def _encode(
+    job: Job,
+    worklist: Worklist,
+    encoders: Encoders,
+    *,
+    write: Callable[[Item, Decoded, torch.Tensor], int],
+    update: Callable[[int, int], None],
+    readers: int,
+) -> list[tuple[Item, Problem]]:
+    """Read, encode and write what is on the list; the items that cannot be read, with why. ``update`` hears of files and bytes."""
+    waiting = Waiting(job, say("latent", "潜在"))
+
+    def check() -> None:
+        encoders.keep_finished()
+        waiting.tell(worklist.holders)
+        pause_or_stop(job)
+
+    with Pipeline(worklist, _read, size_of=_size, check=check, readers=readers) as flow:
+
+        def tell() -> None:
+            update(flow.files + worklist.made_elsewhere, flow.bytes)
+
+        def before() -> None:
+            tell()
+            pause_or_stop(job)
+
+        def keep(item: Item, decoded: Decoded, latents: torch.Tensor) -> None:
+            flow.write(item, partial(write, item, decoded, latents), latents.nbytes)
+
+        encoders.drive(flow, before, keep)
+    tell()
+    return flow.failures
 
 
 def latent_context(
@@ -107,21 +129,37 @@ def latent_context(
     )
 
 
+def _restamp(touched: Sequence[Item], context: CacheContext, claims: Claims) -> None:
+    """Write into headers how sources look that were only touched: the next start need not hash them again."""
+    for item in touched:
+        claim = _claim_of(item, context)
+        with contextlib.suppress(OSError):  # where nothing can be written, the next start hashes them again
+            if claims.take(*claim) is not None:
+                continue
+            try:
+                stamp = latents_state(item, context).stamp  # looked at again: its last holder may have made it anew
+                if stamp is not None:
+                    restamp(item.latent_cache, stamp, claims.temporary(item.latent_cache.parent))
+            finally:
+                claims.give_back(*claim)
+
+
 def _worklist(work: Work, context: CacheContext, claims: Claims, share: Share) -> Worklist:
     """One unit per source and cache folder: the clips of a video are read in one pass."""
-    cache_id = context.task.cache_id
     units = units_by(lambda item: (item.latent_cache.parent, item.path), work.todo)
-    folders = {item.latent_cache.parent for item, _ in work.todo}
-    for folder in folders:
+    for folder in {item.latent_cache.parent for item, _ in work.todo}:
         folder.mkdir(parents=True, exist_ok=True)
-    claims.sweep(folders)
     return Worklist(
         in_order_of(share, units),
         claims,
-        claim_of=lambda item: (item.latent_cache.parent, f"{item.name}_{cache_id}"),
+        claim_of=lambda item: _claim_of(item, context),
         file_of=lambda item: item.latent_cache,
         state_of=lambda item: latents_state(item, context),
     )
+
+
+def _claim_of(item: Item, context: CacheContext) -> tuple[Path, str]:
+    return item.latent_cache.parent, f"{item.name}_{context.task.cache_id}"
 
 
 def _read(unit: Unit, room: Room) -> Iterator[tuple[Item, Decoded]]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
 
 from engine.config.language import say
 from engine.config.problems import MissingRequirement, UserError
-from engine.data.provenance import CacheState
+from engine.data.provenance import CacheState, compact_json
 
 _PUBLIC = 0o644  # cache folders are shared between machines and users
 
@@ -54,6 +56,21 @@ def write_cache(
     except OSError as error:
         raise cannot_write(path, error) from error
     return len(data)
+
+
+def restamp(path: Path, stamp: Mapping[str, Any], temporary: Path) -> None:
+    """Let the header of a cache file of ours tell of its source what ``stamp`` says; its tensors are copied byte for byte.
+
+    Raises ``OSError``.
+    """
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"]["mtui_source"] = compact_json(stamp)
+    text = json.dumps(header, separators=(",", ":")).encode("ascii")
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
+    _write_whole(temporary, len(text).to_bytes(8, "little") + text + data[end:])
+    os.replace(temporary, path)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -17,6 +17,7 @@ from engine.data.claims import Claims
 from engine.data.items import Item
 from engine.data.provenance import (
     CacheContext,
+    CacheState,
     caption_hash,
     encoder_fingerprint,
     file_hash,
@@ -51,40 +52,57 @@ def encode_text(
         context = text_context(job.config, job.spec, job.task, family_model)
         work = judge(items, lambda item: item.text_cache, text_state, context)
         announce(job, work, say("text", "テキスト"))
-        before = work.total - len(work.todo)
-        progress.update(before, work.total)
-        if not work.todo:
-            return
-        call_helpers(len(work.todo))
-        encoder = _load_encoder(job, family_model, device)
-        if context.unknown:  # the tokenizer may have come from the hub just now
-            context = text_context(job.config, job.spec, job.task, family_model)
+        progress.update(work.total - len(work.todo), work.total)
         with Claims() as claims:
-            worklist = _worklist(work, context, claims, share)
+            claims.sweep(work.folders)
+            if not work.todo:
+                return
+            call_helpers(len(work.todo))
+            encoder = _load_encoder(job, family_model, device)
+            if context.unknown:  # the tokenizer may have come from the hub just now
+                context = text_context(job.config, job.spec, job.task, family_model)
             if share.rank == 0:
                 _warn_of_cut_captions(job, encoder, list(dict.fromkeys(item.caption for item, _ in work.todo)))
-            written = size = 0
-            for unit in _free_units(job, worklist):
-                pause_or_stop(job)
-                encoded = encoder.encode([unit.members[0][0].caption])[0]
-                tensors = {text_key(key, value, ragged=key in encoder.ragged): value for key, value in encoded.items()}
-                for item, old in unit.members:
-                    set_aside(item.text_cache, old)
-                    temporary = claims.temporary(item.text_cache.parent)
-                    metadata = text_metadata(item, context)
-                    size += write_cache(item.text_cache, tensors, metadata, source=item.path, temporary=temporary)
-                worklist.done(unit)
-                written += len(unit.members)
-                progress.update(before + written + worklist.made_elsewhere, work.total, size)
-            progress.update(before + written + worklist.made_elsewhere, work.total, size)
+            _encode(
+                job,
+                _worklist(work, context, claims, share),
+                encoder,
+                write=lambda item, old, tensors: _write(item, old, tensors, context, claims),
+                update=lambda files, size: progress.update(work.total - len(work.todo) + files, work.total, size),
+            )
+
+
+def _encode(
+    job: Job,
+    worklist: Worklist,
+    encoder: TextEncoder,
+    *,
+    write: Callable[[Item, CacheState, dict[str, torch.Tensor]], int],
+    update: Callable[[int, int], None],
+) -> None:
+    """Encode and write what is on the list. ``update`` hears of files and bytes."""
+    files = size = 0
+    for unit in _free_units(job, worklist):
+        pause_or_stop(job)
+        encoded = encoder.encode([unit.members[0][0].caption])[0]
+        tensors = {text_key(key, value, ragged=key in encoder.ragged): value for key, value in encoded.items()}
+        size += sum(write(item, old, tensors) for item, old in unit.members)
+        worklist.done(unit)
+        files += len(unit.members)
+        update(files + worklist.made_elsewhere, size)
+    update(files + worklist.made_elsewhere, size)
+
+
+def _write(item: Item, old: CacheState, tensors: dict[str, torch.Tensor], context: CacheContext, claims: Claims) -> int:
+    set_aside(item.text_cache, old)
+    temporary = claims.temporary(item.text_cache.parent)
+    return write_cache(item.text_cache, tensors, text_metadata(item, context), source=item.path, temporary=temporary)
 
 
 def _worklist(work: Work, context: CacheContext, claims: Claims, share: Share) -> Worklist:
     """One unit per caption: equal ones are encoded once."""
-    folders = {item.text_cache.parent for item, _ in work.todo}
-    for folder in folders:
+    for folder in {item.text_cache.parent for item, _ in work.todo}:
         folder.mkdir(parents=True, exist_ok=True)
-    claims.sweep(folders)
     return Worklist(
         in_order_of(share, units_by(lambda item: item.caption, work.todo)),
         claims,

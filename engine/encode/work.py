@@ -31,6 +31,8 @@ class Work:
     todo: tuple[Verdict, ...]
     current: int
     foreign: int
+    touched: tuple[Item, ...] = ()  # up to date, but their headers speak of the source as it was before it was touched
+    folders: frozenset[Path] = frozenset()  # where the files lie
 
     @property
     def total(self) -> int:
@@ -63,6 +65,8 @@ def judge(
         todo=tuple((item, state) for item, state in states if not state.usable),
         current=sum(state.state == "current" for _, state in states),
         foreign=sum(state.state == "foreign" for _, state in states),
+        touched=tuple(item for item, state in states if state.stamp is not None),
+        folders=frozenset(file.parent for file in one_per_file),
     )
 
 

@@ -110,7 +110,12 @@ def timeline_lines(line: Timeline, cells: int) -> Iterator[str]:
     length = line.seconds(info.frames)
     lasting = "" if length is None else f", {length:.1f} s"
     yield f"{line.path.name}  {info.width}x{info.height}  {info.frames} frames, {rate}{lasting}"
-    if line.source_fps and line.target_fps:
+    if line.by_time:
+        yield say(
+            f"  variable frame rate: frames are chosen by when they are shown, {line.target_fps:g} a second: {len(line.kept)} are left",
+            f"  可変フレームレート: 表示時刻で毎秒 {line.target_fps:g} フレームを選択: {len(line.kept)} フレーム",
+        )
+    elif line.source_fps and line.target_fps:
         yield say(
             f"  source_fps {line.source_fps:g} to {line.target_fps:g} fps: {len(line.kept)} frames are left",
             f"  source_fps {line.source_fps:g} から {line.target_fps:g} fps へ: {len(line.kept)} フレーム",
@@ -155,9 +160,12 @@ def _of_dataset(file: Path, family: str | None, wanted: str | None) -> tuple[lis
     ]
     if not videos and not left_out:
         raise _no_such_video(file, wanted, [item.path.name for item in found.items if item.kind == "clip"])
-    return [
-        timeline_of(path, items, _lengths(opened.config.datasets[items[0].dataset])) for path, items in videos.items()
-    ], left_out
+    datasets = opened.config.datasets
+    found_lines = [
+        timeline_of(dataset := datasets[items[0].dataset], path, items, _lengths(dataset))
+        for path, items in videos.items()
+    ]
+    return found_lines, left_out
 
 
 def _lengths(dataset: DatasetSpec) -> tuple[int, ...]:
@@ -188,9 +196,9 @@ def _try(video: Path, family: str | None, given: dict[str, Any]) -> Timeline:
     from engine.data import read_dataset_config
     from engine.data.buckets import BucketRule
     from engine.data.dataset_spec import DEFAULT_FRAME_STRIDE, DEFAULT_STEP
-    from engine.data.frames import count_kept, cut_clips
+    from engine.data.frames import count_kept, cut_clips, frames_by_time
     from engine.data.items import Bucket
-    from engine.data.media import UnreadableMedia, clip_info
+    from engine.data.media import UnreadableMedia, clip_info, times_shown
     from engine.data.timeline import timeline
     from musubi_tui.datasets.opening import require_known
 
@@ -205,9 +213,11 @@ def _try(video: Path, family: str | None, given: dict[str, Any]) -> Timeline:
     except UnreadableMedia as error:
         raise UserError.of("unreadable_clip", str(error), file=video) from error
     target = 0.0 if spec is None else spec.fps
+    times = None if info.steady else times_shown(video)
+    shown = frames_by_time(times, info.frames, dataset.source_fps, target)
     cuts = cut_clips(
         dataset.frame_extraction,
-        count_kept(info.frames, dataset.source_fps, target),
+        len(shown) or count_kept(info.frames, dataset.source_fps, target),
         dataset.target_frames,
         stride=dataset.frame_stride,
         sample=dataset.frame_sample,
@@ -219,7 +229,9 @@ def _try(video: Path, family: str | None, given: dict[str, Any]) -> Timeline:
     clips = [(start, Bucket(*size, length)) for start, length in cuts]
     if not clips:
         narrate(say("It is too short for every clip length.", "どのクリップ長にも足りません。"))
-    return timeline(video, info, clips, source_fps=dataset.source_fps, target_fps=target, lengths=_lengths(dataset))
+    return timeline(
+        video, info, clips, source_fps=dataset.source_fps, target_fps=target, lengths=_lengths(dataset), times=times
+    )
 
 
 def _values(given: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import Any
 from engine.config.language import say
 from engine.data import Item
 from engine.data.cache_files import DamagedCache, latents_shape, read_header, stored_shapes
+from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Control
-from engine.data.media import clip_info
+from engine.data.media import clip_info, times_shown
 from engine.data.summary import enlargement, printable
 from engine.data.timeline import Timeline, timeline
 from engine.data.tokens import ESTIMATE, TokenCounter
@@ -57,11 +58,18 @@ def _control(control: Control) -> dict[str, Any]:
     }
 
 
-def timeline_of(path: Path, items: Sequence[Item], lengths: Sequence[int] = ()) -> Timeline:
+def timeline_of(dataset: DatasetSpec, path: Path, items: Sequence[Item], lengths: Sequence[int] = ()) -> Timeline:
     """Which frames of a video its clips use; ``lengths`` are those asked for. Raises ``UnreadableMedia``."""
-    clips = [(item.start, item.bucket) for item in items]
+    info = clip_info(path)
     return timeline(
-        path, clip_info(path), clips, source_fps=items[0].source_fps, target_fps=items[0].target_fps, lengths=lengths
+        path,
+        info,
+        [(item.start, item.bucket) for item in items],
+        source_fps=items[0].source_fps,
+        target_fps=items[0].target_fps,
+        lengths=lengths,
+        times=None if info.steady else times_shown(path),
+        by_number=dataset.frames_by_number,
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+import random
+import signal
 import threading
 import time
 from pathlib import Path
@@ -176,6 +179,87 @@ def test_a_torn_owner_is_swept_once_it_is_old(tmp_path: Path) -> None:
         os.utime(torn, (time.time() - 100,) * 2)
         claims.sweep([tmp_path])
         assert not torn.exists()
+
+
+def test_an_owner_that_never_became_one_goes_at_once(tmp_path: Path) -> None:
+    (tmp_path / ".mtui-0123456789abcdef.new").touch()  # killed between making a file and filling it
+    with Claims() as claims:
+        claims.sweep([tmp_path])
+    assert remains(tmp_path) == []
+
+
+def test_an_owner_swept_while_it_is_made_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create, made = module._create, list[Path]()
+
+    def swept_once(path: Path, data: bytes) -> None:
+        create(path, data)
+        made.append(path)
+        if len(made) == 1:
+            with Claims() as other:
+                other.sweep([tmp_path])
+
+    monkeypatch.setattr(module, "_create", swept_once)
+    with Claims() as claims, Claims() as second:
+        assert claims.take(tmp_path, "a") is None
+        holder = second.take(tmp_path, "a")
+        assert holder is not None
+        assert holder.process == ProcessIdentity.of_this_process()
+    assert remains(tmp_path) == []
+
+
+def test_a_full_disk_leaves_no_empty_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.FileIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Claims() as claims:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdopen", Full)
+            with pytest.raises(OSError, match="No space"):
+                claims.take(tmp_path, "a")
+        assert remains(tmp_path) == []
+        assert claims.take(tmp_path, "a") is None
+
+
+def test_whenever_processes_are_killed_the_next_leaves_nothing(tmp_path: Path) -> None:
+    def work() -> None:
+        while True:
+            with Claims() as claims:
+                claims.sweep([tmp_path])
+                for name in "abc":
+                    if claims.take(tmp_path, name) is None:
+                        temporary = claims.temporary(tmp_path)
+                        temporary.write_bytes(b"whole")
+                        temporary.rename(tmp_path / name)
+                        claims.give_back(tmp_path, name)
+
+    dice = random.Random(0)
+    for _ in range(20):
+        children = []
+        for _ in range(2):
+            pid = os.fork()
+            if not pid:
+                try:
+                    work()
+                finally:
+                    os._exit(1)
+            children.append(pid)
+        time.sleep(dice.uniform(0.001, 0.03))
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            os.waitpid(pid, 0)
+    with Claims() as claims:
+        claims.sweep([tmp_path])
+        assert remains(tmp_path) == []
+
+
+def test_a_claim_that_was_being_cleared_by_a_killed_process_is_swept(tmp_path: Path) -> None:
+    dead_process(tmp_path, "a")
+    (tmp_path / lock_name("a")).rename(tmp_path / ".mtui-0123456789abcdef-7.dead")
+    with Claims() as claims:
+        claims.sweep([tmp_path])
+    assert remains(tmp_path) == []
 
 
 def test_a_person_may_tidy_up(tmp_path: Path) -> None:

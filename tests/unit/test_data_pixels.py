@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import replace
-from itertools import islice, pairwise
+from fractions import Fraction
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +17,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.config.problems import UserError
-from engine.data import Bucket, Item, read_pixels
+from engine.data import Bucket, Item, read_dataset_config, read_pixels, scan
 from engine.data.buckets import BucketRule, bucket_list
 from engine.data.clip_reading import read_clips
 from engine.data.control_pictures import control_bucket
 from engine.data.dataset_spec import DatasetSpec
-from engine.data.frames import count_kept, cut_clips, kept_frames
+from engine.data.frames import FrameTimes, count_kept, cut_clips, kept_frames
+from engine.data.index import ScanIndex
 from engine.data.media import clip_info
 from engine.data.pixels import read_image
+from engine.data.provenance import latent_settings
 from engine.data.resize import average_area, resize_to_bucket, scaled_size
 from engine.data.variants import with_variants
-from tests.unit.test_data_scan import run, video
+from tests.unit.test_data_scan import WAN, run, video
 
 side = st.integers(1, 6000)
 
@@ -263,6 +269,48 @@ def test_clips_take_the_frames_they_say(tmp_path: Path) -> None:
     assert grey(read_pixels(converted)) == [0, 2, 4, 6, 8]
     with pytest.raises(UserError, match="ends after 30 of the 33"):
         read_pixels(item_of(path, Bucket(32, 32, 33)))
+
+
+PHONE = [0, 20, 40, 140, 200, 300, 310, 400, 520, 600]  # when its frames are shown, in milliseconds
+
+
+def test_frames_of_a_variable_rate_are_chosen_by_when_they_are_shown(tmp_path: Path) -> None:
+    video(tmp_path / "phone.mp4", 0, fps=30, times=PHONE)
+    entry: dict[str, Any] = {"video_directory": ".", "target_frames": [1, 5], "source_fps": 30, "cache_directory": "c"}
+    os.utime(tmp_path / "phone.mp4", (5, 5))
+    tables = {"general": {"resolution": 64, "enable_bucket": True, "caption_extension": ".txt"}, "datasets": [entry]}
+    config = read_dataset_config(tables, base_dir=tmp_path, spec=WAN)
+    for _ in range(2):  # read, and remembered
+        with ScanIndex(tmp_path / "memory") as index:
+            found = scan(config, WAN, WAN.task(None), index=index)
+    # A sixteenth of a second is 62.5 ms: 20, 40 and 310 ms begin no new one, and none is repeated where 120 ms pass.
+    assert {item.shown for item in found.items} == {(0, 3, 4, 5, 7, 8, 9)}
+    still, clip = found.items
+    assert grey(read_pixels(clip)) == [0, 3, 4, 5, 7]
+    assert grey(read_pixels(still)) == [0]
+    assert [problem.code for problem in found.warnings if "phone.mp4" in problem.message] == ["frames_by_time"]
+    by_number = scan(read_dataset_config(tables, base_dir=tmp_path, spec=WAN, numerics="musubi"), WAN, WAN.task(None))
+    assert grey(read_pixels(by_number.items[1])) == [0, 2, 4, 6, 8]
+    assert [problem.code for problem in by_number.warnings if "phone" in problem.message] == ["variable_frame_rate"]
+    by_time, counted = (latent_settings(item, {}) for item in (clip, by_number.items[1]))
+    assert by_time.pop("frames") == [0, 3, 4, 5, 7]  # so that one way's caches are not taken for the other's
+    assert by_time == counted
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=60), st.sampled_from([16.0, 24.0, 30.0]))
+def test_each_kept_frame_is_the_first_in_its_moment(steps: list[int], target: float) -> None:
+    times = FrameTimes(tuple(accumulate(steps)), Fraction(1, 1000))
+    moments = [math.floor(Fraction(2 * (tick - steps[0]) + 1, 2000) * Fraction(target)) for tick in times.ticks]
+    assert times.kept(target) == tuple(sorted(moments.index(moment) for moment in set(moments)))
+
+
+@pytest.mark.parametrize("rate", [1, 15, 24, 25, 30, 50, 60, 120])
+def test_a_constant_rate_is_none_however_its_times_are_rounded(rate: int) -> None:
+    for ticks in (1000, 90_000, rate, 600):
+        times = FrameTimes(tuple(round(index * ticks / rate) for index in range(300)), Fraction(1, ticks))
+        assert not times.vary
+        assert FrameTimes(times.ticks[:100] + times.ticks[110:], times.base).vary  # ten frames are missing
 
 
 def test_rotated_videos_stand_upright(tmp_path: Path) -> None:

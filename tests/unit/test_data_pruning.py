@@ -167,6 +167,25 @@ def test_a_disk_that_is_not_mounted_loses_nothing(folder: Path, changes: dict[st
     assert plan(folder, **changes) == ({}, {})
 
 
+@pytest.mark.parametrize("gone", ["empty", "missing"])
+def test_a_subfolder_that_is_not_mounted_keeps_its_caches(folder: Path, gone: str) -> None:
+    (folder / "pictures/sub").mkdir()
+    for name in "ef":
+        picture(folder / f"pictures/sub/{name}.png", 96, 48, "one")
+    items = fill(folder, recursive=True)
+    (folder / "pictures/sub/f.png").rename(folder / "f.png")
+    assert {Path(path).name.split("_")[0] for path in plan(folder, recursive=True)[0]} == {"f"}  # its folder is there
+    (folder / "pictures/sub").rename(folder / "away")
+    if gone == "empty":
+        (folder / "pictures/sub").mkdir()
+    leftovers, kept = plan(folder, recursive=True)
+    assert leftovers == {}
+    assert set(kept.values()) == {"empty_folder"}
+    assert len(kept) == 4
+    assert remove(plan_pruning(dataset(folder, recursive=True), WAN, WAN.task(None))) == []
+    assert all(path.exists() for item in items for path in (item.latent_cache, item.text_cache))
+
+
 def test_a_dataset_put_above_moves_no_random_crop(folder: Path) -> None:
     (folder / "first").mkdir()
     picture(folder / "first/f.png", 64, 48, "f")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,15 @@ def test_one_clip_uses_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().out
     assert "1 clip uses 9 of 9 frames" in told
     assert "no clip of 25 frames: there are only 9" in told
+
+
+def test_a_variable_rate_has_its_own_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video(tmp_path / "v.mp4", 0, fps=30, times=[0, 20, 40, 140, 200, 300, 310, 400, 520, 600])
+    arguments = ["data", "frames", str(tmp_path / "v.mp4"), "--target-frames", "5", "--source-fps", "30"]
+    assert run([*arguments, "--family", "wan"]) == 0
+    told = capsys.readouterr().out
+    assert "frames are chosen by when they are shown, 16 a second: 7 are left" in told
+    assert "| 0-7  0.00-0.40 s" in told
+    assert run([*arguments, "--family", "wan", "--json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)["videos"]
+    assert (line["variable"], line["by_time"], line["kept"]) == (True, True, 7)

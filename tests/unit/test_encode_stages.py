@@ -15,8 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.config.problems import ConfigError, MissingRequirement, UserError
-from engine.data import Item, read_dataset_config, scan
-from engine.encode import encode_latents, encode_text
+from engine.data import Item, provenance, read_dataset_config, read_pixels, scan
+from engine.data.cache_files import read_header
+from engine.encode import encode_latents, encode_text, latents, store
 from engine.families import get_family
 from engine.job import Interrupted
 from engine.testing import TinySet, make_tiny
@@ -131,13 +132,68 @@ def test_only_what_changed_is_encoded_again(tiny: Path, made: TinySet) -> None:
     assert sorted(model.captions) == ["a new picture", "another description"]
 
 
-def test_another_vae_or_precision_makes_latents_stale_but_not_text(tiny: Path, made: TinySet) -> None:
-    for clip in (tiny / "data/clips").iterdir():
-        clip.unlink()
+def test_a_touched_picture_is_hashed_once_and_not_at_every_start(
+    tiny: Path, made: TinySet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(tiny, made)
-    model, _ = run(tiny, made, vae_dtype="bf16")
-    assert len(model.latents) == 4
-    assert model.captions == []
+    item = items_of(tiny)[0]
+    before, others = load_file(item.latent_cache), [i.latent_cache.stat().st_ino for i in items_of(tiny)[1:]]
+    os.utime(item.path, (5, 5))
+    model, _ = run(tiny, made)
+    assert model.latents == []
+    after = load_file(item.latent_cache)
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert [i.latent_cache.stat().st_ino for i in items_of(tiny)[1:]] == others
+    assert left_behind(tiny) == []
+
+    def hashed(path: Path) -> str:
+        raise AssertionError(f"{path} was read again")
+
+    provenance._hash_of.cache_clear()
+    monkeypatch.setattr(provenance, "file_hash", hashed)
+    items, job = items_of(tiny), RecordingJob(SPEC, options(made))
+    assert encode_latents(job, CountingModel(), items, device=CPU) == ()  # type: ignore[arg-type]
+    monkeypatch.undo()
+    shutil.copyfile(items_of(tiny)[1].path, item.path)  # and a picture that did change is seen all the same
+    assert len(run(tiny, made)[0].latents) == 1
+
+
+def test_a_header_that_cannot_be_renewed_stops_nothing(
+    tiny: Path, made: TinySet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tiny, made)
+    os.utime(items_of(tiny)[0].path, (5, 5))
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(store, "_write_whole", refused)
+    model, job = run(tiny, made)
+    assert model.latents == []
+    assert [code for code, _ in job.warnings] == ["cache_current", "cache_current"]
+
+
+def test_encoders_side_by_side_give_what_the_plain_loop_gives(
+    tiny: Path, made: TinySet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = []
+    for count in (1, 4):
+        monkeypatch.setattr(latents, "readers_here", lambda *_, count=count: count)
+        items, job = items_of(tiny), RecordingJob(SPEC, options(made))
+        encode_latents(job, CountingModel(), items, device=CPU)  # type: ignore[arg-type]
+        told = [read_header(item.latent_cache).metadata for item in items]
+        files.append(([load_file(item.latent_cache) for item in items], told))
+        for item in items:
+            item.latent_cache.unlink()
+    (one, one_told), (four, four_told) = files
+    assert one_told == four_told
+    vae = SPEC.load_model().load_vae(made.models / "Wan2.1_VAE.pth", device=CPU, dtype=torch.float32)
+    for item, a, b in zip(items, one, four, strict=True):
+        pixels = torch.from_numpy(read_pixels(item)).permute(3, 0, 1, 2)[None].to(torch.float32) / 127.5 - 1
+        with torch.inference_mode():
+            plain = SPEC.load_model().encode_latents(vae, pixels)[0].to(torch.bfloat16)
+        assert [torch.equal(tensor, plain) for cached in (a, b) for tensor in cached.values()] == [True, True]
 
 
 def test_another_tokenizer_makes_text_stale(tiny: Path, made: TinySet) -> None:

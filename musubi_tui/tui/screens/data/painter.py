@@ -105,7 +105,7 @@ def paint(wish: Wish) -> Painted:
     line = None
     if mine.kind == "clip" and not mine.cached_only:
         try:
-            line = timeline_of(mine.path, items)
+            line = timeline_of(dataset, mine.path, items)
         except UnreadableMedia as error:
             problem = problem or str(error)
     return Painted(

@@ -79,7 +79,9 @@ def frames_lines(line: Timeline, width: int, height: int, glyphs: Glyphs, *, cho
     info = line.info
     rate = f"{info.fps:g} fps" if info.fps else say("rate unknown", "レート不明")
     lines: list[Line] = [[(say(f"{info.frames} frames, {rate}", f"{info.frames} フレーム、{rate}"), "")]]
-    if line.source_fps and line.target_fps:
+    if line.by_time:
+        lines.append([(say(f"by time, {line.target_fps:g} fps: {len(line.kept)} are left", f"表示時刻で {line.target_fps:g} fps: {len(line.kept)} フレーム"), "muted")])  # fmt: skip
+    elif line.source_fps and line.target_fps:
         lines.append([(say(f"{line.source_fps:g} -> {line.target_fps:g} fps: {len(line.kept)} are left", f"{line.source_fps:g} -> {line.target_fps:g} fps: {len(line.kept)} フレーム"), "muted")])  # fmt: skip
     lines.append([(say(f"{line.used} frames are used by {len(line.clips)} clips", f"{len(line.clips)} クリップが {line.used} フレームを使用"), "muted")])  # fmt: skip
     for clip in line.clips[: max(1, height - len(lines))]:
