@@ -7,6 +7,8 @@ import unicodedata
 
 def cells(text: str) -> int:
     """Terminal cells of ``text``: East Asian wide characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )

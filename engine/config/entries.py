@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from engine.config.language import say
@@ -183,6 +184,7 @@ def suggestion(name: str) -> str:
     return say(f"Did you mean {meant}?", f"{meant} のことですか。") if meant else ""
 
 
+@lru_cache(maxsize=512)  # a form asks for the same names at every key
 def suggestion_of(name: str) -> str:
     """The option that an unknown name was probably meant to be; empty when nothing is near."""
     if name in _ELSEWHERE:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from functools import lru_cache
 
 import tree_sitter
 import tree_sitter_toml
 
 Address = tuple[str | int, ...]
+
+
+@lru_cache(maxsize=1)  # whoever edits a text asks for its tree again and again
+def syntax_tree(data: bytes) -> tree_sitter.Tree:
+    """The syntax tree of a TOML text; of a broken one as far as it goes."""
+    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_toml.language())).parse(data)
 
 
 def key_positions(text: str) -> dict[Address, tuple[int, int]]:
@@ -17,7 +24,7 @@ def key_positions(text: str) -> dict[Address, tuple[int, int]]:
     An array of tables counts its elements: the second ``[[datasets]]`` is ``("datasets", 1)``.
     """
     data = text.encode("utf-8", errors="replace")
-    tree = tree_sitter.Parser(tree_sitter.Language(tree_sitter_toml.language())).parse(data)
+    tree = syntax_tree(data)
     lines = data.split(b"\n")
     counts: dict[Address, int] = {}
     found: dict[Address, tuple[int, int]] = {}
@@ -70,6 +77,11 @@ def _values(
             for index, element in enumerate(part for part in node.named_children if part.type != "comment"):
                 yield (*address, index), element
                 yield from _values([element], (*address, index), counts)
+
+
+def key_parts(key: tree_sitter.Node) -> list[str]:
+    """``a."b c"`` -> its parts, unquoted."""
+    return [_name(part) for part in _names(key)]
 
 
 def _names(key: tree_sitter.Node) -> Iterator[tree_sitter.Node]:

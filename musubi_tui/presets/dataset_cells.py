@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import tree_sitter
-import tree_sitter_toml
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
 from engine.config.toml_source import parse_toml
 from engine.config.toml_text import toml_value
 from engine.data.key import DatasetKey
+from engine.data.positions import syntax_tree
 from engine.data.schema import BY_NAME
 from engine.data.values import WrongValue, typed_value
 from musubi_tui.presets.facts import Facts
@@ -143,7 +143,7 @@ def _parsed(known: DatasetKey | None, text: str) -> tuple[Any, str]:
 
 def _tables(data: bytes) -> Iterator[tuple[int | None, tree_sitter.Node]]:
     """(place, node) of ``[general]`` and of every ``[[datasets]]``."""
-    root = tree_sitter.Parser(tree_sitter.Language(tree_sitter_toml.language())).parse(data).root_node
+    root = syntax_tree(data).root_node
     number = 0
     for node in root.named_children:
         if node.type not in ("table", "table_array_element") or not node.named_children:

@@ -17,10 +17,10 @@ from engine.config.language import say
 from engine.config.option import Option
 from engine.config.problems import ConfigError, Problem
 from engine.config.schema import OPTIONS, validate
-from engine.config.toml_source import parse_toml
 from engine.config.toml_text import toml_value
 from engine.config.values import parse_override
 from musubi_tui.presets.document import held, read_document, write_document
+from musubi_tui.presets.parsed import parsed
 from musubi_tui.presets.places import Pair, Places, find_places, line_end
 
 
@@ -50,7 +50,7 @@ def set_values(path: Path, values: Mapping[str, Any]) -> list[Change]:
 
 def edit_text(text: str, values: Mapping[str, Any], path: Path) -> tuple[str, list[Change]]:
     """The text of a preset with those options changed, and what changed. Raises ``ConfigError`` as ``set_values``."""
-    parse_toml(text, path)  # a broken file is told as such, not edited
+    parsed(text, path)  # a broken file is told as such, not edited
     wanted = _written(values, path)
     changes = []
     for name, written in wanted.items():
@@ -193,7 +193,7 @@ def _quoted_like(before: str, written: str) -> str:
 
 def _verify(text: str, wanted: Mapping[str, str | None], path: Path) -> None:
     """An edit that does not read back as it was meant must never reach the disk."""
-    found = collect(parse_toml(text, path), {}).by_name
+    found = collect(parsed(text, path), {}).by_name
     for name, written in wanted.items():
         expected = None if written is None else tomllib.loads(f"value = {written}")["value"]
         actual = found[name].value if name in found else None

@@ -15,8 +15,9 @@ from engine.config.load import Reading, examine
 from engine.config.option import Option
 from engine.config.problems import ConfigError, Problem
 from engine.config.schema import OPTIONS
-from engine.config.toml_source import TomlSource, parse_toml
+from engine.config.toml_source import TomlSource
 from engine.families import FamilySpec, TaskSpec
+from musubi_tui.presets.parsed import parsed
 from musubi_tui.presets.places import Pair, find_places
 
 Origin = Literal["file", "base", "family", "default"]
@@ -139,7 +140,7 @@ class Facts:
 def facts_of(text: str, path: Path) -> Facts:
     """Read a text as the preset at ``path``. Of the disk only the presets it builds on are looked at."""
     try:
-        source = parse_toml(text, path)
+        source = parsed(text, path)
     except ConfigError as error:
         return Facts(path, text, None, None, error.problems)
     reading = examine(source, check_files=False)

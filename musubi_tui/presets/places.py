@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import tree_sitter
-import tree_sitter_toml
 
 from engine.config.schema import OPTIONS, SECTIONS
+from engine.data.positions import key_parts, syntax_tree
 
 _SECTION_LIKE = {*SECTIONS, "general", "datasets"}  # names of sections, also where an option has the same name
 
@@ -65,7 +63,7 @@ class Places:
 
 def find_places(data: bytes) -> Places:
     """Read the places off a text that is valid TOML."""
-    root = tree_sitter.Parser(tree_sitter.Language(tree_sitter_toml.language())).parse(data).root_node
+    root = syntax_tree(data).root_node
     arrays = {_table_name(node)[0] for node in root.named_children if node.type == "table_array_element"}
     top = [pair for node in root.named_children if node.type == "pair" for pair in _pairs(node, inline=False)]
     pairs, sections = list(top), []
@@ -86,7 +84,7 @@ def _pairs(node: tree_sitter.Node, *, inline: bool) -> Iterator[Pair]:
     if node.type != "pair":
         return
     key, value = [child for child in node.named_children if child.type != "comment"][:2]
-    names = _key_parts(key)
+    names = key_parts(key)
     if value.type == "inline_table" and names[-1] not in OPTIONS:  # a section in braces
         for child in value.named_children:
             yield from _pairs(child, inline=True)
@@ -95,17 +93,7 @@ def _pairs(node: tree_sitter.Node, *, inline: bool) -> Iterator[Pair]:
 
 
 def _table_name(node: tree_sitter.Node) -> tuple[str, ...]:
-    return tuple(_key_parts(node.named_children[0]))
-
-
-def _key_parts(key: tree_sitter.Node) -> list[str]:
-    """``a."b c"`` -> its parts, unquoted."""
-    found: Any = tomllib.loads(f"{(key.text or b'').decode()} = 0")
-    parts = []
-    while isinstance(found, dict):
-        part, found = next(iter(found.items()))
-        parts.append(part)
-    return parts
+    return tuple(key_parts(node.named_children[0]))
 
 
 def line_end(data: bytes, offset: int) -> int:

@@ -810,6 +810,27 @@ async def test_odd_files_are_told_and_nothing_is_lost(home: Home, tmp_path: Path
         assert view.cursor == 10_002
 
 
+async def test_five_megabytes_are_edited_in_one_line(home: Home, tmp_path: Path) -> None:
+    huge = tmp_path / "huge.toml"
+    remarks = "".join(
+        f"# remark {n} of a file that some program wrote, as long as it pleased to\n" for n in range(70_000)
+    )
+    huge.write_text(f'family = "wan"\nseed = 1\n{remarks}')
+    assert huge.stat().st_size > 5_000_000
+    async with editing(home, huge, (160, 48)) as editor:
+        await editor.go("seed")
+        await editor.press("equals_sign")
+        await editor.until(lambda: "seed = 2\n" in editor.draft.text and not editor.screen.busy)
+        await editor.press("T", "G")
+        assert editor.screen.query_one(TomlView).cursor == 70_002
+        assert "remark 69999" in editor.text
+        await editor.press("enter")
+        assert "E opens $EDITOR" in editor.text, "too long for the text editor of the app, and that is said"
+        await editor.press("ctrl+s")
+        await editor.until(lambda: "seed = 2\n" in huge.read_text())
+    assert huge.read_text() == f'family = "wan"\nseed = 2\n{remarks}'
+
+
 _JAPANESE = """
 import asyncio, os, sys
 from pathlib import Path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from rich.segment import Segment
@@ -327,7 +328,8 @@ def cut(text: str, width: int, ellipsis: str, *, keep_end: bool) -> str:
     return fit(ellipsis + kept, width)
 
 
-def wrap(text: str, width: int, most: int) -> list[str]:
+@lru_cache(maxsize=1024)  # complaints of a long file are laid out at every key
+def wrap(text: str, width: int, most: int) -> Sequence[str]:
     """Up to ``most`` lines of at most ``width`` cells; words stay whole where there are any."""
     lines: list[str] = []
     line = ""
