@@ -137,10 +137,12 @@ def check(preset: PresetArgument, as_json: JsonOption = False) -> None:
     help=say(
         "Change values in place: musubi-tui presets set my.toml learning_rate=1e-4 max_train_steps=2000\n\n"
         "Comments, order and spelling of everything else stay byte for byte; a new key goes beside the options of its "
-        "section. key=none removes the line. Lists: network_args='[\"rank_dropout=0.1\"]'.",
+        "section. key=none removes the line. Lists: network_args='[\"rank_dropout=0.1\"]'. Dataset tables of the file, from 0: "
+        "general.batch_size=2 datasets.0.num_repeats=4.",
         "値をその場で変更します: musubi-tui presets set my.toml learning_rate=1e-4 max_train_steps=2000\n\n"
         "他の部分のコメント・順序・表記は 1 バイトも変わりません。新しい項目は同じ分類の項目の隣に入ります。"
-        "key=none で行を削除します。リストの例: network_args='[\"rank_dropout=0.1\"]'。",
+        "key=none で行を削除します。リストの例: network_args='[\"rank_dropout=0.1\"]'。ファイル内のデータセット（0 から）: "
+        "general.batch_size=2 datasets.0.num_repeats=4",
     ),
 )
 def set_(

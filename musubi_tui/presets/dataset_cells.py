@@ -5,9 +5,11 @@ Options are the business of ``editing``; here it is ``[general]`` and the ``[[da
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from musubi_tui.presets.places import line_end
 _LONGEST = 200_000  # characters; a longer file is edited as text
 _ALWAYS = ("resolution", "batch_size", "num_repeats")  # shown in [general] also where they are not written
 _TEXTS = ("text", "path", "choice")
+_KEY = re.compile(r"(?:general|datasets\.(\d{1,6}))\.([A-Za-z0-9_-]+)")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,30 @@ def dataset_cells(facts: Facts) -> list[DatasetCell]:
             line = data.count(b"\n", 0, pair.start_byte) + 1 if pair is not None else 0
             found.append(DatasetCell(place, name, written, values.get(name, default) if isinstance(values, Mapping) else None, default, line))  # fmt: skip
     return found
+
+
+def is_cell(key: str) -> bool:
+    """Whether a key has the form of one in a dataset table: ``general.batch_size``, ``datasets.0.num_repeats``."""
+    return _KEY.fullmatch(key) is not None
+
+
+def find_cell(facts: Facts, key: str) -> DatasetCell:
+    """The cell of a key, also where its line is still to be written. Raises ``ConfigError``: there is no such table or key."""
+    found = next((cell for cell in dataset_cells(facts) if cell.key == key), None)
+    if found is not None:
+        return found
+    parts = _KEY.fullmatch(key)
+    place, name = (None if parts[1] is None else int(parts[1]), parts[2]) if parts else (None, key)
+    if place not in {place for place, _ in _tables(facts.text.encode())}:
+        message = say(f"the file has no table for {key}.", f"{key} のテーブルがファイルにありません。")
+        fix = say("Datasets are counted from 0.", "データセットは 0 から数えます。")
+        raise ConfigError.of("unknown_key", message, fix, file=facts.path, key=key)
+    if name not in BY_NAME:
+        close = get_close_matches(name, BY_NAME, n=1)
+        message = say(f"there is no dataset key {name!r}.", f"{name!r} というデータセットの項目はありません。")
+        fix = say(f"Did you mean {close[0]}?", f"{close[0]} のことですか。") if close else ""
+        raise ConfigError.of("unknown_key", message, fix, file=facts.path, key=key)
+    return DatasetCell(place, name, None, None, BY_NAME[name].default, 0)
 
 
 def set_cell(text: str, cell: DatasetCell, typed: str | None, path: Path) -> str:

@@ -15,6 +15,7 @@ from engine.config.language import say
 from engine.config.problems import ConfigError
 from engine.config.schema import OPTIONS
 from engine.config.toml_text import toml_value
+from musubi_tui.presets.dataset_cells import dataset_cells
 from musubi_tui.presets.document import Document, read_document, resolved, write_document
 from musubi_tui.presets.editing import Change, edit_text
 from musubi_tui.presets.facts import Facts, facts_of
@@ -83,6 +84,15 @@ class Draft:
         """The options that a save would change, in the schema's order."""
         comparable = self.dirty and self.facts.source is not None and (self.saved is None or self.saved_facts.source)
         return [name for name in OPTIONS if self.unsaved(name)] if comparable else []
+
+    def unsaved_cells(self) -> list[str]:
+        """The keys of dataset tables that a save would change."""
+        if not self.dirty or self.saved is None:
+            return []
+        before, now = (
+            {cell.key: cell.written for cell in dataset_cells(facts)} for facts in (self.saved_facts, self.facts)
+        )
+        return [key for key in dict.fromkeys((*now, *before)) if now.get(key) != before.get(key)]
 
     def changed_lines(self) -> dict[int, str]:
         """Line of the draft, from 1 -> the text of that line on disk; "" for lines that are new."""
@@ -176,18 +186,28 @@ class Draft:
     def twin(self) -> str:
         """The command line that makes the unsaved changes of options at the shell."""
         file = shlex.quote(str(self.path))
-        words = [shlex.quote(f"{name}={self._shell_value(name)}") for name in self.unsaved_options() if settable(name)]
+        words = [shlex.quote(f"{name}={value}") for name, value in self._shell_values().items()]
         return f"musubi-tui presets set {file} {' '.join(words)}" if words else f"musubi-tui presets check {file}"
 
     def beyond_twin(self) -> bool:
-        """Whether there are unsaved changes that the command line cannot make (comments, dataset tables, unknown keys)."""
+        """Whether there are unsaved changes that the command line cannot make (comments, whole tables, unknown keys)."""
         if not self.dirty or self.facts.source is None or self.saved is None or self.saved_facts.source is None:
             return self.dirty
-        values = {name: self._shell_value(name) for name in self.unsaved_options() if settable(name)}
         try:
-            return edit_text(self.saved.text, values, self.path)[0] != self.text
+            return edit_text(self.saved.text, self._shell_values(), self.path)[0] != self.text
         except ConfigError:
             return True
+
+    def _shell_values(self) -> dict[str, str]:
+        values = {name: self._shell_value(name) for name in self.unsaved_options() if settable(name)}
+        now = {cell.key: cell for cell in dataset_cells(self.facts)}
+        for key in self.unsaved_cells():
+            cell = now.get(key)
+            written = (
+                None if cell is None else cell.value if isinstance(cell.value, str) and cell.written else cell.written
+            )
+            values[key] = written or "none"
+        return values
 
     def _shell_value(self, name: str) -> str:
         entry = self.facts.own(name)

@@ -19,7 +19,9 @@ from engine.config.problems import ConfigError, Problem
 from engine.config.schema import OPTIONS, validate
 from engine.config.toml_text import toml_value
 from engine.config.values import parse_override
+from musubi_tui.presets.dataset_cells import find_cell, is_cell, set_cell
 from musubi_tui.presets.document import held, read_document, write_document
+from musubi_tui.presets.facts import facts_of
 from musubi_tui.presets.parsed import parsed
 from musubi_tui.presets.places import Pair, Places, find_places, line_end
 
@@ -51,14 +53,32 @@ def set_values(path: Path, values: Mapping[str, Any]) -> list[Change]:
 def edit_text(text: str, values: Mapping[str, Any], path: Path) -> tuple[str, list[Change]]:
     """The text of a preset with those options changed, and what changed. Raises ``ConfigError`` as ``set_values``."""
     parsed(text, path)  # a broken file is told as such, not edited
-    wanted = _written(values, path)
+    cells = {name: value for name, value in values.items() if is_cell(name)}
+    wanted = _written({name: value for name, value in values.items() if name not in cells}, path)
     changes = []
     for name, written in wanted.items():
         text, change = _edit_one(text, OPTIONS[name], written, path)
         if change is not None:
             changes.append(change)
+    for name, value in cells.items():
+        text, change = _edit_cell(text, name, value, path)
+        if change is not None:
+            changes.append(change)
     _verify(text, wanted, path)
     return text, changes
+
+
+def _edit_cell(text: str, name: str, value: Any, path: Path) -> tuple[str, Change | None]:
+    """A key of a dataset table, as it was typed."""
+    if not _is_text(value):
+        raise ConfigError(_no_text(name, path))
+    typed = None if value is None or str(value).strip().lower() == "none" else str(value)
+    cell = find_cell(facts_of(text, path), name)
+    edited = set_cell(text, cell, typed, path)
+    if edited == text:
+        return text, None
+    after = find_cell(facts_of(edited, path), name)
+    return edited, Change(name, cell.written, after.written, after.line or cell.line)
 
 
 def _written(values: Mapping[str, Any], path: Path) -> dict[str, str | None]:

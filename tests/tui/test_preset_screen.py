@@ -415,7 +415,8 @@ async def test_the_batch_size_in_the_file_is_edited_and_offers_the_rule(home: Ho
         assert "batch_size = 8\n" in editor.draft.text
         await editor.press("f")
         assert "learning_rate = 4e-4 # halve" in editor.draft.text
-        assert editor.draft.beyond_twin()
+        assert not editor.draft.beyond_twin()
+        assert "general.batch_size=8" in editor.draft.twin()
         await editor.go("datasets.0.image_directory")
         await editor.press("enter", "ctrl+u")
         await editor.type("../x")

@@ -60,6 +60,37 @@ def test_a_new_key_is_one_new_line(path: Path, key: str) -> None:
     assert back == before
 
 
+@pytest.mark.parametrize("name", ["edit_dataset", "framepack_one_frame_dataset", "video_dataset"])
+def test_a_key_of_a_dataset_file_is_one_line(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / "dataset.toml"
+    copy.write_bytes((CONFIGS / f"{name}.toml").read_bytes())
+    before = copy.read_text()
+    (change,) = set_values(copy, {"general.batch_size": "7"})
+    removed, added = line_changes(before, copy.read_text())
+    assert len(removed) == len(added) == 1
+    assert added[0] == removed[0].replace(change.before or "?", "7", 1)
+    assert copy.read_text().splitlines()[change.line - 1].startswith("batch_size = 7")
+    set_values(copy, {"datasets.0.num_repeats": "3"})
+    set_values(copy, {"general.batch_size": change.before})
+    removed, added = line_changes(before, copy.read_text())
+    assert len(removed) <= 1
+    assert [line.partition("#")[0].split() for line in added] == [["num_repeats", "=", "3"]]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("datasets.5.num_repeats", "1", "no table"),
+        ("datasets.0.num_repeat", "1", "Did you mean num_repeats"),
+        ("general.batch_size", "many", "whole number"),
+        ("general.batch_size", "\udcff", "UTF-8"),
+    ],
+)
+def test_wrong_keys_and_values_of_a_dataset_are_told(key: str, value: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        edit_text((CONFIGS / "video_dataset.toml").read_text(), {key: value}, HERE)
+
+
 def test_a_new_key_goes_beside_its_section_mates() -> None:
     text = 'seed = 1\n[a]\n  network_dim = 8  # rank\n  dit = "x"\n[b]\nsdpa = true\n'
     assert edited(text, network_alpha="4").splitlines()[3] == "  network_alpha = 4"

@@ -10,7 +10,7 @@ from engine.config.problems import Problem
 from engine.config.schema import OPTIONS
 from musubi_tui.presets import form
 from musubi_tui.presets.batch import RateHint
-from musubi_tui.presets.dataset_cells import DatasetCell, dataset_cells
+from musubi_tui.presets.dataset_cells import DatasetCell
 from musubi_tui.presets.draft import Draft
 from musubi_tui.presets.facts import Facts
 from musubi_tui.presets.fixing import fix_for
@@ -62,7 +62,7 @@ def grid_rows(
     by_option: dict[str, list[Problem]] = {}
     for problem in problems:
         by_option.setdefault(problem.key, []).append(problem)
-    unsaved = unsaved_cells(draft)
+    unsaved = frozenset(draft.unsaved_cells())
     for row in form.rows(draft, look, problems):
         if row.kind == "option" and row.option is not None:
             found.append(_option_row(draft, row.option, by_option.get(row.option.name, []), glyphs, figures))
@@ -102,14 +102,6 @@ def _option_row(
         role=role,
         keep_end=option.kind == "path",
     )
-
-
-def unsaved_cells(draft: Draft) -> frozenset[str]:
-    """The keys of dataset tables that a save would change."""
-    if not draft.dirty or draft.saved is None:
-        return frozenset()
-    before = {cell.key: cell.written for cell in dataset_cells(draft.saved_facts)}
-    return frozenset(cell.key for cell in dataset_cells(draft.facts) if cell.written != before.get(cell.key))
 
 
 def _cell_row(cell: DatasetCell, unsaved: frozenset[str], glyphs: Glyphs) -> GridRow:

@@ -55,8 +55,8 @@ class PresetScreen(Versioning):
         if self.draft.beyond_twin():
             self.musubi.tell(
                 say(
-                    "Changed comments, dataset tables and unknown keys are not in the command.",
-                    "コメント、データセットの表、不明なキーの変更はコマンドに含まれません。",
+                    "Changed comments, new tables and unknown keys are not in the command.",
+                    "コメント、新しいテーブル、不明なキーの変更はコマンドに含まれません。",
                 )
             )
         return self.draft.twin()
