@@ -12,7 +12,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from musubi_tui.cli import output
 from musubi_tui.cli.arguments import JsonOption
-from musubi_tui.cli.family_option import require_family
+from musubi_tui.cli.family_option import require_family, require_task
 
 
 @output.in_japanese(
@@ -47,14 +47,7 @@ def download(
     from musubi_tui.presets.wizard.downloading import fetch, look_up
 
     spec = require_family(family)
-    if task and task not in spec.tasks:
-        raise UserError.of(
-            "unknown_task",
-            say(f"{spec.name} has no task {task!r}.", f"{spec.name} に {task!r} というタスクはありません。"),
-            say(f"There are: {', '.join(spec.tasks)}.", f"タスク: {', '.join(spec.tasks)}。"),
-            key="task",
-        )
-    slots = [slot for slot in slots_for(spec, spec.task(task or None)) if slot.role != "tokenizer"]
+    slots = [slot for slot in slots_for(spec, require_task(spec, task)) if slot.role != "tokenizer"]
     unknown = set(only or ()) - {slot.option for slot in slots}
     if unknown:
         known = ", ".join(slot.option for slot in slots)

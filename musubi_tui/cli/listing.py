@@ -100,10 +100,11 @@ def price(
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
     """Show or set the price of an hour."""
-    from musubi_tui.runs.pricing import known_price, parse_price, set_price
+    from musubi_tui.runs.money import money
+    from musubi_tui.runs.pricing import known_price, parse_price, set_price, sign_in
 
     if amount:
-        set_price(None if amount.strip().lower() == "none" else parse_price(amount))
+        set_price(None if amount.strip().lower() == "none" else parse_price(amount), sign_in(amount))
     known = known_price()
     if as_json:
         print_json({"price_per_hour": known.per_hour if known else None, "source": known.source if known else None})
@@ -111,7 +112,12 @@ def price(
         narrate(say("No price is known. Set one: musubi-tui runs price 2.49", "料金は未設定です。設定: musubi-tui runs price 2.49"))  # fmt: skip
     else:
         sys.stdout.write(f"{known.per_hour:g}\n")
-        narrate(say(f"per hour, from {known.source}", f"1 時間あたり（{known.source}）"))
+        narrate(
+            say(
+                f"{money(known.per_hour)} per hour, from {known.source}",
+                f"1 時間あたり {money(known.per_hour)}（{known.source}）",
+            )
+        )
     return OK
 
 

@@ -1,7 +1,8 @@
-"""``musubi-tui models``: which files a family needs, and a tiny set of them to try everything with."""
+"""``musubi-tui models``: which files a family needs, which are here, fetching them, and a tiny set to try everything with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,14 +10,14 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from engine.families import FamilySpec, family_names, get_family
-from musubi_tui.cli import downloading, output
+from engine.families import FamilySpec, ModelSlot, family_names, get_family
+from musubi_tui.cli import downloading, model_check, output
 from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.family_option import require_family
 
 app = typer.Typer(
     rich_markup_mode="rich",
-    help=say("Which model files a family needs; make a tiny set.", "必要なモデルファイルの一覧と、小さなモデル一式の作成。"),
+    help=say("Which model files a family needs and which are here; make a tiny set.", "必要なモデルファイルの一覧と確認、小さなモデル一式の作成。"),
 )  # fmt: skip
 
 
@@ -24,7 +25,7 @@ app = typer.Typer(
 @output.in_japanese(
     """各ファミリーに必要なファイルを、プリセットの項目名・サイズ・入手元リポジトリとともに一覧します。
 
-    サイズは先頭のファイルのもので、続く名前はより小さい版です。ComfyUI と公式の形式はどちらも読めます。
+    キーごとに 1 つのファイルが必要です。「または」は代わりに使えるものです。ComfyUI と公式の形式はどちらも読めます。
     """
 )
 def list_models(
@@ -33,39 +34,57 @@ def list_models(
 ) -> None:
     """List the files each family needs: the preset key that names it, its size, and the repository people get it from.
 
-    Sizes are of the first file name; smaller variants follow it. Any layout that ComfyUI or the original release uses is read.
+    One file for each key; "or" stands before what serves instead. Any layout that ComfyUI or the original release uses is read.
     """
+    from musubi_tui.presets.wizard.around import slots_for
+
     chosen = [require_family(family)] if family else [get_family(name) for name in family_names()]
-    slots: list[dict[str, Any]] = [
-        {
-            "family": spec.name,
-            "option": slot.option,
-            "title": slot.title,
-            "size_gb": slot.size_gb,
-            "repository": slot.repository,
-            "files": list(slot.files),
-            "needed_for": sorted(slot.needed_for),
-        }
-        for spec in chosen
-        for slot in spec.slots
-    ]
     if as_json:
-        output.print_json(slots)
+        output.print_json([_slot_json(spec, slot) for spec in chosen for slot in spec.slots])
         return
-    headers = (
-        say("family", "ファミリー"),
-        say("key", "キー"),
-        "GB",
-        say("repository", "リポジトリ"),
-        say("files", "ファイル"),
-    )
-    rows = [
-        (slot["family"], slot["option"], f"{slot['size_gb']:g}", slot["repository"], ", ".join(slot["files"]))
-        for slot in slots
-    ]
-    output.print_table(headers, rows, right=[2])
+    for number, spec in enumerate(chosen):
+        if number:
+            output.print_line("")
+        output.print_line(
+            say(
+                f"{spec.title} (--family {spec.name}): one file for each key",
+                f"{spec.title}（--family {spec.name}）: キーごとに 1 つ",
+            )
+        )
+        of_task = {task.name: slots_for(spec, task) for task in spec.tasks.values() if task.built}
+        for place, slot in enumerate(spec.slots):
+            _print_slot(slot, {task: slots[place] for task, slots in of_task.items()})
 
 
+def _print_slot(slot: ModelSlot, of_task: Mapping[str, ModelSlot]) -> None:
+    """The file of each size with its tasks, then what serves instead, then where they come from."""
+    wanted: dict[tuple[str, float], list[str]] = {}
+    for task, one in of_task.items():
+        wanted.setdefault((one.files[0], one.size_gb), []).append(task)
+    lines = []
+    for (file, size), tasks in wanted.items():
+        note = say(f"  for {', '.join(tasks)}", f"  {'、'.join(tasks)} 用") if len(wanted) > 1 else ""
+        lines.append(f"{size:>5g} GB  {file}{note}")
+    known = [file for file, _ in wanted]
+    lines += [say(f"{'':>8}  or {file}", f"{'':>8}  または {file}") for file in slot.files if file not in known]
+    lines.append(f"{'':>8}  huggingface.co/{slot.repository}")
+    for number, line in enumerate(lines):
+        output.print_line(f"  {slot.option if not number else '':<13}{line}")
+
+
+def _slot_json(spec: FamilySpec, slot: ModelSlot) -> dict[str, Any]:
+    return {
+        "family": spec.name,
+        "option": slot.option,
+        "title": slot.title,
+        "size_gb": slot.size_gb,
+        "repository": slot.repository,
+        "files": list(slot.files),
+        "needed_for": sorted(slot.needed_for),
+    }
+
+
+app.command("check")(model_check.check)
 app.command("download")(downloading.download)
 
 

@@ -191,19 +191,16 @@ def figure(line: Line) -> str:
     """The figure in its unit; a range where it is not sure."""
     from engine.planner.disk import megabytes
     from engine.planner.lines import duration
+    from musubi_tui.runs.money import money
 
     if line.amount is None:
         return "–"
     if line.unit == "bytes":
         return megabytes(int(line.amount))
-    shown = duration if line.unit == "seconds" else _money
+    shown = duration if line.unit == "seconds" else money
     if line.low is None or line.high is None or line.low == line.high:
         return shown(line.amount)
     return f"{shown(line.low)} – {shown(line.high)}"
-
-
-def _money(amount: float) -> str:
-    return f"{amount:.2f}"
 
 
 def _suggestion(one: Suggestion) -> tuple[str, ...]:
@@ -223,6 +220,6 @@ def brief_lines(found: Plan) -> Iterable[str]:
     whole = next((line for line in found.time if line.id == "whole"), None)
     cost = next(iter(found.money), None)
     if whole is not None:
-        money = say(f", cost {figure(cost)}", f"、費用 {figure(cost)}") if cost else ""
-        yield say(f"Time {figure(whole)}{money}.", f"時間 {figure(whole)}{money}。")
+        priced = say(f", cost {figure(cost)}", f"、費用 {figure(cost)}") if cost else ""
+        yield say(f"Time {figure(whole)}{priced}.", f"時間 {figure(whole)}{priced}。")
     yield verdict(found)

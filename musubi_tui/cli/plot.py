@@ -15,6 +15,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.output import OK, print_json, print_table
+from musubi_tui.runs.money import money
 
 if TYPE_CHECKING:
     from engine.events.rundir import RunDirectory
@@ -105,7 +106,7 @@ def compare(
 def _place(by: str, value: float) -> str:
     if by == "step":
         return f"{value:.0f}"
-    return f"{value:.2f}" if by == "cost" else f"{value / 60:.1f} min"
+    return money(value) if by == "cost" else f"{value / 60:.1f} min"
 
 
 def smoothed(values: Sequence[float]) -> list[float]:

@@ -6,8 +6,9 @@ exit code; a traceback means a bug of ours.
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from musubi_tui import __version__
 from musubi_tui.cli.commands import COMMANDS
 from musubi_tui.cli.guard import guarded
 from musubi_tui.cli.output import print_problems
+from musubi_tui.terminal_width import cells
 
 
 def load_command(name: str) -> TyperCommand | TyperGroup:
@@ -39,7 +41,30 @@ def load_command(name: str) -> TyperCommand | TyperGroup:
     command.name = name
     if not command.help:
         command.help = entry.help
+    for one in (command, *getattr(command, "commands", {}).values()):
+        one.help = laid_out(one.help or "")
     return command  # type: ignore[no-any-return]
+
+
+def laid_out(text: str) -> str:
+    """A long help as Rich shall draw it: sentences flow to the width of the terminal, examples keep their lines and indentation."""
+    paragraphs = []
+    for paragraph in inspect.cleandoc(text).split("\n\n"):
+        lines = paragraph.strip("\n").split("\n")
+        if all(line.startswith("  ") for line in lines):
+            paragraphs.append("[none][/none]" + "\n".join(lines))  # Typer strips blanks at the beginning of the text
+        else:
+            paragraphs.append(_joined(line.strip() for line in lines))
+    return "\n\n".join(paragraphs)
+
+
+def _joined(lines: Iterable[str]) -> str:
+    """One line; between Japanese characters there is no blank."""
+    text = ""
+    for line in lines:
+        wide = text and line and all(cells(char) == 2 for char in (text[-1], line[0]))
+        text += line if wide or not text else f" {line}"
+    return text
 
 
 class LazyGroup(TyperGroup):

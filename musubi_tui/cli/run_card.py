@@ -8,6 +8,7 @@ from pathlib import Path
 from engine.config.language import say
 from engine.events.rundir import RunDirectory
 from musubi_tui.runs.fetching import copy_line, fetch_line, is_away
+from musubi_tui.runs.money import money
 from musubi_tui.runs.origin import read_origin
 from musubi_tui.runs.snapshot import Snapshot
 from musubi_tui.runs.telling import clean, clock, weight
@@ -29,19 +30,21 @@ def print_card(now: Snapshot) -> None:
 
 
 def _cost(now: Snapshot) -> str:
-    """``4.81 of about 11.20  (2.50 per hour, 1.92 h)``, or the hours alone where no price is known."""
+    """``$4.81 of about $11.20  ($2.50 per hour, 1.92 h)``, or the hours alone where no price is known."""
     hours = f"{now.hours:.2f} h" if now.hours is not None else ""
     if now.cost is None:
         return hours
     total = (
-        say(f" of about {now.cost_total:.2f}", f" / 見込み {now.cost_total:.2f}") if now.cost_total is not None else ""
+        say(f" of about {money(now.cost_total)}", f" / 見込み {money(now.cost_total)}")
+        if now.cost_total is not None
+        else ""
     )
     price = (
-        say(f"{now.price_per_hour:.2f} per hour", f"{now.price_per_hour:.2f}/時")
+        say(f"{money(now.price_per_hour)} per hour", f"{money(now.price_per_hour)}/時")
         if now.price_per_hour is not None
         else ""
     )
-    return f"{now.cost:.2f}{total}  ({', '.join(filter(None, (price, hours)))})"
+    return f"{money(now.cost)}{total}  ({', '.join(filter(None, (price, hours)))})"
 
 
 def _stop(now: Snapshot) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     説明付きの preset.toml・dataset.toml・prompts.txt を書きます。
 
     Enter で既定値、w で用語の説明、b で戻り、q で終了します。--answers を付けると質問せずに作成します。
+    回答はすべて残り、途中でやめた場合は次回続きから始められます。コマンドラインの指定は回答ファイルより優先されます。
 
       musubi-tui wizard
 
@@ -63,8 +64,10 @@ def wizard(
 
       musubi-tui wizard --answers answers.toml
 
-    The answers file holds any of: goal, model, files, models_folder, data, trigger, captions, card, price, fit, steps, prompts,
-    name, folder, then.
+    Every answer is kept: a walk that was left half-way is offered the next time.
+
+    The answers file holds any of: goal, model, files, models_folder, data, trigger, captions, caption_text, card, price, fit,
+    steps, prompts, name, folder, then. Options of the command line count more.
     """  # fmt: skip
     from musubi_tui.presets.wizard.session import Session, answer_all, read_answers
 
@@ -72,7 +75,11 @@ def wizard(
     if answers is not None:
         given = read_answers(answers)
         given.setdefault("then", "write")
-        answer_all(session, given, tenths(), answers)
+        if out is not None:  # what was typed counts more than what a file says
+            given["folder"] = str(out.absolute())
+        unasked = answer_all(session, given, tenths(), answers)
+        if unasked:
+            narrate(say(f"Not asked here, so without effect: {', '.join(unasked)}", f"今回は質問がなく、使われなかった回答: {', '.join(unasked)}"))  # fmt: skip
     elif not sys.stdin.isatty():
         raise UserError.of(
             "usage",
@@ -81,6 +88,8 @@ def wizard(
         )  # fmt: skip
     elif not _ask_all(session):
         narrate(say("Nothing was written.", "何も書きませんでした。"))
+        if session.flow.answers:
+            narrate(say("Your answers are kept: `musubi-tui wizard`, or n in the app, goes on with them.", "回答は残してあります。`musubi-tui wizard` かアプリの n で続けられます。"))  # fmt: skip
         return INTERRUPTED
     written = session.write()
     return _afterwards(session, written, as_json)
@@ -91,12 +100,15 @@ def _afterwards(session: Session, written: Written, as_json: bool) -> int:
     then = session.flow.answers["then"]
     if as_json:
         paths = {"preset": written.preset, "dataset": written.dataset, "prompts": written.prompts, "then": then}
-        print_json({**paths, "missing": session.missing()})
+        print_json({**paths, "captions": written.captions, "missing": session.missing()})
     else:
         for path in (written.preset, written.dataset, written.prompts):
             if path is not None:
                 sys.stdout.write(f"{path}\n")
     quoted = shlex.quote(str(written.preset))
+    if written.captions:
+        undo = f"musubi-tui data doctor {shlex.quote(str(written.dataset))} --undo"
+        narrate(say(f"{written.captions} captions written beside the pictures. Take them back: {undo}", f"キャプションを {written.captions} 件書きました。取り消し: {undo}"))  # fmt: skip
     if then in ("write", "form"):
         narrate(say(f"Train it: musubi-tui train {quoted}", f"学習: musubi-tui train {quoted}"))
         if then == "form":
@@ -121,8 +133,9 @@ def _afterwards(session: Session, written: Written, as_json: bool) -> int:
 
 def _ask_all(session: Session) -> bool:
     """Ask until everything is answered; False when the person leaves."""
+    session.remember()
     page = ""
-    while (question := session.flow.question) is not None:
+    while (question := session.question) is not None:
         if question.page != page:
             page = question.page
             _print_progress(session)
@@ -135,7 +148,7 @@ def _ask(session: Session, question: Question) -> bool:
     """One question and its answer; False when the person leaves."""
     narrate()
     narrate(harmless(question.title))
-    for line in question.lines:
+    for line in question.shown(str(question.default)):
         narrate(f"  {harmless(line)}")
     for number, choice in enumerate(question.choices, 1):
         note = choice.unavailable or choice.note
@@ -152,7 +165,7 @@ def _ask(session: Session, question: Question) -> bool:
             narrate(f"  {question.why}")
             continue
         if text == "b":
-            if not session.flow.back():
+            if not session.back():
                 narrate(say("This is the first question.", "最初の質問です。"))
                 continue
             return True
@@ -161,6 +174,9 @@ def _ask(session: Session, question: Question) -> bool:
         except UserError as error:
             print_problems(error.problems)
             continue
+        if text and question.preview is not None:
+            for line in question.preview(text):
+                narrate(f"  {harmless(line)}")
         return True
 
 

@@ -7,7 +7,7 @@ one line. ``undo`` takes back the newest batch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -211,11 +211,33 @@ def _source_fps(opened: OpenedDataset, entries: Sequence[Entry]) -> list[Change]
 
 def apply(opened: OpenedDataset, changes: Sequence[Change], *, now: datetime | None = None) -> str:
     """Make the changes; the batch's name. Raises ``UserError`` at the first that cannot be made; those before it are recorded."""
-    batch = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    batch = _batch_name(now)
     for change in changes:
         write_down(aside_folder(opened.config.datasets[change.dataset]), batch, change)
         _make(opened, change)
     return batch
+
+
+def _batch_name(now: datetime | None) -> str:
+    return (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def add_captions(opened: OpenedDataset, texts: Mapping[Path, str]) -> int:
+    """Write captions for files of the first dataset that have none, as one batch that ``undo`` takes back; how many were written.
+
+    A caption that is there by now stays. Raises ``UserError`` at the first that cannot be written; those before it are recorded.
+    """
+    spec = opened.config.datasets[0]
+    batch = _batch_name(None)
+    written = 0
+    for path, text in texts.items():
+        place = caption_place(spec, path)
+        if place.raw() is not None:
+            continue
+        write_down(aside_folder(spec), batch, Change("caption", path, 0, "missing_caption", before=None, after=text))
+        place.write(text)
+        written += 1
+    return written
 
 
 def undo(opened: OpenedDataset) -> list[Change]:

@@ -13,21 +13,11 @@ from engine.config.problems import UserError
 from engine.data import DatasetConfig, Scan, read_dataset_config
 from engine.data.document import read_document
 from engine.families import FamilySpec, TaskSpec, family_names, get_family
+from musubi_tui.presets.library import holds_preset
 
 if TYPE_CHECKING:
     from engine.data.index import ScanIndex
 
-_PRESET_KEYS = {
-    "family",
-    "base",
-    "dataset_config",
-    "network_module",
-    "dit",
-    "vae",
-    "output_dir",
-    "output_name",
-    "network_dim",
-}
 _SOURCE_KEYS = ("image_directory", "video_directory", "image_jsonl_file", "video_jsonl_file")
 
 
@@ -55,7 +45,7 @@ class OpenedDataset:
 def open_dataset(file: Path, family: str | None = None) -> OpenedDataset:
     """Read the file. Raises ``UserError`` with everything that is wrong in it."""
     document = read_document(file)
-    if _is_preset(document.content):
+    if holds_preset(document.content):
         return _open_preset(file, family)
     spec = None if family is None else require_known(family)
     base, note = _base_folder(file, document.content)
@@ -132,14 +122,6 @@ def _open_preset(file: Path, family: str | None) -> OpenedDataset:
         tokenizer=None if not tokenizer else Path(tokenizer),
         accumulation=int(loaded.config.get("gradient_accumulation_steps") or 1),
     )
-
-
-def _is_preset(content: Mapping[str, Any]) -> bool:
-    names = set(content)
-    for name, table in content.items():
-        if name not in ("general", "datasets") and isinstance(table, Mapping):
-            names |= set(table)
-    return bool(names & _PRESET_KEYS)
 
 
 def _base_folder(file: Path, content: Mapping[str, Any]) -> tuple[Path, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +13,11 @@ from engine.config.language import say
 from engine.config.preset_folders import own_presets_folder, preset_files, preset_names, presets_root
 from engine.config.problems import UserError
 
+# A TOML file that has one of these is a preset; without them it is the settings of another program, or a dataset file.
+PRESET_KEYS = frozenset(
+    {"family", "base", "dataset_config", "network_module", "dit", "vae", "output_dir", "output_name", "network_dim"}
+)
+_LARGEST = 1 << 20  # bytes that a listing reads
 _DEEPEST = 8  # bases that a listing follows
 
 
@@ -53,6 +58,28 @@ def find_preset(text: str) -> Path:
         say(f"there is no file and no preset called {text}.", f"{text} というファイルもプリセットもありません。"),
         f"{fix} {seen}".strip(),
     )
+
+
+def may_be_preset(path: Path) -> bool:
+    """Whether a TOML file sets an option that only presets have; one that cannot be read may be a preset that is damaged."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return True
+        data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError:
+        return False
+    except (ValueError, RecursionError):
+        return True
+    return holds_preset(data)
+
+
+def holds_preset(data: Mapping[str, Any]) -> bool:
+    """Whether these tables set an option that only presets have."""
+    names = set(data)
+    for name, table in data.items():
+        if name not in ("general", "datasets") and isinstance(table, Mapping):
+            names |= set(table)
+    return bool(names & PRESET_KEYS)
 
 
 def _presets_in(folder: Path, origin: Literal["shipped", "own"]) -> Iterator[PresetInfo]:

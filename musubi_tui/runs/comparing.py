@@ -17,6 +17,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from engine.events.sound_index import sound_index
+from musubi_tui.runs.money import money
 from musubi_tui.runs.pyramid import Column, Smoother
 from musubi_tui.runs.series import GrowingSteps
 from musubi_tui.runs.snapshot import EMA_DECAY, Snapshot, snapshot
@@ -100,7 +101,7 @@ def result_rows(runs: Sequence[Compared]) -> list[tuple[str, list[str]]]:
         ("loss", ["-" if run.now.loss is None else f"{run.now.loss:.4f}" for run in runs]),
         (say("best val", "検証の最小"), ["-" if run.best is None else f"{run.best:.4f}" for run in runs]),
         ("s/step", ["-" if run.now.step_seconds is None else f"{run.now.step_seconds:.3g}" for run in runs]),
-        (say("cost", "費用"), ["-" if run.now.cost is None else f"{run.now.cost:.2f}" for run in runs]),
+        (say("cost", "費用"), ["-" if run.now.cost is None else money(run.now.cost) for run in runs]),
     ]
     return [(name, values) for name, values in rows if set(values) != {"-"}]
 

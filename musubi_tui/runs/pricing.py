@@ -11,6 +11,8 @@ from engine.config.problems import ConfigError, UserError
 from engine.events.atomic import write_text_atomically
 from musubi_tui.runs.home import config_file, read_config
 from musubi_tui.runs.hooking import PRICE_VARIABLE
+from musubi_tui.runs.money import KEY as CURRENCY
+from musubi_tui.runs.money import SIGNS
 
 KEY = "price_per_hour"
 
@@ -38,7 +40,7 @@ def known_price() -> Price | None:
 
 def parse_price(text: str) -> float:
     """``2.49``, ``2,49``, ``$2.49``, ``2.49/h`` as a number. Raises ``UserError``."""
-    word = text.strip().lower().strip("$€£¥").removesuffix("/h").removesuffix("/時").strip().replace(",", ".")
+    word = text.strip().lower().strip(SIGNS).removesuffix("/h").removesuffix("/時").strip().replace(",", ".")
     value = _number(word)
     if value is None:
         raise UserError.of(
@@ -53,8 +55,8 @@ def parse_price(text: str) -> float:
     return value
 
 
-def set_price(per_hour: float | None) -> None:
-    """Write the price into config.toml (None: take it out); everything else in the file stays as it is.
+def set_price(per_hour: float | None, sign: str = "") -> None:
+    """Write the price into config.toml (None: take it out), and the currency's sign, if any; everything else stays as it is.
 
     Raises ``ConfigError`` for a file that is not TOML and ``OSError`` where it cannot be written.
     """
@@ -76,12 +78,20 @@ def set_price(per_hour: float | None) -> None:
     before = ""
     if per_hour is None:
         document.pop(KEY, None)
-    elif KEY in document:
-        document[KEY] = per_hour
-    else:  # at the top: behind a table header it would belong to that table
-        before = f"{KEY} = {per_hour!r}\n"
+    for key, value in ((KEY, per_hour), (CURRENCY, sign or None)):
+        if value is None:
+            continue
+        if key in document:
+            document[key] = value
+        else:  # at the top: behind a table header it would belong to that table
+            before += f"{key} = {tomlkit.item(value).as_string()}\n"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_text_atomically(path, before + tomlkit.dumps(document))
+
+
+def sign_in(text: str) -> str:
+    """The sign of a currency in what a person typed, or nothing."""
+    return next((char for char in text if char in SIGNS), "")
 
 
 def _number(text: str) -> float | None:

@@ -28,6 +28,7 @@ from engine.events.types import (
     Validation,
     Warned,
 )
+from musubi_tui.runs.money import money
 from musubi_tui.runs.plain_text import clean as clean
 from musubi_tui.runs.snapshot import EMA_DECAY
 
@@ -215,7 +216,7 @@ def vitals_line(story: Story) -> str:
     elif story.host is not None and story.host.ram and story.host.ram_total:
         parts.append(f"ram {story.host.ram / (1 << 30):.1f}/{story.host.ram_total / (1 << 30):.1f} GB")
     if story.cost is not None:
-        parts.append(f"${story.cost:.2f}")
+        parts.append(money(story.cost))
     return "  ".join(parts)
 
 

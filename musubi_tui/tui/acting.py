@@ -136,13 +136,14 @@ def describe_next_version(run_dir: str) -> str:
 def set_price(text: str) -> str:
     """Keep the price of an hour."""
     from musubi_tui.runs.home import config_file
-    from musubi_tui.runs.pricing import parse_price
+    from musubi_tui.runs.money import money
+    from musubi_tui.runs.pricing import parse_price, sign_in
     from musubi_tui.runs.pricing import set_price as write
 
     price = parse_price(text)
-    write(price)
-    return say(f"{price:g} per hour, kept in {config_file()}. Runs that start from now on count money.",
-               f"1 時間あたり {price:g}（{config_file()} に保存）。以後に始める run で費用を計算します。")  # fmt: skip
+    write(price, sign_in(text))
+    return say(f"{money(price)} per hour, kept in {config_file()}. Runs that start from now on count money.",
+               f"1 時間あたり {money(price)}（{config_file()} に保存）。以後に始める run で費用を計算します。")  # fmt: skip
 
 
 def cancel_hook(run_dir: str) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
+from musubi_tui.runs.money import money as as_money
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.filtering import fits
 from musubi_tui.tui.glyphs import Glyphs, state_word
@@ -86,10 +87,10 @@ def columns(width: int, facts: Facts = NO_FACTS) -> tuple[Column, ...]:
 
 
 def money(now: Snapshot) -> str:
-    """``4.81``; ``~4.81`` where the engine knew no price and today's is taken; empty without one."""
+    """``$4.81``; ``~$4.81`` where the engine knew no price and today's is taken; empty without one."""
     if now.cost is None:
         return ""
-    return f"{'~' if now.price_per_hour is None else ''}{now.cost:.2f}"
+    return f"{'~' if now.price_per_hour is None else ''}{as_money(now.cost, 2 if now.cost < 100 else 0)}"
 
 
 def _mark(now: Snapshot, facts: Facts) -> str:

@@ -34,6 +34,7 @@ from musubi_tui.tui.screens.data.fixing import FixScreen
 from musubi_tui.tui.screens.data.last import Wanted, remember, remembered
 from musubi_tui.tui.screens.data.opening import OpenScreen
 from musubi_tui.tui.screens.data.screen import DataScreen
+from musubi_tui.tui.screens.data.words import _parts
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.widgets.rows import RowList
 from tests.tui.made_runs import STORY, home_with, make_run, still_machine
@@ -310,6 +311,15 @@ async def test_twins(home: Home, folder: Path) -> None:
         await pilot.press("escape", "s")
         assert app.cli_twin() == "musubi-tui data scan dataset.toml --family wan"
         assert "NOT trained" in screen_text(app)
+
+
+def test_the_survey_in_words_is_cut_nowhere() -> None:
+    line = "  8 of 12 pictures are smaller than the training size and stay small"
+    assert _parts(line, 80) == [line]
+    parts = _parts(line, 40)
+    assert all(len(part) <= 40 for part in parts)
+    assert [len(part) - len(part.lstrip()) for part in parts] == [2, 4]
+    assert " ".join(part.strip() for part in parts) == line.strip()
 
 
 async def test_the_frames_of_a_clip(home: Home, folder: Path) -> None:

@@ -277,8 +277,8 @@ async def test_the_price_of_an_hour(home: Home) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, JobsScreen))
         assert config_file().read_text() == "price_per_hour = 2.5\n"
-        await until(pilot, lambda: "~5.00" in line_of(app, " mascot "))
-        await until(pilot, lambda: "cost ~5.00" in screen_text(app))
+        await until(pilot, lambda: "~$5.00" in line_of(app, " mascot "))
+        await until(pilot, lambda: "cost ~$5.00" in screen_text(app))
 
 
 async def test_the_command_after_a_run_counts_down_in_coarse_steps_and_can_be_cancelled(

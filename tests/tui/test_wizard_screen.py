@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +96,7 @@ async def test_n_and_enter_open_it_and_escape_leaves(
         await pilot.pause()
         await pilot.press("n")
         await pilot.pause()
-        assert "the wizard asks" in screen_text(app)
+        assert "With nothing written enter opens the wizard" in screen_text(app)
         await pilot.press("enter")
         await settled(pilot)
         assert "What shall the model learn?" in screen_text(app)
@@ -137,7 +139,7 @@ async def test_writing_only(app: MusubiApp, tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         app.push_screen(WizardScreen(wizard))
         await at(pilot, "then")
-        assert "character LoRA of 4 pictures" in screen_text(app)
+        assert "character LoRA on Wan 2.1 text to video, 1.3B: 4 pictures" in screen_text(app)
         await pilot.press("down", "down", "enter")
         for _ in range(200):
             if isinstance(app.screen, JobsScreen):
@@ -246,3 +248,84 @@ async def test_a_download_tells_how_far_it_is_and_may_fail(
         assert screen._question.id == "data"
         assert wizard.missing() == []
         assert len(calls) == 2
+
+
+async def test_answers_are_kept_and_offered(app: MusubiApp, tmp_path: Path) -> None:
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        app.push_screen(WizardScreen(session(tmp_path)))
+        await at(pilot, "steps")
+        app.screen.query_one(Input).value = "321"
+        await press(pilot, "enter")
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert "Your answers are kept" in screen_text(app)
+        await pilot.press("ctrl+g")  # q is a letter in a field
+        await pilot.pause()
+        assert not isinstance(app.screen, WizardScreen)
+        again = Session(around(tmp_path))
+        app.push_screen(WizardScreen(again))
+        await settled(pilot)
+        assert "You left half-way" in screen_text(app)
+        screen = await press(pilot, "enter")
+        assert screen._question is not None
+        assert screen._question.id == "prompts"
+        assert again.flow.answers["steps"] == 321
+        await pilot.press("ctrl+g")
+        await pilot.pause()
+        app.push_screen(WizardScreen(Session(around(tmp_path))))
+        await settled(pilot)
+        await press(pilot, "down", "enter")
+        assert "What shall the model learn?" in screen_text(app)
+
+
+async def test_captions_are_seen_while_they_are_typed(app: MusubiApp, tmp_path: Path) -> None:
+    write_models(tmp_path / "work" / "models")
+    write_pictures(tmp_path / "work" / "bella", 2, 0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(WizardScreen(Session(around(tmp_path))))
+        screen = await at(pilot, "captions")
+        await press(pilot, "up", "enter")
+        assert "0.txt  a picture of bella" in screen_text(app)
+        screen.query_one(Input).value = "bella on a wall"
+        await pilot.pause()
+        assert "1.txt  bella on a wall" in screen_text(app)
+
+
+async def test_a_download_is_stopped_by_escape_and_goes_on_with_enter(
+    app: MusubiApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_models(tmp_path / "work" / "models", only=("dit",))
+    write_pictures(tmp_path / "work" / "bella")
+    slow = threading.Event()
+
+    def fetch(wanted: Any, folder: Path, tell: Any) -> list[Path]:
+        for megabytes in range(1, 2000):
+            tell("Wan2.1_VAE.pth", megabytes * 10**6, 2000 * 10**6)
+            if slow.is_set():
+                break
+            time.sleep(0.01)
+        write_models(folder)
+        return []
+
+    monkeypatch.setattr(sessions.downloading, "look_up", lambda slots: slots)
+    monkeypatch.setattr(sessions.downloading, "fetch", fetch)
+    async with app.run_test(size=(80, 24)) as pilot:
+        wizard = Session(around(tmp_path))
+        app.push_screen(WizardScreen(wizard))
+        await at(pilot, "files")
+        await press(pilot, "down", "enter")
+        await pilot.press("enter")
+        for _ in range(200):
+            if "MB/s" in screen_text(app):
+                break
+            await pilot.pause(0.02)
+        assert "Downloading Wan2.1_VAE.pth" in screen_text(app)
+        assert "/ 2.0 GB" in screen_text(app)
+        await pilot.press("escape")
+        await settled(pilot)
+        assert "The download was stopped" in screen_text(app)
+        assert wizard.question.id == "models_folder"  # type: ignore[union-attr]
+        slow.set()
+        screen = await press(pilot, "enter")
+        assert screen._question is not None
+        assert screen._question.id == "data"

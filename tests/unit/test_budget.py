@@ -18,7 +18,9 @@ from engine.events.process import host_name
 from engine.events.sink import EventSink
 from engine.events.types import Control, RunStart
 from engine.job import Job
+from musubi_tui.cli.root import run as main
 from musubi_tui.runs.fetching import copy_line, fetch_line, is_away
+from musubi_tui.runs.money import money, money_range
 from musubi_tui.runs.snapshot import brief, snapshot
 from tests.unit.test_job_commands import answer, wait_until
 
@@ -157,3 +159,18 @@ def test_live_limits_are_held_to_the_schemas_smallest() -> None:
             config(**{key: smallest / 2, "price_per_hour": 1.0})
         with pytest.raises(ValueError, match=key):
             Budget().changed(key, smallest / 2)
+
+
+def test_money_has_the_sign_of_its_currency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert money(4.806) == "$4.81"
+    assert main(["runs", "price", "€2.49"]) == 0
+    assert "€2.49 per hour" in capsys.readouterr().err
+    assert money(4.806) == "€4.81"
+    assert money_range(0.2, 0.55) == "€0.20–0.55"
+    assert money_range(0.2, 0.2) == "€0.20"
+    assert main(["runs", "price", "3"]) == 0  # the sign stays
+    file = tmp_path / "musubi-tui" / "config.toml"
+    assert file.read_text() == 'price_per_hour = 3.0\ncurrency = "€"\n'
+    file.write_text("currency = 5\n")
+    assert money(1) == "$1.00"

@@ -14,7 +14,7 @@ from engine.config.problems import ConfigError, MissingRequirement, Problem
 from musubi_tui import __version__
 from musubi_tui.cli import output
 from musubi_tui.cli.commands import COMMANDS, Entry
-from musubi_tui.cli.root import load_command, run
+from musubi_tui.cli.root import laid_out, load_command, run
 from musubi_tui.terminal_width import cells
 
 
@@ -75,6 +75,18 @@ def test_every_command_has_a_help_that_teaches(name: str, capsys: pytest.Capture
     assert command.help
     assert run([name, "--help"]) == 0
     assert f"Usage: musubi-tui {name}" in capsys.readouterr().out
+
+
+def test_examples_keep_their_indentation_and_sentences_flow(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    for words in (["data", "doctor"], ["wizard"], ["models", "check"]):
+        assert run([*words, "--help"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        begins = {len(line) - len(line.lstrip()) for line in lines if line.strip().startswith("musubi-tui ")}
+        assert begins == {3}, words
+    assert laid_out("One\nline.\n\n  a\n  b") == "One line.\n\n[none][/none]  a\n  b"
+    assert laid_out("行は\n続く。\nabc") == "行は続く。 abc"
 
 
 def test_each_problem_is_a_paragraph_with_its_place(failing, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]

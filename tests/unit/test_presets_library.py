@@ -222,3 +222,17 @@ def test_options_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean learning_rate?" in capsys.readouterr().err
     assert run(["presets", "options", "--schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "musubi-tui preset"
+
+
+def test_other_programs_files_are_no_presets(tmp_path: Path) -> None:
+    texts = {
+        "pyproject.toml": "[project]\nname = 'x'\n",
+        "dataset.toml": "[general]\nresolution = [64, 64]\n[[datasets]]\nimage_directory = 'x'\n",
+        "answers.toml": "goal = 'style'\n",
+        "musubi.toml": "dit = 'x.safetensors'\n",
+        "ours.toml": "[run]\nfamily = 'wan'\n",
+        "broken.toml": "family = \n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    assert {name for name in texts if library.may_be_preset(tmp_path / name)} == {"musubi.toml", "ours.toml", "broken.toml"}  # fmt: skip

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from engine.config import check_config, load_config
 from engine.config.problems import UserError
+from engine.events.process import process_start
 from engine.families import get_family
 from engine.planner.facts import Machine
 from engine.planner.lines import GIB
 from musubi_tui.cli.root import run
 from musubi_tui.presets.planning import other_machine
+from musubi_tui.presets.wizard import drafts
 from musubi_tui.presets.wizard.flow import PAGES
 from musubi_tui.presets.wizard.model_files import find_files, tensor_names, usual_places
 from musubi_tui.presets.wizard.questions import STEPS
@@ -40,7 +42,7 @@ def asked(wizard: Session) -> list[str]:
 
 def test_every_answer_can_be_skipped_and_the_result_is_a_preset_without_errors(tmp_path: Path) -> None:
     wizard = session(tmp_path)
-    assert asked(wizard) == ["goal", "model", "files", "data", "trigger", "card", "price", "fit", "steps", "prompts", "name", "folder", "then"]  # fmt: skip
+    assert asked(wizard) == ["goal", "model", "files", "data", "trigger", "card", "fit", "steps", "prompts", "name", "folder", "then"]  # fmt: skip
     written = wizard.write()
     assert written.preset == tmp_path / "work" / "bella" / "v1" / "preset.toml"
     assert check_config(written.preset) == []
@@ -75,7 +77,7 @@ def test_every_question_has_a_sentence_that_explains_it(tmp_path: Path) -> None:
 
 def test_going_back_shows_the_answer_and_asks_nothing_twice(tmp_path: Path) -> None:
     wizard = session(tmp_path)
-    for text in ("style", "", "", "", "inkwash", "", "", "", "1234"):
+    for text in ("style", "", "", "", "inkwash", "RTX 4090", "", "", "1234"):
         wizard.answer(text)
     assert wizard.flow.question.id == "prompts"  # type: ignore[union-attr]
     assert [wizard.flow.back() for _ in range(3)] == [True] * 3
@@ -89,7 +91,7 @@ def test_going_back_shows_the_answer_and_asks_nothing_twice(tmp_path: Path) -> N
 
 def test_a_changed_answer_drops_only_what_was_made_from_it(tmp_path: Path) -> None:
     wizard = session(tmp_path)
-    for text in ("character", "", "", "", "bella_cat", "", "", "", "777"):
+    for text in ("character", "", "", "", "bella_cat", "RTX 4090", "", "", "777"):
         wizard.answer(text)
     while wizard.flow.question.id != "trigger":  # type: ignore[union-attr]
         assert wizard.flow.back()
@@ -101,7 +103,7 @@ def test_a_changed_answer_drops_only_what_was_made_from_it(tmp_path: Path) -> No
 
 def test_what_was_typed_comes_back_as_the_proposal(tmp_path: Path) -> None:
     wizard = session(tmp_path)
-    for text in ("character", "", "", "", "", "", "", "", "777"):
+    for text in ("character", "", "", "", "", "RTX 4090", "", "", "777"):
         wizard.answer(text)
     while wizard.flow.question.id != "goal":  # type: ignore[union-attr]
         assert wizard.flow.back()
@@ -157,7 +159,7 @@ def test_whatever_is_typed_the_wizard_can_be_finished(tmp_path_factory: pytest.T
 def test_wrong_answers_are_told_and_the_question_stays(tmp_path: Path, question: str, text: str, said: str) -> None:
     wizard = session(tmp_path)
     while wizard.flow.question.id != question:  # type: ignore[union-attr]
-        wizard.answer("")
+        wizard.answer("RTX 4090" if wizard.flow.question.id == "card" else "")  # type: ignore[union-attr]
     with pytest.raises(UserError, match=said):
         wizard.answer(text)
     assert wizard.flow.question.id == question  # type: ignore[union-attr]
@@ -319,7 +321,7 @@ def test_the_fit_page_tells_memory_speed_and_money(tmp_path: Path) -> None:
     question = wizard.flow.question
     assert question is not None
     assert question.id == "fit"
-    assert all("GB" in choice.note and "does not fit" in choice.note for choice in question.choices)
+    assert all("GB" in choice.note and "! " in choice.note for choice in question.choices)
     assert any("None fits" in line for line in question.lines)
     wizard.flow.back()
     wizard.flow.back()
@@ -328,7 +330,7 @@ def test_the_fit_page_tells_memory_speed_and_money(tmp_path: Path) -> None:
     question = wizard.flow.question
     assert question is not None
     assert question.default == "balanced"
-    assert all("does not fit" not in choice.note for choice in question.choices)
+    assert all("! " not in choice.note for choice in question.choices)
     assert all(choice.note.count("–") == 3 for choice in question.choices)  # a step, 1000 steps, their cost: ranges
 
 
@@ -339,7 +341,7 @@ def test_small_cards_get_smaller_pictures(tmp_path: Path) -> None:
         wizard.answer(text)
     question = wizard.flow.question
     assert question is not None
-    fits = {choice.value: "does not fit" not in choice.note for choice in question.choices}
+    fits = {choice.value: "! " not in choice.note for choice in question.choices}
     assert fits["light"]
     assert not fits["fine"]
     assert fits[question.default]
@@ -353,7 +355,7 @@ def test_answers_from_a_file(
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     answers = tmp_path / "answers.toml"
-    answers.write_text('goal = "style"\ndata = "bella"\nsteps = 300\nprompts = ["one", "two --d 9"]\nprice = 1.5\nfit = "fine"\n')  # fmt: skip
+    answers.write_text('goal = "style"\ndata = "bella"\nsteps = 300\nprompts = ["one", "two --d 9"]\ncard = "L4"\nprice = 1.5\nfit = "fine"\n')  # fmt: skip
     assert run(["wizard", "--answers", str(answers), "--out", "mine", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["preset"] == str(tmp_path / "work" / "mine" / "v1" / "preset.toml")
@@ -361,9 +363,13 @@ def test_answers_from_a_file(
     assert (preset.training.max_train_steps, preset.run.price_per_hour) == (300, 1.5)
     assert Path(told["prompts"]).read_text().count("\n") == 3
     as_json = tmp_path / "answers.json"
-    as_json.write_text(json.dumps({"prompts": "", "trigger": ""}))
+    as_json.write_text(json.dumps({"prompts": "", "trigger": "", "price": 2, "folder": "from the file"}))
     assert run(["wizard", "--answers", str(as_json), "--out", "other", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["prompts"] is None
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert told["prompts"] is None
+    assert told["preset"] == str(tmp_path / "work" / "other" / "v1" / "preset.toml")  # the command line counts more
+    assert "without effect: price" in err  # this computer's CPU costs nothing by the hour
 
 
 @pytest.mark.parametrize(
@@ -461,3 +467,213 @@ def _file(folder: Path, answers: dict[str, object]) -> Path:
     path = folder / "x.json"
     path.write_text(json.dumps(answers))
     return path
+
+
+# -- pictures that are not there yet
+
+
+@pytest.mark.parametrize(("goal", "name", "key"), [("character", "pictures", "image_directory"), ("motion", "clips", "video_directory")])  # fmt: skip
+def test_without_pictures_near_by_a_folder_is_named_and_nothing_is_started(tmp_path: Path, goal: str, name: str, key: str) -> None:  # fmt: skip
+    write_models(tmp_path / "work" / "models")
+    wizard = Session(around(tmp_path))
+    wizard.answer(goal)
+    last = wizard.question
+    while wizard.question is not None:
+        last = wizard.question
+        wizard.answer("")
+    assert last is not None
+    assert last.default == "write"
+    assert {choice.value for choice in last.choices if not choice.unavailable} == {"write", "form"}
+    assert any("Still to do: put your files into" in line for line in last.lines)
+    written = wizard.write()
+    dataset = tomllib.loads(written.dataset.read_text())
+    assert dataset["datasets"][0][key] == str(tmp_path / "work" / name)
+    assert "TO DO" in written.dataset.read_text()
+    assert [problem.code for problem in check_config(written.preset) if problem.severity == "error"], "no launch"
+    write_pictures(tmp_path / "work" / name)
+    if goal == "character":
+        assert not [problem for problem in check_config(written.preset) if problem.severity == "error"]
+
+
+def test_a_minus_puts_the_pictures_off_and_a_wrong_folder_does_not(tmp_path: Path) -> None:
+    wizard = session(tmp_path)
+    while wizard.flow.question.id != "data":  # type: ignore[union-attr]
+        wizard.answer("")
+    with pytest.raises(UserError, match="there is no folder"):
+        wizard.answer("pictures")  # others are near by: this is a slip of the pen
+    wizard.answer("-")
+    assert wizard.flow.answers["data"] == str(tmp_path / "work" / "pictures")
+
+
+# -- captions
+
+
+def at_captions(tmp_path: Path, names: tuple[str, ...] = ("red_car-at night 01", "IMG_2044"), word: str = "bella") -> Session:  # fmt: skip
+    write_models(tmp_path / "work" / "models")
+    folder = tmp_path / "work" / "mine"
+    write_pictures(folder, len(names) + 1, 1)
+    for number, name in enumerate(names, 1):
+        (folder / f"{number}.png").rename(folder / f"{name}.png")
+    wizard = Session(around(tmp_path))
+    while wizard.flow.question.id != "trigger":  # type: ignore[union-attr]
+        wizard.answer("")
+    wizard.answer(word)
+    wizard.answer("write")
+    return wizard
+
+
+def test_missing_captions_are_shown_written_and_taken_back(tmp_path: Path) -> None:
+    wizard = at_captions(tmp_path)
+    folder = tmp_path / "work" / "mine"
+    question = wizard.question
+    assert question is not None
+    assert question.default == "a picture of bella"
+    shown = "\n".join(question.shown("bella, {name}"))
+    assert "red_car-at night 01.txt  bella, red car at night" in shown
+    assert "IMG_2044.txt  bella\n" in shown + "\n"
+    wizard.answer("bella, {name}")
+    while wizard.question is not None:
+        last = wizard.question
+        wizard.answer("")
+    assert any("2 captions will be written" in line for line in last.lines)
+    assert len(list(folder.glob("*.txt"))) == 1, "nothing is written before the end"
+    (folder / "IMG_2044.txt").write_text("somebody was faster")
+    written = wizard.write()
+    assert written.captions == 1
+    texts = {path.name: path.read_text() for path in folder.glob("*.txt")}
+    assert texts == {"0.txt": "a bird", "IMG_2044.txt": "somebody was faster", "red_car-at night 01.txt": "bella, red car at night\n"}  # fmt: skip
+    assert check_config(written.preset) == []
+    assert tomllib.loads(written.dataset.read_text())["general"]["caption_extension"] == ".txt"
+    assert run(["data", "doctor", str(written.dataset), "--family", "wan", "--undo"]) == 0
+    assert sorted(path.name for path in folder.glob("*.txt")) == ["0.txt", "IMG_2044.txt"]
+
+
+@pytest.mark.parametrize(
+    ("goal", "names", "word", "proposed"),
+    [
+        ("character", ("IMG_1", "DSC0002"), "bella", "a picture of bella"),
+        ("style", ("IMG_1", "0002"), "inkwash", "a picture in the style of inkwash"),
+        ("style", ("IMG_1", "0002"), "-", "a picture"),
+        ("character", ("cat on a mat", "dog_at_sea"), "bella", "bella, {name}"),
+        ("character", ("cat on a mat", "dog_at_sea"), "-", "{name}"),
+    ],
+)
+def test_the_sentence_that_is_proposed(tmp_path: Path, goal: str, names: tuple[str, ...], word: str, proposed: str) -> None:  # fmt: skip
+    wizard = at_captions(tmp_path, names, word)
+    wizard.flow.answers["goal"] = goal
+    question = wizard.question
+    assert question is not None
+    assert question.default == proposed
+    with pytest.raises(UserError, match="one line"):
+        wizard.answer("x" * 2000)
+
+
+def test_captions_are_not_offered_where_they_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_models(tmp_path / "work" / "models")
+    write_pictures(tmp_path / "work" / "mine", 3, 0)
+    monkeypatch.setattr("musubi_tui.presets.wizard.captions.os.access", lambda *_: False)
+    wizard = Session(around(tmp_path))
+    while wizard.flow.question.id != "captions":  # type: ignore[union-attr]
+        wizard.answer("")
+    with pytest.raises(UserError, match="cannot be written"):
+        wizard.answer("write")
+
+
+# -- walks that were left half-way
+
+
+def left_at(tmp_path: Path, question: str, **answers: str) -> Session:
+    """A walk that its process left at this question (the process is ours: to the next walk it looks like one that ended)."""
+    wizard = session(tmp_path)
+    wizard.remember()
+    while wizard.question.id != question:  # type: ignore[union-attr]
+        wizard.answer(answers.get(wizard.question.id, ""))  # type: ignore[union-attr]
+    return wizard
+
+
+def test_a_walk_left_half_way_is_offered_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    left = left_at(tmp_path, "prompts", goal="style", trigger="inkwash", card="RTX 4090", price="0.69", steps="1234")
+    again = Session(around(tmp_path / "elsewhere"))
+    again.remember()
+    question = again.question
+    assert question is not None
+    assert question.id == "draft"
+    assert "inkwash" in question.choices[0].note
+    assert question.choices[-1].value == "new"
+    again.answer("")
+    assert again.question.id == "prompts"  # type: ignore[union-attr]
+    assert again.flow.answers == left.flow.answers
+    assert again.flow.typed == left.flow.typed
+    assert again.around.cwd == tmp_path / "work"
+    while again.question is not None:
+        again.answer("")
+    again.write()
+    third = Session(around(tmp_path))
+    third.remember()
+    assert third.question.id == "goal", "a finished walk is forgotten"  # type: ignore[union-attr]
+
+
+def test_what_does_not_hold_any_more_is_asked_again_and_the_rest_is_proposed(tmp_path: Path) -> None:
+    left_at(tmp_path, "prompts", steps="1234", trigger="bella_cat")
+    for picture in (tmp_path / "work" / "bella").iterdir():
+        picture.unlink()
+    (tmp_path / "work" / "bella").rmdir()
+    write_pictures(tmp_path / "work" / "luna")
+    again = Session(around(tmp_path))
+    again.remember()
+    again.answer("1")
+    assert again.question.id == "data"  # type: ignore[union-attr]
+    again.answer("luna")
+    assert again.question.default == "bella_cat"  # type: ignore[union-attr]
+    while again.question.id != "steps":  # type: ignore[union-attr]
+        again.answer("")
+    assert again.question.default == 1234  # type: ignore[union-attr]
+
+
+def test_drafts_that_are_damaged_in_use_or_empty_are_not_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_at(tmp_path, "goal")  # nothing answered
+    left_at(tmp_path, "data")
+    folder = drafts._folder()
+    (kept,) = folder.iterdir()
+    (folder / "torn.json").write_text(kept.read_text()[:40])
+    assert [one.name for one in drafts.kept()] == [kept.stem]
+    record = json.loads(kept.read_text())
+    init = {**record["process"], "pid": 1, "started": process_start(1)}
+    kept.write_text(json.dumps({**record, "process": init}))
+    assert drafts.kept() == []  # another process that is alive is in it
+    for _ in range(12):
+        drafts.keep(drafts.new_draft(tmp_path))
+    assert len(drafts.kept()) == 8
+    assert kept.exists()
+
+
+def test_a_download_that_was_broken_off_goes_on_with_the_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_models(tmp_path / "work" / "models", only=("dit",))
+    write_pictures(tmp_path / "work" / "bella")
+    calls = []
+
+    def fetch(wanted: object, folder: Path, tell: object) -> list[Path]:
+        calls.append(folder)
+        if len(calls) == 1:
+            raise UserError.of("hub_unreachable", "The line is cut.")
+        write_models(folder)
+        return []
+
+    monkeypatch.setattr("musubi_tui.presets.wizard.downloading.look_up", lambda slots: slots)
+    monkeypatch.setattr("musubi_tui.presets.wizard.downloading.fetch", fetch)
+    wizard = Session(around(tmp_path))
+    wizard.remember()
+    for text in ("", "", "download"):
+        wizard.answer(text)
+    with pytest.raises(UserError, match="cut"):
+        wizard.answer("big disk")
+    again = Session(around(tmp_path))
+    again.remember()
+    again.answer("")
+    assert again.question.id == "models_folder"  # type: ignore[union-attr]
+    again.answer("")
+    assert calls == [tmp_path / "work" / "big disk"] * 2
+    assert again.missing() == []
+    assert again.question.id == "data"  # type: ignore[union-attr]

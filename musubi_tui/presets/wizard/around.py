@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,24 @@ class Around:
         self._found.clear()
         self._places = None
 
+    def go_to(self, cwd: Path, folders: Iterable[Path]) -> None:
+        """Look from another folder, and where the person said then."""
+        self.cwd = cwd
+        self.extra[:0] = folders
+        self._likely = None
+        self.forget_files()
+
+    def only(self, folders: Iterable[Path]) -> None:
+        """Look for model files in these folders and nowhere else."""
+        self.forget_files()
+        self.extra, self._places = list(folders), []
+
+    def places(self) -> list[Path]:
+        """Where model files are looked for, the folders the person named first."""
+        if self._places is None:
+            self._places = usual_places(self.cwd, self.home, self.environment)
+        return [*self.extra, *self._places]
+
     def offers(self) -> Iterator[tuple[FamilySpec, TaskSpec]]:
         """Everything that can be trained and planned in this release."""
         for name in family_names():
@@ -83,9 +101,7 @@ class Around:
 
     def files(self, spec: FamilySpec) -> dict[str, list[FoundFile]]:
         """Option -> model files that fit, in the folders the person named first."""
-        if self._places is None:
-            self._places = usual_places(self.cwd, self.home, self.environment)
-        places = (*self.extra, *self._places)
+        places = tuple(self.places())
         key = (spec.name, places)
         if key not in self._found:
             self._found[key] = find_files(spec, places)
@@ -111,11 +127,16 @@ class Around:
         return chosen
 
     def _transformer(self, spec: FamilySpec, task: TaskSpec, found: list[FoundFile]) -> FoundFile | None:
-        """The first of the task's size, else the first toy."""
+        """The first of the task's size, else, for the smallest task, the first toy: it has no size of its own."""
         from engine.planner.transformer import find_transformer
 
+        sizes = {
+            one.name: find_transformer(spec, one.name, None).parameters for one in spec.tasks.values() if one.built
+        }
         wanted = find_transformer(spec, task.name, None).parameters
         fitting = [one for one in found if abs(one.parameters - wanted) < 0.05 * wanted]
+        if not fitting and wanted > min(sizes.values(), default=wanted):
+            return None
         toys = [one for one in found if 0 < one.parameters < TINY_PARAMETERS]
         return next(iter(fitting or toys), None)
 

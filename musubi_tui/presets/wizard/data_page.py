@@ -7,23 +7,33 @@ from collections import Counter
 from engine.config.language import say
 from engine.families import FamilySpec, TaskSpec
 from musubi_tui.presets.wizard.around import Around
+from musubi_tui.presets.wizard.captions import read_only
 from musubi_tui.presets.wizard.fitting import scan_at
 from musubi_tui.presets.wizard.flow import Answers, Choice, Question, refused
 from musubi_tui.presets.wizard.words import chosen, counted, folder_of, pictures_of, short, slug
 
 
 def which_pictures(answers: Answers, around: Around) -> Question:
-    """Where the pictures or clips are."""
+    """Where the pictures or clips are. With none near by a folder is named into which they shall be put."""
     clips = answers["goal"] == "motion"
     likely = around.likely_folders()
     fitting = [folder for folder in likely if around.pictures(folder).clip == clips] or likely
-    lines = tuple(f"  {short(folder, around)}  {counted(around.pictures(folder))}" for folder in fitting[:6])
+    lines = [f"  {short(folder, around)}  {counted(around.pictures(folder))}" for folder in fitting[:6]]
+    later = around.cwd / ("clips" if clips else "pictures")
+    if lines:
+        lines.insert(0, say("Near by (- to put them somewhere later):", "近くにあるもの（- で後で用意）:"))
+    else:
+        lines = [say("None are near by. Enter goes on with this folder: put yours into it before you train.",
+                     "近くに見つかりません。Enter でこのフォルダーのまま進めます。学習の前に入れてください。")]  # fmt: skip
 
     def check(text: str) -> str:
-        folder = folder_of(text, around)
+        folder = later if text == "-" else folder_of(text, around)
+        meant = text in ("-", str(later)) or not fitting  # a short word with others near by is a slip of the pen
+        if folder == later and meant and not around.pictures(folder).count and not folder.is_file():
+            return str(later)
         if not folder.is_dir():
             raise refused("data", say(f"there is no folder {folder}.", f"{folder} というフォルダーはありません。"),
-                          say("Give the folder that holds your pictures.", "画像のあるフォルダーを指定してください。"))  # fmt: skip
+                          say("Give the folder that holds your pictures, or - to name one later.", "画像のあるフォルダーを指定してください（- で後で用意）。"))  # fmt: skip
         found = around.pictures(folder)
         if not found.count:
             raise refused("data", say(f"{folder} holds no pictures or clips.", f"{folder} に画像や動画がありません。"),
@@ -45,13 +55,13 @@ def which_pictures(answers: Answers, around: Around) -> Question:
         say("Where are your clips?", "動画はどこにありますか？")
         if clips
         else say("Where are your pictures?", "画像はどこにありますか？"),
-        str(fitting[0]) if fitting else str(around.cwd / ("clips" if clips else "pictures")),
+        str(fitting[0] if fitting else later),
         say(
             "A folder of pictures or clips. Beside each may lie a text file of the same name that describes it: cat.png and cat.txt. "
-            "Nothing in the folder is changed.",
-            "画像や動画のフォルダーです。同じ名前のテキスト（cat.png と cat.txt）に説明を書けます。フォルダーの中身は変更しません。",
+            "Nothing that is in the folder is changed.",
+            "画像や動画のフォルダーです。同じ名前のテキスト（cat.png と cat.txt）に説明を書けます。中にあるファイルは変更しません。",
         ),
-        lines=(say("Near by:", "近くにあるもの:"), *lines) if lines else (),
+        lines=tuple(lines),
         check=check,
     )
 
@@ -96,6 +106,8 @@ def which_captions(answers: Answers, around: Around) -> Question | None:
         choices.append(
             Choice("described", say("train only the described ones", "説明のあるものだけ学習"), f"{found.captions}")
         )
+    locked = read_only(found.folder)
+    choices.append(Choice("write", say("write the missing ones", "足りない分を書く"), say("you see them first", "先に確認できます"), locked))  # fmt: skip
     if answers["trigger"]:
         choices.append(Choice("trigger", say("the trigger word is the caption of all", "すべてトリガーワードをキャプションに"), say("text files are not read", "テキストは読みません")))  # fmt: skip
     else:
@@ -121,6 +133,8 @@ def which_captions(answers: Answers, around: Around) -> Question | None:
 
 def bucket_lines(answers: Answers, around: Around, spec: FamilySpec, task: TaskSpec) -> list[str]:
     """The sizes the pictures would be trained in, drawn, and how many are left out."""
+    if not pictures_of(answers, around).count:
+        return []
     found = scan_at(answers, around, spec, task)
     counts = Counter(item.bucket for item in found.items)
     widest = max(counts.values(), default=1)

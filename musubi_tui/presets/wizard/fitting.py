@@ -15,7 +15,8 @@ from engine.planner.plan import make_plan
 from engine.planner.request import PlanRequest
 from engine.planner.transformer import file_parameters, find_transformer
 from musubi_tui.presets.wizard.around import TINY_PARAMETERS, Around
-from musubi_tui.presets.wizard.words import chosen
+from musubi_tui.presets.wizard.words import chosen, trains_clips
+from musubi_tui.runs.money import money_range
 
 if TYPE_CHECKING:
     from engine.data.items import Scan
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 Answers = Mapping[str, Any]
 IDS = ("light", "balanced", "fine")
 _TITLES = {"light": say("light", "軽い"), "balanced": say("balanced", "標準"), "fine": say("fine", "細かい")}
+TOO_LARGE = "! "  # before the memory of what does not fit: words would not fit into a line
 _GRID = 64
 _BATCH_OF_TOYS = 4
-_BAR_CELLS = 8
+_BAR_CELLS = 6
 
 
 @dataclass(frozen=True)
@@ -68,34 +70,39 @@ def _grid(side: float) -> int:
 
 def tables(answers: Answers, around: Around, resolution: tuple[int, int], frames: int, batch: int) -> dict[str, Any]:
     """The dataset as its TOML tables; the paths are absolute."""
-    found = around.pictures(Path(answers["data"]))
+    found, clip = around.pictures(Path(answers["data"])), trains_clips(answers, around)
     general: dict[str, Any] = {
         "resolution": list(resolution),
         "batch_size": batch,
         "enable_bucket": True,
         "bucket_no_upscale": True,
     }
-    if reads_captions(answers, around):
+    if has_captions(answers, around):
         general["caption_extension"] = ".txt"
     if answers.get("trigger"):
         general["trigger_word"] = answers["trigger"]
     entry: dict[str, Any] = {}
-    entry["video_directory" if found.clip else "image_directory"] = str(found.folder)
+    entry["video_directory" if clip else "image_directory"] = str(found.folder)
     entry["cache_directory"] = str(Path(answers.get("folder") or around.cwd) / "cache")
-    if found.clip:
+    if clip:
         entry |= {"target_frames": [frames], "frame_extraction": "head"}
     return {"general": general, "datasets": [entry]}
 
 
-def reads_captions(answers: Answers, around: Around) -> bool:
-    """Whether text files are read: all items have one, or only the described ones are trained."""
+def has_captions(answers: Answers, around: Around) -> bool:
+    """Whether there are text files to be read: all items have one, or only the described ones are trained."""
     found = around.pictures(Path(answers["data"]))
     return found.captions == found.count or answers.get("captions") == "described"
 
 
+def reads_captions(answers: Answers, around: Around) -> bool:
+    """Whether text files are read, those that the wizard will write included."""
+    return has_captions(answers, around) or answers.get("captions") == "write"
+
+
 def scan_at(answers: Answers, around: Around, spec: FamilySpec, task: TaskSpec, offer: str = "balanced") -> Scan:
     """The dataset scanned at the size of an offer."""
-    clip = around.pictures(Path(answers["data"])).clip
+    clip = trains_clips(answers, around)
     toy = tiny(spec, task, around)
     resolution, frames = sizes(task, clip, toy)[offer]
     batch = _batch(toy, clip)
@@ -109,13 +116,13 @@ def _batch(toy: bool, clip: bool) -> int:
 def offers(answers: Answers, around: Around) -> list[Offer]:
     """Three sizes with their plans, smallest first."""
     spec, task = chosen(answers)
-    clip = around.pictures(Path(answers["data"])).clip
+    clip = trains_clips(answers, around)
     toy = tiny(spec, task, around)
     found = []
     for name, (resolution, frames) in sizes(task, clip, toy).items():
-        scanned = scan_at(answers, around, spec, task, name)
         batch = _batch(toy, clip)
-        data = summarise(scanned, spec) if scanned.items else _assumed(resolution, frames, batch)
+        scanned = scan_at(answers, around, spec, task, name) if around.pictures(Path(answers["data"])).count else None
+        data = summarise(scanned, spec) if scanned and scanned.items else _assumed(resolution, frames, batch)
         plan = make_plan(request(answers, around, data), advise=False)
         size = f"{resolution[0]}x{resolution[1]}" + (f"x{frames}" if frames > 1 else "")
         title = f"{_TITLES[name]} {size}"
@@ -172,17 +179,15 @@ def _assumed(resolution: tuple[int, int], frames: int, batch: int) -> DataSummar
 
 
 def _figures(plan: Plan) -> str:
-    """``12.1 GB  1.2 s  20 min  0.31``: memory, a step, and 1000 steps; a range where it is one."""
-    parts = [_bar(plan) + gib(plan.peak)]
+    """``12.1 GB  1.2 s  20 min  $0.31``: memory (``! `` before too much of it), a step, and 1000 steps; a range where it is one."""
+    parts = [f"{_bar(plan)}{TOO_LARGE if plan.fits is False else ''}{gib(plan.peak)}"]
     step = plan.line("step")
     if step is not None and step.amount is not None:
         parts += [_time(step, 1), _time(step, 1000)]
         if plan.money and plan.steps:
             cost = plan.money[0]
             low, high = ((amount or 0) * 1000 / plan.steps for amount in (cost.low, cost.high))
-            parts.append(f"{low:.2f}–{high:.2f}")
-    if plan.fits is False:
-        parts.append(say("does not fit", "収まりません"))
+            parts.append(money_range(low, high))
     return "  ".join(parts)
 
 

@@ -50,6 +50,11 @@ class Question:
     lines: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
     check: Callable[[str], Any] = field(default=lambda text: text, compare=False)
+    preview: Callable[[str], tuple[str, ...]] | None = field(default=None, compare=False)  # what a typed text would do
+
+    def shown(self, text: str) -> tuple[str, ...]:
+        """``lines``, and what ``text`` would do."""
+        return (*self.lines, *(self.preview(text) if self.preview is not None else ()))
 
     def read(self, text: str) -> Any:
         """The answer in what a person typed. Raises ``UserError`` that says what is wrong with it."""
@@ -126,6 +131,22 @@ class Wizard:
         self._proposals[name] = self.answers.pop(name)
         self._at = name
 
+    def restore(self, answers: Answers, typed: Iterable[str]) -> None:
+        """Give the answers of an earlier walk again, as far as they still hold; what was typed after that is proposed."""
+        wanted, by_hand = dict(answers), set(typed)
+        for name, step in self.steps.items():
+            if name not in wanted:
+                continue
+            question = step.build(self.answers, self.around)
+            if question is None:
+                continue
+            try:
+                value = question.read(as_typed(wanted[name]))
+            except UserError:
+                break
+            self._take(name, value, typed=name in by_hand)
+        self._proposals |= {name: wanted[name] for name in by_hand if name in wanted and name not in self.answers}
+
     def progress(self) -> list[tuple[str, str]]:
         """(page, "done" | "here" | "open") of every page."""
         question = self.question
@@ -164,6 +185,13 @@ class Wizard:
                     old = self.answers.pop(step.id)
                     if step.id in self.typed and step.id != name:
                         self._proposals[step.id] = old
+
+
+def as_typed(value: Any) -> str:
+    """An answer as a person would type it; what means "none" where it is empty."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) or "-"
 
 
 def refused(name: str, message: str, fix: str = "") -> UserError:

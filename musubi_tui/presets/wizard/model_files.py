@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import pickle
 import pickletools
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from engine.config.language import say
 from engine.data.cache_files import DamagedCache, read_header
 from engine.families import FamilySpec, ModelSlot
 from engine.families.recognise import fits
@@ -67,6 +69,44 @@ def find_files(spec: FamilySpec, places: Iterable[Path]) -> dict[str, list[Found
         if slot.role == "tokenizer":
             found[slot.option] = [FoundFile(path, 0) for path in _tokenizers(slot, found)]
     return found
+
+
+def files_below(places: Iterable[Path]) -> Iterator[Path]:
+    """Every model file in these folders, not too deep and not too many."""
+    for place in places:
+        yield from _walk(place)
+
+
+def what_is_wrong(path: Path) -> str:
+    """Why a model file cannot be used as it lies there: not readable, cut off, shards missing; nothing where it is whole.
+
+    A ``.safetensors`` file says in its header how long it is, the others have their table of contents at the end.
+    """
+    try:
+        files = shards(path)
+        gone = [file.name for file in files if not file.is_file()]
+        if gone:
+            return say(f"{len(gone)} of {len(files)} parts are missing, the first: {gone[0]}.", f"{len(files)} 個中 {len(gone)} 個の分割ファイルがありません（{gone[0]} など）。")  # fmt: skip
+        for file in files:
+            if file.suffix == ".safetensors":
+                read_header(file)
+            elif not zipfile.is_zipfile(file):
+                with file.open("rb"):
+                    return say("it is cut off, or not a file that torch wrote.", "途中で切れているか、torch のファイルではありません。")  # fmt: skip
+    except DamagedCache as error:
+        return str(error)
+    except OSError as error:
+        return say(f"it cannot be read: {error.strerror or error}.", f"読めません: {error.strerror or error}。")
+    return ""
+
+
+def shards(path: Path) -> list[Path]:
+    """The file, or all parts of a model that was cut into several."""
+    match = re.fullmatch(r"(.*)-\d{5}-of-(\d{5})(\.\w+)", path.name)
+    if match is None:
+        return [path]
+    stem, count, suffix = match.groups()
+    return [path.with_name(f"{stem}-{number:05d}-of-{count}{suffix}") for number in range(1, int(count) + 1)]
 
 
 def tensor_names(path: Path) -> tuple[str, ...]:

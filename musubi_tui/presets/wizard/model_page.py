@@ -26,7 +26,7 @@ def which_model(answers: Answers, around: Around) -> Question:
             f"{found} of {len(needed)} files here", f"{len(needed)} 個中 {found} 個のファイルあり")  # fmt: skip
         toy = tiny(spec, task, around)
         if toy:
-            note += say(" (a tiny model to try with)", "（お試し用の小さなモデル）")
+            note += say(", a tiny model", "（小さなモデル）")
         value = f"{spec.name}/{task.name}"
         choices.append(Choice(value, task.title, note))
         score = found * 100 - size  # most files here, then the smallest download

@@ -10,11 +10,13 @@ from engine.config.language import say
 from engine.planner.cards import CARDS
 from engine.planner.lines import gib
 from musubi_tui.presets.wizard.around import Around
+from musubi_tui.presets.wizard.captions import which_sentence
 from musubi_tui.presets.wizard.data_page import which_captions, which_pictures, which_word
 from musubi_tui.presets.wizard.fitting import offers, tiny
 from musubi_tui.presets.wizard.flow import Answers, Choice, Question, Step, refused
 from musubi_tui.presets.wizard.model_page import file_lines, which_files, which_folder, which_model
 from musubi_tui.presets.wizard.words import chosen, folder_of, pictures_of, slug
+from musubi_tui.runs.money import currency
 
 _PER_ITEM = {"character": 100, "style": 60, "motion": 80}
 _STEPS_BOUNDS = (500, 3000)
@@ -68,8 +70,11 @@ def _card(answers: Answers, around: Around) -> Question | None:
     )
 
 
-def _price(answers: Answers, around: Around) -> Question:
+def _price(answers: Answers, around: Around) -> Question | None:
     from engine.budget import PRICE_VARIABLE
+
+    if answers.get("card") == "cpu":
+        return None
 
     def check(text: str) -> float:
         try:
@@ -87,7 +92,10 @@ def _price(answers: Answers, around: Around) -> Question:
         "price",
         "fit",
         "number",
-        say("What does an hour of it cost? (0: nothing, or not known)", "1 時間あたりの料金は？（0: 無料または不明）"),
+        say(
+            f"What does an hour of it cost, in {currency()}? (0: nothing, or not known)",
+            f"1 時間あたりの料金は？（{currency()}、0: 無料または不明）",
+        ),
         check(known) if known else 0.0,
         say(
             "With the price of an hour the plan also tells what the whole run costs.",
@@ -101,21 +109,24 @@ def _fit(answers: Answers, around: Around) -> Question:
     found = offers(answers, around)
     fitting = [offer for offer in found if offer.plan.fits is not False]
     default = next((o.id for o in fitting if o.id == "balanced"), fitting[-1].id if fitting else found[0].id)
-    lines = [
-        say(
-            "Beside each: memory, a step, 1000 steps, and what they cost.",
-            "各行: メモリ、1 ステップ、1000 ステップの時間と費用。",
-        )
-    ]
     plan = found[0].plan
+    step = plan.line("step")
+    if step is None or step.amount is None:
+        beside = say("Beside each: the memory it needs.", "各行: 必要なメモリ。")
+    elif plan.money:
+        beside = say("Beside each: memory, a step, 1000 steps, and what they cost.", "各行: メモリ、1 ステップ、1000 ステップの時間と費用。")  # fmt: skip
+    else:
+        beside = say("Beside each: memory, a step, 1000 steps.", "各行: メモリ、1 ステップ、1000 ステップの時間。")
+    lines = [beside]
     if plan.available is not None:
         card = f" ({plan.card})" if plan.card else ""
         lines.append(
             say(f"The card has {gib(plan.available)} free{card}.", f"GPU の空きメモリ: {gib(plan.available)}{card}")
         )
-    step = plan.line("step")
     if step is not None:
         lines.append(say(f"Speed: {step.how}", f"速度: {step.how}"))
+    if fitting and len(fitting) < len(found):
+        lines.append(say("! stands before what does not fit the card.", "! は GPU に収まらないものです。"))
     if not fitting:
         lines.append(say("! None fits. The files are written all the same: for a larger card.", "! どれも収まりません。より大きな GPU のためにファイルは作成できます。"))  # fmt: skip
     return Question(
@@ -153,6 +164,8 @@ def _steps(answers: Answers, around: Around) -> Question:
         return steps
 
     reason = say("A tiny model: a few steps show that it works.", "小さなモデルなので、少ないステップで動作を確認できます。") if toy else say(
+        f"About {each} steps for each picture or clip; at least {low}, at most {high}. There are none yet.",
+        f"1 件につき約 {each} ステップ（最小 {low}、最大 {high}）。まだ 1 件もありません。") if not count else say(
         f"{count} pictures or clips, about {each} steps for each; at least {low}, at most {high}.",
         f"{count} 件 × 約 {each} ステップ（最小 {low}、最大 {high}）。")  # fmt: skip
     return Question(
@@ -239,7 +252,9 @@ def _then(answers: Answers, around: Around) -> Question:
     _, missing = file_lines(answers, around)
     elsewhere = answers.get("card") not in (None, "cpu")
     lacking = ""
-    if missing:
+    if not pictures_of(answers, around).count:
+        lacking = say("the folder of pictures is empty", "画像フォルダーが空です")
+    elif missing:
         lacking = say("model files are missing", "モデルファイルが不足しています")
     elif elsewhere:
         lacking = say("that card is not in this computer", "その GPU はこのコンピューターにありません")
@@ -273,6 +288,7 @@ STEPS: tuple[Step, ...] = (
     Step("data", "data", which_pictures, ("goal", "model")),
     Step("trigger", "data", which_word, ("data", "goal")),
     Step("captions", "data", which_captions, ("data", "trigger")),
+    Step("caption_text", "data", which_sentence, ("data", "goal", "trigger", "captions")),
     Step("card", "fit", _card, ("model",)),
     Step("price", "fit", _price, ("card",)),
     Step("fit", "fit", _fit, ("model", "data", "card", "price")),
@@ -280,5 +296,5 @@ STEPS: tuple[Step, ...] = (
     Step("prompts", "samples", _prompts, ("goal", "trigger")),
     Step("name", "review", _name, ("trigger", "data")),
     Step("folder", "review", _folder_question, ("name",)),
-    Step("then", "review", _then, ("files", "fit", "steps", "prompts", "folder")),
+    Step("then", "review", _then, ("files", "fit", "steps", "prompts", "folder", "caption_text")),
 )

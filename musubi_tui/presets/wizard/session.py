@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,29 +14,85 @@ from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem, UserError
-from musubi_tui.presets.wizard import downloading, writing
+from musubi_tui.presets.wizard import downloading, drafts, writing
 from musubi_tui.presets.wizard.around import Around, slots_for
-from musubi_tui.presets.wizard.flow import Wizard
+from musubi_tui.presets.wizard.flow import Choice, Question, Wizard
 from musubi_tui.presets.wizard.model_page import file_lines
 from musubi_tui.presets.wizard.questions import STEPS
+from musubi_tui.presets.wizard.telling import so_far
 from musubi_tui.presets.wizard.words import chosen
+
+DRAFT = "draft"  # the question that stands before all others where a walk was left half-way
 
 
 class Session:
-    """The wizard on this machine. ``out`` is the proposed folder."""
+    """The wizard on this machine. ``out`` is the folder that the command line names, so it is the one proposed.
+
+    A walk that a person makes calls ``remember`` first: then its answers are kept, and earlier unfinished walks are offered.
+    """
 
     def __init__(self, around: Around | None = None, out: Path | None = None) -> None:
         self.around = around or Around.here()
         self.flow = Wizard(STEPS, self.around)
         self.out = out
+        self._draft: drafts.WizardDraft | None = None
+        self._offered: list[drafts.WizardDraft] = []
+
+    # Unfinished walks
+
+    def remember(self) -> None:
+        """Keep every answer from now on, and offer the walks that were left half-way."""
+        self._draft = drafts.new_draft(self.around.cwd)
+        self._offered = [one for one in drafts.kept() if one.answers]
+
+    def keep(self) -> bool:
+        """Write the answers so far down; whether there was anything to write. Raises ``OSError``."""
+        if self._draft is None or not self.flow.answers:
+            return False
+        self._draft = drafts.keep(
+            replace(self._draft, answers=dict(self.flow.answers), typed=tuple(sorted(self.flow.typed)), folders=tuple(self.around.extra))
+        )  # fmt: skip
+        return True
+
+    def _go_on_with(self, choice: str) -> None:
+        offered, self._offered = self._offered, []
+        if not choice.isdigit():
+            return
+        self._draft = draft = offered[int(choice) - 1]
+        self.around.go_to(draft.cwd if draft.cwd.is_dir() else self.around.cwd, draft.folders)
+        self.flow.restore(draft.answers, draft.typed)
+        if self.flow.answers.get("files") == "download" and "models_folder" in self.flow.answers and self.missing():
+            self.flow.withdraw("models_folder")  # so that Enter goes on with the download
+
+    # The walk
+
+    @property
+    def question(self) -> Question | None:
+        """What is asked now; None when everything is answered."""
+        if self._offered:
+            return which_draft(self._offered, self.around)
+        question = self.flow.question
+        if (
+            question is not None
+            and question.id == "folder"
+            and self.out is not None
+            and "folder" not in self.flow.answers
+        ):
+            return replace(question, default=str(self.out))
+        return question
 
     def answer(self, text: str, tell: downloading.Tell = lambda name, done, total: None) -> None:
         """Answer the present question; where the answer says so, files are downloaded now. Raises ``UserError``: then the
         question is asked again."""
-        question = self.flow.question
-        if question is not None and question.id == "folder" and not text.strip() and self.out is not None:
-            text = str(self.out)
+        question = self.question
+        if question is not None and question.id == DRAFT:
+            self._go_on_with(question.read(text or str(question.default)))
+            return
+        if question is not None and question.id == "folder" and not text.strip():
+            text = str(question.default)
         self.flow.answer(text)
+        with contextlib.suppress(OSError):  # a state home that cannot be written is no reason to stop
+            self.keep()
         if question is None or question.id != "models_folder":
             return
         folder = Path(self.flow.answers["models_folder"])
@@ -48,6 +106,14 @@ class Session:
                 self.flow.withdraw("models_folder")
                 raise
 
+    def back(self) -> bool:
+        """Go to the question before; False at the first one."""
+        return not self._offered and self.flow.back()
+
+    def go_back(self) -> None:
+        """``back``, and the first question stays."""
+        self.back()
+
     def missing(self) -> list[str]:
         """Options whose files are not here."""
         return file_lines(self.flow.answers, self.around)[1] if "model" in self.flow.answers else []
@@ -59,8 +125,33 @@ class Session:
         self.around.forget_files()
 
     def write(self) -> writing.Written:
-        """Write the version folder."""
-        return writing.write(self.flow.answers, self.around)
+        """Write the version folder; the walk is finished. Raises ``UserError``."""
+        written = writing.write(self.flow.answers, self.around)
+        if self._draft is not None:
+            drafts.forget(self._draft.name)
+        return written
+
+
+def which_draft(offered: Sequence[drafts.WizardDraft], around: Around) -> Question:
+    """Whether to go on with a walk that was left half-way."""
+    choices = [Choice(str(number), _when(one), so_far(one.answers, around)) for number, one in enumerate(offered, 1)]
+    return Question(
+        DRAFT,
+        "goal",
+        "choice",
+        say("You left half-way the last time. Go on from there?", "途中でやめた回答があります。続けますか？"),
+        choices[0].value,
+        say(
+            "Answers are kept from the first one on, until the preset is written. Whatever you choose here, the others stay and are "
+            "offered the next time; the eight newest are kept.",
+            "回答は最初のものから、プリセットを書くまで残ります。ここで何を選んでも他の回答は残り、次回も選べます（新しい 8 件まで）。",
+        ),
+        choices=(*choices, Choice("new", say("begin anew", "最初から始める"))),
+    )  # fmt: skip
+
+
+def _when(draft: drafts.WizardDraft) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(draft.seconds))
 
 
 def read_answers(path: Path) -> dict[str, Any]:
@@ -102,9 +193,14 @@ def read_answers(path: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def answer_all(session: Session, given: Mapping[str, Any], tell: downloading.Tell, file: Path | None = None) -> None:
-    """Answer every question from ``given``, and what is not given with its default. Raises ``UserError``."""
-    while (question := session.flow.question) is not None:
+def answer_all(
+    session: Session, given: Mapping[str, Any], tell: downloading.Tell, file: Path | None = None
+) -> list[str]:
+    """Answer every question from ``given``, and what is not given with its default; the names that nothing asked for.
+
+    Raises ``UserError``.
+    """
+    while (question := session.question) is not None:
         value = given.get(question.id, "")
         text = " | ".join(value) if isinstance(value, list) else _text(value)
         if question.id in ("prompts", "trigger") and question.id in given and not text:
@@ -114,6 +210,7 @@ def answer_all(session: Session, given: Mapping[str, Any], tell: downloading.Tel
         except UserError as error:
             error.problems = tuple(_in_file(problem, file) for problem in error.problems)
             raise
+    return [name for name in given if name not in session.flow.answers]
 
 
 def _text(value: Any) -> str:

@@ -26,6 +26,12 @@ def pictures_of(answers: Answers, around: Around) -> Pictures:
     return around.pictures(Path(answers["data"]))
 
 
+def trains_clips(answers: Answers, around: Around) -> bool:
+    """Whether the data is trained as clips; of a folder that is still empty the goal tells."""
+    found = pictures_of(answers, around)
+    return found.clip if found.count else answers["goal"] == "motion"
+
+
 def slug(text: str) -> str:
     """A word that may name a file: ``Bella the cat`` -> ``bella-the-cat``."""
     return re.sub(r"[^a-zA-Z0-9_]+", "-", text).strip("-").lower()
@@ -53,6 +59,15 @@ def short(path: Path, around: Around) -> str:
     return str(path)
 
 
+def how_many(found: Pictures) -> str:
+    """``12 clips``, ``4 pictures``: what of a folder is trained."""
+    if not found.count:
+        return say("no pictures yet", "画像未準備")
+    if found.clip:
+        return say(f"{found.count} clips", f"動画 {found.count} 本")
+    return say(f"{found.count} pictures", f"画像 {found.count} 枚")
+
+
 def counted(found: Pictures) -> str:
     """What lies in a folder, in words."""
     kinds: list[Any] = []
@@ -61,4 +76,4 @@ def counted(found: Pictures) -> str:
     if found.clips:
         kinds.append(say(f"{found.clips} clips", f"動画 {found.clips} 本"))
     text = say(f"{found.captions} with a text file", f"テキスト付き {found.captions} 件")
-    return ", ".join([*kinds, text]) if kinds else say("nothing", "なし")
+    return ", ".join([*kinds, text]) if kinds else say("nothing there yet", "まだ何もありません")

@@ -16,9 +16,12 @@ from engine.config.toml_text import toml_value
 from engine.events.atomic import write_text_atomically
 from engine.planner.lines import duration
 from musubi_tui.presets.wizard.around import Around, slots_for
+from musubi_tui.presets.wizard.captions import planned, write_captions
 from musubi_tui.presets.wizard.fitting import Answers, Offer, model_values, offer_of, reads_captions, tiny
+from musubi_tui.presets.wizard.model_page import file_lines
 from musubi_tui.presets.wizard.questions import FIRST_PREVIEW
-from musubi_tui.presets.wizard.words import chosen
+from musubi_tui.presets.wizard.words import chosen, how_many, trains_clips
+from musubi_tui.runs.money import money_range
 
 _SMOKE_STEPS = 5
 _LEAST_BETWEEN_SAVES = 25
@@ -32,6 +35,7 @@ class Written:
     preset: Path
     dataset: Path
     prompts: Path | None
+    captions: int = 0  # text files beside the pictures
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,13 @@ def files(answers: Answers, around: Around) -> dict[str, str]:
 
 
 def write(answers: Answers, around: Around) -> Written:
-    """Write a new version folder below the chosen folder; nothing that exists is touched. Raises ``ConfigError``."""
-    root = Path(answers["folder"])
-    number = 1
-    while (root / f"v{number}").exists():
-        number += 1
-    folder = root / f"v{number}"
+    """Write a new version folder below the chosen folder, and the captions that were asked for; nothing that exists is touched.
+
+    Raises ``UserError``.
+    """
+    folder = next_version(answers)
     texts = files(answers, around)
+    captions = write_captions(answers, around)
     try:
         folder.mkdir(parents=True)
         for name, text in texts.items():
@@ -76,7 +80,9 @@ def write(answers: Answers, around: Around) -> Written:
             file=folder,
         ) from error
     prompts = folder / "prompts.txt"
-    return Written(folder / "preset.toml", folder / "dataset.toml", prompts if prompts.name in texts else None)
+    return Written(
+        folder / "preset.toml", folder / "dataset.toml", prompts if prompts.name in texts else None, captions
+    )
 
 
 def smoke_values() -> dict[str, str]:
@@ -91,12 +97,8 @@ def summary_lines(answers: Answers, around: Around) -> Iterator[str]:
     offer = offer_of(answers, around)
     found = around.pictures(Path(answers["data"]))
     kind = {"character": say("character", "キャラクター"), "style": say("style", "画風"), "motion": say("motion", "動き")}.get(str(answers["goal"]), "")  # fmt: skip
-    items = (
-        say(f"{found.count} clips", f"動画 {found.count} 本")
-        if found.clip
-        else say(f"{found.count} pictures", f"画像 {found.count} 枚")
-    )
-    yield say(f"{kind} LoRA of {items} on {task.title}", f"{task.title} の{kind} LoRA、{items}")
+    items = how_many(found)
+    yield say(f"{kind} LoRA on {task.title}: {items}", f"{task.title} の{kind} LoRA、{items}")
     size = f"{offer.resolution[0]}x{offer.resolution[1]}" + (f"x{offer.frames}" if offer.frames > 1 else "")
     steps = int(answers["steps"])
     yield say(
@@ -108,13 +110,32 @@ def summary_lines(answers: Answers, around: Around) -> Iterator[str]:
         low, high = duration(line.low * steps), duration(line.high * steps)
         time = low if low == high else f"{low} – {high}"
         price = float(answers.get("price") or 0)
+        cost = money_range(line.low * steps / 3600 * price, line.high * steps / 3600 * price)
         money = "" if not price else say(
-            f", cost {line.low * steps / 3600 * price:.2f} – {line.high * steps / 3600 * price:.2f}",
-            f"、費用 {line.low * steps / 3600 * price:.2f} – {line.high * steps / 3600 * price:.2f}")  # fmt: skip
+            f", cost {cost}", f"、費用 {cost}")  # fmt: skip
         yield say(f"about {time}{money}", f"約 {time}{money}")
+    texts = planned(answers, around)
+    if texts:
+        file, text = next(iter(texts.items()))
+        yield say(f"{len(texts)} captions will be written, {file.stem}.txt: {text}", f"キャプションを {len(texts)} 件書きます。{file.stem}.txt: {text}")  # fmt: skip
+    if not found.count:
+        yield say(f"! Still to do: put your files into {found.folder}", f"! 未完了: {found.folder} に画像や動画を入れてください")  # fmt: skip
+    missing = file_lines(answers, around)[1]
+    if missing:
+        yield say(f"! Still to do: model files ({', '.join(missing)})", f"! 未完了: モデルファイル（{'、'.join(missing)}）")  # fmt: skip
     if offer.plan.fits is False:
         yield say("! It does not fit the card.", "! この GPU には収まりません。")
-    yield say(f"files: {answers['folder']}/v1", f"ファイル: {answers['folder']}/v1")
+    folder = next_version(answers)
+    yield say(f"files: {folder}", f"ファイル: {folder}")
+
+
+def next_version(answers: Answers) -> Path:
+    """The version folder that is not there yet."""
+    root = Path(answers["folder"])
+    number = 1
+    while (root / f"v{number}").exists():
+        number += 1
+    return root / f"v{number}"
 
 
 def save_every(steps: int) -> int:
@@ -190,7 +211,7 @@ def _preset(answers: Answers, around: Around) -> Iterator[_Row]:
 
 def _dataset(answers: Answers, around: Around, offer: Offer) -> Iterator[_Row]:
     found = around.pictures(Path(answers["data"]))
-    clip = found.clip
+    clip = trains_clips(answers, around)
     yield _Row("#", comment=say("The dataset. Look at it: musubi-tui data buckets dataset.toml", "データセット。確認: musubi-tui data buckets dataset.toml"))  # fmt: skip
     yield _Row(None, comment="general")
     yield _Row(
@@ -206,7 +227,8 @@ def _dataset(answers: Answers, around: Around, offer: Offer) -> Iterator[_Row]:
     if answers.get("trigger"):
         yield _Row("trigger_word", answers["trigger"], say("stands in every caption", "すべてのキャプションに入ります"))
     yield _Row("[[]]", comment="datasets")
-    yield _Row("video_directory" if clip else "image_directory", str(found.folder), say("your files; nothing in there is changed", "あなたのファイル。変更しません"))  # fmt: skip
+    note = say("your files; nothing in there is changed", "あなたのファイル。変更しません") if found.count else say("TO DO: put your files in here", "未完了: ここに画像や動画を入れてください")  # fmt: skip
+    yield _Row("video_directory" if clip else "image_directory", str(found.folder), note)
     yield _Row(
         "cache_directory",
         "../cache",

@@ -18,7 +18,7 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
 from engine.config.language import say
-from musubi_tui.presets.library import list_presets
+from musubi_tui.presets.library import list_presets, may_be_preset
 from musubi_tui.runs.home import Home, survives
 from musubi_tui.tui.acting import enqueue
 from musubi_tui.tui.keymap import key
@@ -57,18 +57,25 @@ class StartScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """The question, the answer, and what is wrong with it."""
-        found = sorted(path.name for path in Path.cwd().glob("*.toml")) + [preset.name for preset in list_presets()]
+        found = sorted(path.name for path in Path.cwd().glob("*.toml") if may_be_preset(path)) + [
+            preset.name for preset in list_presets()
+        ]
         with Vertical(id="start"):
             yield Static(
                 say("Start a run of which preset?", "どのプリセットで run を始めますか？"),
                 classes="title",
                 markup=False,
             )
-            yield Field(
-                placeholder=say(
-                    "path or name of a preset; nothing: the wizard asks",
-                    "プリセットのパスまたは名前。空欄ならウィザード",
+            yield Static(
+                say(
+                    "Its path or name. With nothing written enter opens the wizard, which asks and makes one.",
+                    "パスまたは名前。空欄のまま enter でウィザードが質問して作成します。",
                 ),
+                markup=False,
+                classes="text",
+            )
+            yield Field(
+                placeholder=say("nothing: the wizard", "空欄: ウィザード"),
                 suggester=SuggestFromList(found, case_sensitive=True),
                 compact=True,
                 id="path",

@@ -6,6 +6,7 @@ Looking (model files, pictures, plans) and downloading happen on a thread; the s
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -19,9 +20,10 @@ from textual.widgets.option_list import Option
 from engine.config.language import say
 from engine.config.problems import UserError
 from musubi_tui.presets.wizard.flow import PAGES, Question
-from musubi_tui.presets.wizard.session import Session
-from musubi_tui.presets.wizard.telling import choice_rows, so_far
+from musubi_tui.presets.wizard.session import DRAFT, Session
+from musubi_tui.presets.wizard.telling import Download, choice_rows, so_far
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.dialog import AnswersOnce
 from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.lines import Lines, justify
@@ -36,18 +38,21 @@ _TITLES = {
 _MARKS = {"unicode": {"done": "✓", "here": "▸", "open": "○"}, "ascii": {"done": "+", "here": ">", "open": "."}}
 
 
+_KEPT = say("Your answers are kept: n goes on with them.", "回答は残してあります。n で続けられます。")
 # What the logic writes, for terminals that draw ASCII only.
 _ASCII = str.maketrans({"█": "#", "░": ".", "▕": "|", "▏": "|", "✓": "+", "–": "-", "×": "x", "·": "-"})
 
 
 class WizardScreen(AnswersOnce[None]):
-    """Closes when the run has started, the files are written, or the person leaves."""
+    """Closes when the run has started, the files are written, or the person leaves; then the answers are kept."""
 
     CSS_PATH = "wizard.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         key("wizard.back", "escape", "back", say("back", "戻る"), show=True),
         key("wizard.why", "w,f1", "why", say("why", "説明"), show=True, display="w"),
+        key("wizard.keep", "ctrl+s", "keep", say("save draft", "下書き保存"), show=True),
         key("wizard.leave", "q", "leave", say("leave", "終了"), show=True),
+        key("wizard.leave_field", "ctrl+g", "leave", say("leave, from a field too", "入力欄からも終了")),
     ]
 
     class Looked(Message):
@@ -70,6 +75,8 @@ class WizardScreen(AnswersOnce[None]):
         self._question: Question | None = None
         self._busy = True
         self._why = False
+        self._stopped = False  # the person does not want the download any more
+        self._download: Download | None = None
         self._written = ""  # the preset, once it is
         self._highlighted: int | None = None  # the choice under the cursor, once it was moved
 
@@ -116,17 +123,19 @@ class WizardScreen(AnswersOnce[None]):
     def _look(self, job: Callable[[], None]) -> None:
         """On the thread: do the job, then build the next question."""
         try:
-            if self._session is None:
-                self._session = Session()
+            if self._question is None:  # the first look
+                session = self._session or Session()
+                session.remember()
+                self._session = session
             job()
-            found = self.Looked(self._session.flow.question)
+            found = self.Looked(self._session.question if self._session else None)
         except UserError as error:
             found = self.Looked(self._question, "\n".join(str(problem) for problem in error.problems))
         self.post_message(found)
 
     def on_wizard_screen_looked(self, message: Looked) -> None:
         """Show the question, or end."""
-        self._busy = False
+        self._busy, self._download = False, None
         if message.question is None and not message.error:
             self._finish()
             return
@@ -137,7 +146,12 @@ class WizardScreen(AnswersOnce[None]):
 
     def on_wizard_screen_downloading(self, message: Downloading) -> None:
         """Tell how far it is."""
-        self._remark(message.text)
+        if self._busy:
+            self._remark(self._plain(message.text))
+
+    def on_unmount(self) -> None:
+        """A download does not outlive the screen; what is there of it stays."""
+        self._stopped = True
 
     # Showing
 
@@ -152,8 +166,7 @@ class WizardScreen(AnswersOnce[None]):
         if question is None:
             return
         self.query_one("#title", Static).update(question.title)
-        self.query_one("#lines", Static).update(self._plain("\n".join(question.lines)))
-        self.query_one("#told").display = bool(question.lines)
+        self._show_lines(str(question.default))
         choices, box = self.query_one(OptionList), self.query_one(Input)
         choosing = question.kind == "choice"
         choices.display, box.display = choosing, not choosing
@@ -170,8 +183,21 @@ class WizardScreen(AnswersOnce[None]):
             box.cursor_position = len(box.value)
             box.focus()
         self._show_why()
+        self.refresh_bindings()
         self._remark(error)
         self._show_frame()
+
+    def _show_lines(self, text: str) -> None:
+        """What stands below the question, and what the text in the field would do."""
+        lines = self._question.shown(text) if self._question is not None else ()
+        self.query_one("#lines", Static).update(self._plain("\n".join(lines)))
+        self.query_one("#told").display = bool(lines)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Show what it would do."""
+        event.stop()
+        if self._question is not None and self._question.preview is not None and not self._busy:
+            self._show_lines(event.value)
 
     def _rows(self, question: Question) -> list[str]:
         """The choices; the one under the cursor has a sign, not only a colour."""
@@ -211,13 +237,18 @@ class WizardScreen(AnswersOnce[None]):
         width = self.size.width
         title = say(f" New run · {place + 1} of {len(PAGES)} · ", f" 新しい run · {place + 1}/{len(PAGES)} · ")
         head = [(title, "muted"), (_TITLES[self._question.page], "bold")]
-        keys = say("enter next  esc back  q leave ", "enter 次へ  esc 戻る  q 終了 ")
+        leave = "q" if self._question.kind == "choice" else "ctrl+g"  # in a field q is a letter
+        keys = say(f"enter next  esc back  {leave} leave ", f"enter 次へ  esc 戻る  {leave} 終了 ")
         trail = [(f" {marks[state]}{names[page]} ", "accent" if state == "here" else "muted" if state == "open" else "") for page, state in progress]  # fmt: skip
         self.query_one("#head", Lines).show([justify(head, [(keys, "muted")], width), trail])
-        told = so_far(self._session.flow.answers, self._session.around)
-        self.query_one("#sofar", Lines).show([[(say(" so far: ", " ここまで: ") + told, "muted")]])
+        told = say(" so far: ", " ここまで: ") + so_far(self._session.flow.answers, self._session.around)
+        self.query_one("#sofar", Lines).show([[(fit(told, width, ellipsis=self.musubi.glyphs.ellipsis), "muted")]])
 
     # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In a field the explanation stands already, and its key is a letter."""
+        return action != "why" or self._question is None or self._question.kind == "choice"
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Take the choice."""
@@ -233,12 +264,22 @@ class WizardScreen(AnswersOnce[None]):
         session, question = self._session, self._question
         if self._busy or session is None or question is None:
             return
+        self._stopped = False
         self._work(lambda: session.answer(text, self._tell))
 
     def _tell(self, name: str, done: int, total: int) -> None:
-        """On the thread: how far a download is."""
-        share = f"{100 * done // total} %" if total else ""
-        self.post_message(self.Downloading(say(f"Downloading {name} {share}", f"ダウンロード中 {name} {share}")))
+        """On the thread: how far a download is. Raises ``UserError`` when the person does not want it any more."""
+        if self._stopped:
+            raise UserError.of(
+                "stopped",
+                say("The download was stopped; what is there of it is kept.", "ダウンロードを中止しました。途中までのファイルは残ります。"),
+                say("Enter goes on with it.", "Enter で続きから再開します。"),
+            )  # fmt: skip
+        if self._download is None or self._download.name != name:
+            self._download = Download(name, done, time.monotonic())
+        text = self._download.told(done, total, time.monotonic(), self.musubi.glyphs.bar)
+        if text:
+            self.post_message(self.Downloading(text))
 
     def action_why(self) -> None:
         """Show or hide the sentence that explains the term."""
@@ -248,23 +289,29 @@ class WizardScreen(AnswersOnce[None]):
     def action_back(self) -> None:
         """The question before; leave at the first one."""
         session = self._session
+        if self._busy and self._download is not None:
+            self._stopped = True
+            self._remark(say("Stopping …", "中止中 …"))
         if self._busy or session is None:
             return
-        if not session.flow.answers or self._question is None:
-            self.dismiss(None)
-            return
-
-        def back() -> None:
-            if not session.flow.back():
-                self.post_message(self.Downloading(""))
-
-        if self._question.id == next(iter(session.flow.steps)):
-            self.dismiss(None)
+        if self._question is None or self._question.id in (DRAFT, next(iter(session.flow.steps))):
+            self.action_leave()
         else:
-            self._work(back)
+            self._work(session.go_back)
+
+    def action_keep(self) -> None:
+        """Keep the answers so far, and say so."""
+        try:
+            done = self._session is not None and self._session.keep()
+        except OSError as error:
+            self.musubi.tell(say(f"The draft cannot be kept: {error.strerror}.", f"下書きを保存できません: {error.strerror}"), wrong=True)  # fmt: skip
+            return
+        self.musubi.tell(_KEPT if done else say("Nothing is answered yet.", "まだ回答がありません。"))
 
     def action_leave(self) -> None:
-        """Back to the app; nothing is written."""
+        """Back to the app; no preset is written, and the answers are kept."""
+        if self._session is not None and self._session.flow.answers:
+            self.musubi.tell(_KEPT)
         self.dismiss(None)
 
     # The end
@@ -304,7 +351,7 @@ class WizardScreen(AnswersOnce[None]):
     def _refused(self, text: str) -> None:
         """Something was wrong after all: back to the last question."""
         if self.is_attached and self._session is not None:
-            self._session.flow.back()
-            self._question = self._session.flow.question
+            self._session.back()
+            self._question = self._session.question
             self._busy = False
             self._show(text)

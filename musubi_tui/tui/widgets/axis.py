@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from engine.config.language import say
+from musubi_tui.runs.money import money
 from musubi_tui.runs.pyramid import Column, buckets, find
 from musubi_tui.runs.series import Steps
 from musubi_tui.runs.telling import clock
@@ -85,7 +86,7 @@ class Axis:
             case "epoch":
                 return f"{value:.1f}"
             case "cost":
-                return f"${value:.2f}" if value < 100 else f"${value:.0f}"
+                return money(value, 2 if value < 100 else 0)
         return f"{value:.0f}"
 
     def ticks(self, low: float, high: float, columns: int) -> list[tuple[int, float]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.config.language import say
 from musubi_tui.runs.comparing import AXES, Compared, extent
+from musubi_tui.runs.money import money
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.runs.pyramid import Column, reduce
 from musubi_tui.tui.glyphs import UNICODE
@@ -149,4 +150,4 @@ class Overlay(Lines):
     def _place(self, value: float) -> str:
         if self.axis == "time":
             return duration(value)
-        return f"{value:.2f}" if self.axis == "cost" else f"{math.floor(value)}"
+        return money(value) if self.axis == "cost" else f"{math.floor(value)}"

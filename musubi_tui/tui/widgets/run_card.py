@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from textual.markup import escape
 
 from engine.config.language import say
+from musubi_tui.runs.money import money as as_money
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import Glyphs, state_word
@@ -172,9 +173,13 @@ def _version(detail: Detail) -> str:
 
 
 def _money(now: Snapshot, view: View) -> str:
-    """``4.81 of 11.20``, or how to have money counted."""
+    """``$4.81 of $11.20``, or how to have money counted."""
     if now.cost is not None:
-        of = say(f" of {now.cost_total:.2f}", f" / {now.cost_total:.2f}") if now.cost_total is not None else ""
+        of = (
+            say(f" of {as_money(now.cost_total)}", f" / {as_money(now.cost_total)}")
+            if now.cost_total is not None
+            else ""
+        )
         return say("cost ", "費用 ") + money(now) + of
     if view.price is None and now.hours:
         return say("no price: $ sets it", "料金未設定: $ で設定")

@@ -10,10 +10,21 @@ from textual.binding import BindingType
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.numbers import wrapped
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.lines import Line
 from musubi_tui.tui.widgets.rows import RowList
+
+
+def _parts(line: str, width: int) -> list[str]:
+    """The line in pieces; those after the first are indented further, so that one sees where the next begins."""
+    if cells(line) <= width:
+        return [line]
+    indent = len(line) - len(line.lstrip())
+    first, *rest = wrapped(line.lstrip(), width - indent - 2)
+    return [" " * indent + first, *(" " * (indent + 2) + part for part in rest)]
 
 
 class WordsScreen(Dialog[None]):
@@ -25,6 +36,7 @@ class WordsScreen(Dialog[None]):
     def __init__(self, title: str, lines: Sequence[str], twin: str) -> None:
         super().__init__()
         self._title, self._lines, self._twin = title, [clean(line) for line in lines], twin
+        self._rows: list[str] = []
 
     def compose(self) -> ComposeResult:
         """The lines."""
@@ -34,10 +46,20 @@ class WordsScreen(Dialog[None]):
 
     def on_mount(self) -> None:
         """Show them."""
-        self.query_one(RowList).show(len(self._lines), self._line)
+        self.on_resize()
+
+    def on_resize(self) -> None:
+        """In the width there is: what does not fit goes on in the next line."""
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        rows = self.query_one(RowList)
+        width = max(20, rows.scrollable_content_region.width)
+        self._rows = [row for line in self._lines for row in _parts(line, width)]
+        rows.show(len(self._rows), self._line)
 
     def _line(self, place: int, _width: int) -> Line:
-        return [(self._lines[place], "")]
+        return [(self._rows[place], "")]
 
     def cli_twin(self) -> str:
         """The command."""

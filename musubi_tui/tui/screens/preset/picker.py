@@ -18,7 +18,7 @@ from engine.config.language import say
 from musubi_tui.presets.completing import candidates, completed, working_folder
 from musubi_tui.presets.document import resolved
 from musubi_tui.presets.journal import recent_presets
-from musubi_tui.presets.library import list_presets
+from musubi_tui.presets.library import list_presets, may_be_preset
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.preset.ask import Choices, candidate_text
@@ -46,18 +46,13 @@ def found_presets() -> list[Found]:
         found.append(Found("recent", path, path.stem, titles.get(path) or short_path(path.parent, 60)))
         seen.add(path)
     for path in sorted(working_folder().glob("*.toml")):
-        if resolved(path) not in seen and _is_preset(path):
+        if resolved(path) not in seen and may_be_preset(path):
             found.append(Found("here", path, path.stem, short_path(path.parent, 60)))
             seen.add(resolved(path))
     for preset in library:
         if resolved(preset.path) not in seen:
             found.append(Found(preset.origin, preset.path, preset.name, preset.title))
     return found
-
-
-def _is_preset(path: Path) -> bool:
-    """Whether a TOML file of the working directory may be a preset: not the project file of a program."""
-    return path.name not in ("pyproject.toml", "Cargo.toml", "uv.toml", "ruff.toml")
 
 
 class Picker(Vertical):

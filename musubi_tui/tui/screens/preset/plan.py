@@ -12,6 +12,7 @@ from engine.planner.plan import make_plan
 from engine.planner.request import PlanRequest
 from musubi_tui.presets.effects import question
 from musubi_tui.presets.facts import Facts
+from musubi_tui.runs.money import money_range
 from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.numbers import duration, per_step
 from musubi_tui.tui.widgets.grid import wrap
@@ -122,7 +123,13 @@ def _whole(plan: Plan) -> str:
 
 def _cost(plan: Plan) -> str:
     line = plan.line("cost")
-    return _range(line, lambda amount: f"{amount:.2f}") if line is not None and line.amount is not None else ""
+    return _money(line) if line is not None and line.amount is not None else ""
+
+
+def _money(line: Line) -> str:
+    assert line.amount is not None
+    sure = line.low is None or line.high is None
+    return money_range(line.amount, line.amount) if sure else money_range(line.low or 0.0, line.high or 0.0)
 
 
 def _disk(plan: Plan) -> str:
@@ -142,4 +149,4 @@ def _figure(line: Line) -> str:
         return "–"
     if line.unit == "bytes":
         return f"{line.amount / 1e9:.2f} GB"
-    return _range(line, duration if line.id != "step" else per_step) if line.unit == "seconds" else f"{line.amount:.2f}"
+    return _range(line, duration if line.id != "step" else per_step) if line.unit == "seconds" else _money(line)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from engine.config.language import say
+from musubi_tui.runs.money import money
 from musubi_tui.runs.telling import clean
 from musubi_tui.tui.glyphs import Glyphs, state_word
 from musubi_tui.tui.numbers import duration, per_step
@@ -51,8 +52,8 @@ def header(view: RunView, width: int, glyphs: Glyphs, note: str = "") -> list[Li
     if view.eta_seconds is not None:
         right.append((f"  ETA {duration(view.eta_seconds)}", "bold"))
     if view.cost is not None:
-        whole = f" / ${view.projected_cost:.2f}" if view.projected_cost is not None and width >= 120 else ""
-        right.append((f"  ${view.cost:.2f}{whole}", ""))
+        whole = f" / {money(view.projected_cost)}" if view.projected_cost is not None and width >= 120 else ""
+        right.append((f"  {money(view.cost)}{whole}", ""))
     right.append((" ", ""))
     return [justify(left, right, width), _progress(view, width, glyphs, note)]
 
