@@ -169,7 +169,7 @@ def model_values(toy: bool) -> dict[str, Any]:
     if not toy:
         return {}
     return {
-        "mixed_precision": "no", "gradient_checkpointing": False, "optimizer_type": "adamw", "learning_rate": 3e-3,
+        "mixed_precision": "no", "vae_dtype": "float32", "gradient_checkpointing": False, "optimizer_type": "adamw", "learning_rate": 3e-3,
         "network_dim": 16, "network_alpha": 16.0,
     }  # fmt: skip
 
