@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.preloaded import Preloaded
+
 
 @pytest.fixture(scope="session")
 def tiny_masters(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
@@ -47,3 +49,11 @@ def tiny(tiny_masters: Callable[[str], Path], tmp_path: Path) -> Callable[[str],
         return target
 
     return copy
+
+
+@pytest.fixture
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    """``musubi-tui`` on the PATH of scripts, warm."""
+    warm = Preloaded(tmp_path_factory.mktemp("bin"))
+    yield warm
+    warm.end()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ from engine.events.status import Status
 from musubi_tui.runs.home import Home
 from musubi_tui.tui.app import MusubiApp
 from musubi_tui.tui.screens.jobs import JobsScreen
+from tests.e2e.preloaded import Preloaded
 from tests.tui.test_wizard_screen import settled
 
 
@@ -67,30 +66,12 @@ async def test_keys_only(tiny: Callable[[str], Path], tmp_path: Path, monkeypatc
     assert list(run.output.glob("*.safetensors"))
 
 
-@pytest.mark.slow
-def test_first_preset_page(tmp_path: Path, repository: Path) -> None:
+def test_first_preset_page(tmp_path: Path, repository: Path, shell: Preloaded) -> None:
     """docs/first-preset.md followed word for word."""
     text = (repository / "docs" / "first-preset.md").read_text(encoding="utf-8")
     script = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
     assert script.count("musubi-tui") >= 6
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    tool = commands / "musubi-tui"
-    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m musubi_tui "$@"\n')
-    tool.chmod(0o755)
-    done = subprocess.run(
-        ["bash", "-eu", "-c", script],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "HOME": str(tmp_path),
-            "PATH": f"{commands}:{os.environ['PATH']}",
-            "PYTHONPATH": str(repository),
-        },
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    done = shell.script(script, tmp_path, {**os.environ, "HOME": str(tmp_path)})
     assert done.returncode == 0, done.stdout + done.stderr
     assert "It fits" in done.stderr
     assert "It works. The whole run" in done.stderr
