@@ -23,6 +23,7 @@ from typing import Any, Literal, Self
 
 from engine.data import index_file
 from engine.data.captions import read_caption
+from engine.data.folder_memory import Listed, Scanned, WholeFolder, recall
 from engine.data.frames import FrameTimes
 from engine.data.index_file import Entry, Stored, identity
 from engine.data.media import ClipInfo, clip_info, image_size, times_shown
@@ -39,6 +40,7 @@ class ScanIndex:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._rooms: dict[tuple[Kind, str], _Room] = {}
+        self._listed: dict[tuple[str, str, str | None], Listed] = {}
         self._now = time.time_ns()
 
     def __enter__(self) -> Self:
@@ -106,6 +108,19 @@ class ScanIndex:
         recalled = iter(room.recall([name for name, _ in there], [status for _, status in there]))
         return [None if status is None else next(recalled) for status in statuses]
 
+    @property
+    def remembers(self) -> bool:
+        """Whether what is read is kept for the next scan."""
+        return self._folder is not None
+
+    def whole_folder(self, folder: str, extension: str, encoding: str | None, listed: Scanned) -> WholeFolder | None:
+        """What is remembered of a large folder of pictures with captions of that ending, when nothing in it changed."""
+        return recall(self._whole(folder, extension, encoding), listed)
+
+    def note_folder(self, folder: str, extension: str, encoding: str | None, listed: Listed) -> None:
+        """Remember the folder as a whole, if everything in it is read before the end."""
+        self._listed[folder, extension, encoding] = listed
+
     def read(self, kind: Kind, path: str, read: Callable[[], Any], status: os.stat_result | None = None) -> Any:
         """What ``read`` gives (a list that JSON can hold, of the same length for all files of a kind), from memory where the file
         of that path did not change.
@@ -137,11 +152,19 @@ class ScanIndex:
 
     def save(self) -> None:
         """Write down what is new. A home that cannot be written only costs the next scan its speed."""
-        for room in self._rooms.values():
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for room in self._rooms.values():
                 room.save()
+            for (folder, extension, encoding), listed in self._listed.items():
+                file = self._whole(folder, extension, encoding)
+                if file is not None:
+                    images, texts = (self._room(kind, folder).entries for kind in ("image", "caption"))
+                    listed.remember(file, images, texts, encoding)
 
-    def _file(self, kind: Kind, folder: str) -> Path | None:
+    def _whole(self, folder: str, extension: str, encoding: str | None) -> Path | None:
+        return self._file(f"whole {extension} {encoding}", folder)
+
+    def _file(self, kind: str, folder: str) -> Path | None:
         if self._folder is None:
             return None
         digest = hashlib.sha256(f"{kind}:{folder}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -159,6 +182,7 @@ class _Room:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._stored = Stored() if file is None else index_file.read(file)
+        self._values = [] if self._stored.read is None else [*zip(*self._stored.read, strict=True)]
         self._order: Sequence[str] = ()  # of the names, as they are asked for
         self.changed: set[str] = set()
         self.asked = 0
@@ -166,14 +190,15 @@ class _Room:
     @cached_property
     def entries(self) -> dict[str, Entry]:
         """By name; not made where nothing changed."""
-        return self._stored.entries()
+        names = self._stored.names.split("\0") if self._values else []
+        return dict(zip(names, zip(self._stored.identities(), self._values, strict=True), strict=True))
 
     def recall(self, names: Sequence[str], statuses: Sequence[os.stat_result]) -> Sequence[Sequence[Any] | None]:
         """What is known of each, in their order; None where it is another file than the one that was read."""
         self._order = names
-        if not self.changed and self._stored.holds_exactly(names, statuses):
+        if not self.changed and self._stored.names == "\0".join(names) and self._stored.is_of(statuses):
             self.asked += len(names)
-            return self._stored.values
+            return self._values
         get = self.entries.get
         pairs = ((get(name), identity(status)) for name, status in zip(names, statuses, strict=True))
         found = [None if known is None or known[0] != now else known[1] for known, now in pairs]
@@ -186,8 +211,10 @@ class _Room:
         kept = self.entries
         if len(kept) > 2 * self.asked:  # most of them were not asked for: their files are gone
             kept = {name: kept[name] for name in self.changed}
-        ordered = {name: kept[name] for name in (*self._order, *kept) if name in kept}
-        index_file.write(self._file, ordered)
+        names = [name for name in dict.fromkeys((*self._order, *kept)) if name in kept]
+        values = [kept[name][1] for name in names]
+        columns = [[value[part] for value in values] for part in range(len(values[0]))]
+        index_file.write(self._file, names, [kept[name][0] for name in names], columns)
 
 
 @contextmanager

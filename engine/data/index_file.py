@@ -1,7 +1,7 @@
 """One file of the scan's memory: what was read of the files of one folder, in columns, so that all of it is compared at once.
 
-A line of JSON that describes the rest, then sizes, both times and inodes as 64-bit numbers, names, and the parts of what was read
-as JSON, column by column. What is damaged or of another version is nothing.
+A line of JSON that describes the rest, then sizes, both times and inodes as 64-bit numbers, names, and what was read as JSON. What is
+damaged or of another version is nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.events.atomic import write_bytes_atomically
 
-_VERSION = 3  # of the format, and of what is read: another one forgets everything
+_VERSION = 4  # of the format, and of what is read: another one forgets everything
 _NUMBERS = {"st_size": "Q", "st_mtime_ns": "q", "st_ctime_ns": "q", "st_ino": "Q"}
 _identity = attrgetter(*_NUMBERS)
 Identity = tuple[int, int, int, int]
@@ -33,40 +33,35 @@ def identity(status: os.stat_result) -> Identity:
 
 @dataclass(frozen=True)
 class Stored:
-    """Entries in columns, one row per file; ``names`` parted by NUL, ``numbers`` as bytes."""
+    """What a file holds: ``names`` parted by NUL, ``numbers`` that identify files as columns of bytes, and what was read."""
 
     names: str = ""
     numbers: tuple[bytes, ...] = (b"",) * len(_NUMBERS)
-    values: tuple[Sequence[Any], ...] = ()
+    read: Any = None  # None: the file holds nothing
 
-    def holds_exactly(self, names: Sequence[str], statuses: Sequence[os.stat_result]) -> bool:
-        """Whether these are the files, in this order, and each is still the one that was read."""
-        return self.names == "\0".join(names) and all(
+    def is_of(self, statuses: Sequence[os.stat_result]) -> bool:
+        """Whether these are the files that were read, in this order."""
+        return all(
             column == array(kind, map(attrgetter(number), statuses)).tobytes()
             for column, (number, kind) in zip(self.numbers, _NUMBERS.items(), strict=True)
         )
 
-    def entries(self) -> dict[str, Entry]:
-        """By name."""
-        if not self.values:
-            return {}
+    def identities(self) -> Iterator[Identity]:
+        """Of each file."""
         columns = [array(kind, column) for kind, column in zip(_NUMBERS.values(), self.numbers, strict=True)]
-        return dict(zip(self.names.split("\0"), zip(zip(*columns, strict=True), self.values, strict=True), strict=True))
+        return zip(*columns, strict=True)
 
 
-def write(file: Path, entries: Mapping[str, Entry]) -> None:
-    """Replace the file. Raises ``OSError``."""
-    names = "\0".join(entries).encode("utf-8", "surrogateescape")
-    numbers = [
-        array(kind, [now[part] for now, _ in entries.values()]).tobytes() for part, kind in enumerate(_NUMBERS.values())
-    ]
-    parts = len(next(iter(entries.values()))[1])
-    values = [[value[part] for _, value in entries.values()] for part in range(parts)]
-    body = b"".join(numbers) + names + b"\0" + json.dumps(values, separators=(",", ":")).encode("ascii")
+def write(file: Path, names: Iterable[str], identities: Sequence[Identity], read: Any) -> None:
+    """Replace the file. ``read`` is something JSON can hold. Raises ``OSError``."""
+    listed = "\0".join(names).encode("utf-8", "surrogateescape")
+    numbers = [array(kind, [one[part] for one in identities]).tobytes() for part, kind in enumerate(_NUMBERS.values())]
+    text = json.dumps(read, separators=(",", ":")).encode("ascii")
+    body = b"".join([*numbers, listed, b"\0", text])
     head = {
         "version": _VERSION,
-        "count": len(entries),
-        "names": len(names),
+        "count": len(identities),
+        "names": len(listed),
         "bytes": len(body),
         "crc": zlib.crc32(body),
     }
@@ -86,7 +81,7 @@ def read(file: Path) -> Stored:
         return Stored(
             body[width * size : end].decode("utf-8", "surrogateescape"),
             tuple(body[part * size : (part + 1) * size] for part in range(width)),
-            tuple(zip(*json.loads(body[end + 1 :]), strict=True)),
+            json.loads(body[end + 1 :]),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError):
         return Stored()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from engine.data import folder_memory, read_dataset_config, scan, sources
 from engine.data import index as index_module
-from engine.data import read_dataset_config, scan
 from engine.data.index import ScanIndex
 from engine.data.items import Scan
 from engine.data.media import UnreadableMedia
@@ -26,6 +27,14 @@ YEAR_AGO = time.time_ns() - 365 * 86400 * 10**9
 def settle(path: Path, nanoseconds: int = YEAR_AGO) -> Path:
     os.utime(path, ns=(nanoseconds, nanoseconds))
     return path
+
+
+@pytest.fixture(autouse=True, params=[1, 1000], ids=["remembered whole", "file by file"])
+def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many pictures a folder must have to be remembered as a whole."""
+    for module in (folder_memory, sources):
+        monkeypatch.setattr(module, "MANY", request.param)
+    return int(request.param)
 
 
 @pytest.fixture
@@ -71,24 +80,121 @@ def test_unchanged_files_are_not_opened_and_give_the_same(tmp_path: Path, opened
     assert opened == []
 
 
-@pytest.mark.parametrize("change", ["size", "time", "other file of that name"])
-def test_what_changed_is_opened_again(tmp_path: Path, opened: list[str], change: str) -> None:
-    settle(picture(tmp_path / "a.png"))
-    settle(picture(tmp_path / "b.png"))
-    look(tmp_path, tmp_path / "memory")
-    before = (tmp_path / "a.png").stat()
-    if change == "other file of that name":  # same size, same time, other content
-        other = bytearray((tmp_path / "a.png").read_bytes())
-        (tmp_path / "new").write_bytes(other)
-        os.replace(tmp_path / "new", tmp_path / "a.png")
-        settle(tmp_path / "a.png", before.st_mtime_ns)
-    else:
-        picture(tmp_path / "a.png", 96, 48)
-        settle(tmp_path / "a.png", before.st_mtime_ns if change == "size" else before.st_mtime_ns + 1)
+def folder_of(folder: Path) -> Path:
+    """Five pictures with captions, all as old as a year."""
+    folder.mkdir()
+    for number in range(5):
+        picture(folder / f"p{number}.png", 64 + 16 * number, 64, caption=f"caption {number}")
+    picture(folder / "marked.png", caption="")
+    (folder / "marked.txt").write_text("with a mark", "utf-8-sig")
+    for path in folder.iterdir():
+        settle(path)
+    return folder
+
+
+def rewritten_in_place(folder: Path) -> None:
+    """Other content of the same length, and the time set back: only the time of the change itself tells."""
+    before = (folder / "p2.txt").stat()
+    (folder / "p2.txt").write_text("caption X")
+    os.utime(folder / "p2.txt", ns=(before.st_mtime_ns, before.st_mtime_ns))
+
+
+def replaced(folder: Path) -> None:
+    """Another file of that name, size and time."""
+    other = (folder / "p2.txt").read_text().replace("2", "Y")
+    settle(folder / "p2.txt")
+    (folder / "new").write_text(other)
+    settle(folder / "new")
+    os.replace(folder / "new", folder / "p2.txt")
+
+
+def swapped(folder: Path) -> None:
+    """Two pictures change names."""
+    os.replace(folder / "p1.png", folder / "x.png")
+    os.replace(folder / "p2.png", folder / "p1.png")
+    os.replace(folder / "x.png", folder / "p2.png")
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "larger": lambda folder: picture(folder / "p2.png", 96, 48, caption="caption 2"),
+    "written anew": lambda folder: settle(folder / "p2.png", YEAR_AGO + 1),
+    "caption rewritten in place": rewritten_in_place,
+    "caption replaced": replaced,
+    "caption longer": lambda folder: settle(folder / "p2.txt").write_text("another caption"),
+    "caption empty": lambda folder: (folder / "p2.txt").write_text(""),
+    "caption removed": lambda folder: (folder / "p2.txt").unlink(),
+    "picture removed": lambda folder: (folder / "p2.png").unlink(),
+    "both removed": lambda folder: [(folder / f"p2.{end}").unlink() for end in ("png", "txt")],
+    "renamed": lambda folder: [(folder / f"p2.{end}").rename(folder / f"q.{end}") for end in ("png", "txt")],
+    "swapped": swapped,
+    "added": lambda folder: picture(folder / "p9.png"),
+    "added without a caption": lambda folder: picture(folder / "p9.png", caption=None),
+    "added of another kind": lambda folder: (folder / "p9.gif").write_bytes(b"GIF89a"),
+    "caption added": lambda folder: (folder / "p9.txt").write_text("of nothing"),
+    "broken": lambda folder: (folder / "p2.png").write_bytes(b"no picture"),
+    "a link to another": lambda folder: [(folder / "p2.png").unlink(), (folder / "p2.png").symlink_to("p3.png")],
+    "a folder": lambda folder: [(folder / "p2.png").unlink(), (folder / "p2.png").mkdir()],
+    "a subfolder": lambda folder: (folder / "sub").mkdir(),
+    "unreadable caption": lambda folder: [(folder / "p2.txt").unlink(), (folder / "p2.txt").mkdir()],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_after_a_change_the_memory_tells_what_a_first_look_tells(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    folder, memory = folder_of(tmp_path / "pictures"), tmp_path / "memory"
+    before = look_at(folder, memory)
+    assert look_at(folder, memory) == before
+    change(folder)
+    after = look_at(folder, None)
+    for _ in range(3):
+        assert look_at(folder, memory) == after
+
+
+def test_a_file_behind_a_link_is_watched(tmp_path: Path) -> None:
+    folder, memory = folder_of(tmp_path / "pictures"), tmp_path / "memory"
+    (folder / "p2.txt").rename(tmp_path / "elsewhere.txt")
+    (folder / "p2.txt").symlink_to(tmp_path / "elsewhere.txt")
+    assert [look_at(folder, memory).items[3].caption for _ in range(2)] == ["caption 2"] * 2
+    (tmp_path / "elsewhere.txt").write_text("caption Z")
+    assert [look_at(folder, memory).items[3].caption for _ in range(2)] == ["caption Z"] * 2
+
+
+def test_a_large_folder_is_remembered_as_a_whole(tmp_path: Path, opened: list[str], many: int) -> None:
+    folder, memory = folder_of(tmp_path / "pictures"), tmp_path / "memory"
+    first = look_at(folder, memory)
+    assert len(list(memory.iterdir())) == (3 if many == 1 else 2)
     opened.clear()
-    found = {item.name: item.width for item in look(tmp_path, tmp_path / "memory").items}
-    assert opened == ["a.png"]
-    assert found["a"] == (64 if change.startswith("other") else 96)
+    CAPTIONS_READ.clear()
+    for file in memory.iterdir():  # what each file holds is not needed, then
+        if many == 1 and file.stat().st_size < max(one.stat().st_size for one in memory.iterdir()):
+            file.unlink()
+    assert look_at(folder, memory) == first
+    assert not opened + CAPTIONS_READ
+
+
+@pytest.mark.parametrize("keys", [{"recursive": True}, {"caption_extension": ".cap"}, {"caption_encoding": "cp1252"}, {"trigger_word": "ohwx"}, {"caption_extension": [".txt", ".cap"]}, {"flip": True}], ids=str)  # fmt: skip
+def test_other_keys_are_answered_as_by_a_first_look(tmp_path: Path, keys: dict[str, object]) -> None:
+    folder, memory = folder_of(tmp_path / "pictures"), tmp_path / "memory"
+    (folder / "sub").mkdir()
+    settle(picture(folder / "sub" / "deep.png"))
+    look_at(folder, memory)
+    for number in range(5):
+        (folder / f"p{number}.cap").write_text("another kind of caption")
+    for _ in range(2):
+        look_at(folder, memory)
+        assert look_at(folder, memory, keys) == look_at(folder, None, keys)
+
+
+def look_at(folder: Path, memory: Path | None, keys: dict[str, object] | None = None) -> Scan:
+    tables = {
+        "general": {"resolution": 64, "enable_bucket": True, "caption_extension": ".txt"},
+        "datasets": [{"image_directory": str(folder), "cache_directory": str(folder.parent / "cache"), **(keys or {})}],
+    }
+    config = read_dataset_config(tables, base_dir=folder, spec=WAN)
+    with ScanIndex(memory) as index:
+        return scan(config, WAN, WAN.task(None), strict=False, index=index)
 
 
 def test_captions_are_read_again_when_they_or_their_encoding_change(tmp_path: Path, opened: list[str]) -> None:

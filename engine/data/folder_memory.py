@@ -1,0 +1,97 @@
+"""Large folders of pictures with captions, remembered as a whole: where nothing in one changed, nothing is done file by file.
+
+It is the same folder when it lists the same names in the same order, and every picture and caption in it is the file that was read:
+each is asked for its size, times and inode at every scan. Anything else, and the folder is looked at file by file, as small ones are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.data import index_file
+from engine.data.index_file import Entry, Stored, identity
+
+MANY = 1000  # pictures: below, reading a file more is not worth it
+Scanned = Sequence["os.DirEntry[str]"]
+
+
+class WholeFolder(NamedTuple):
+    """What was remembered, in columns, sorted by file name."""
+
+    files: Sequence[str]  # names of the pictures
+    captions: Sequence[str]
+    notices: Sequence[str]  # what was unusual about each caption; empty when nothing was about any
+    sizes: Sequence[tuple[int, int]]
+    folders: int  # in it
+
+
+def recall(file: Path | None, listed: Scanned) -> WholeFolder | None:
+    """What ``file`` holds of a folder with these entries; None when it is another one by now, or was never remembered."""
+    stored = Stored() if file is None or len(listed) < MANY else index_file.read(file)
+    if stored.read is None or stored.names != "\0".join([entry.name for entry in listed]):
+        return None
+    folders, asked, *columns = stored.read
+    try:
+        if [row for row, entry in enumerate(listed) if entry.is_dir()] != folders:
+            return None
+        statuses = [entry.stat() for entry in compress(listed, bytes.fromhex(asked))]
+    except OSError:
+        return None
+    if not stored.is_of(statuses):
+        return None
+    files, captions, notices, widths, heights = columns
+    return WholeFolder(files, captions, notices, [*zip(widths, heights, strict=True)], len(folders))
+
+
+@dataclass
+class Listed:
+    """A folder that was looked at file by file: every picture in it has a caption, and nothing else in it matters."""
+
+    names: list[str]  # of all entries, in the order they were listed
+    folders: list[int]  # rows of those that are folders
+    statuses: dict[str, index_file.Identity]  # of the pictures and captions
+    pictures: Sequence[str]
+    captions: Sequence[str]  # the file of each picture's caption
+
+    def remember(self, file: Path, images: dict[str, Entry], texts: dict[str, Entry], encoding: str | None) -> None:
+        """Write it down for ``recall`` when everything in it was read, from what was. Raises ``OSError``."""
+        sizes = self._read(images, self.pictures)
+        captions = self._read(texts, self.captions)
+        if sizes is None or captions is None or any(read_in != encoding for _, _, read_in in captions):
+            return
+        notices = [notice for _, notice, _ in captions]
+        columns = [
+            self.folders,
+            bytes(name in self.statuses for name in self.names).hex(),
+            list(self.pictures),
+            [text for text, _, _ in captions],
+            notices if any(notices) else [],
+            [width for width, _ in sizes],
+            [height for _, height in sizes],
+        ]
+        identities = [self.statuses[name] for name in self.names if name in self.statuses]
+        index_file.write(file, self.names, identities, columns)
+
+    def _read(self, entries: dict[str, Entry], names: Iterable[str]) -> list[Sequence[Any]] | None:
+        found = [entries.get(name) for name in names]
+        if any(known is None or known[0] != self.statuses[name] for known, name in zip(found, names, strict=True)):
+            return None
+        return [known[1] for known in found if known is not None]
+
+
+def listed_folder(entries: Scanned, pictures: Sequence[str], captions: Sequence[str]) -> Listed | None:
+    """The folder as it was listed; None when a caption is missing."""
+    mine = {*pictures, *captions}
+    try:
+        statuses = {entry.name: identity(entry.stat()) for entry in entries if entry.name in mine}
+        folders = [row for row, entry in enumerate(entries) if entry.is_dir()]
+    except OSError:
+        return None
+    if len(statuses) < len(mine):
+        return None
+    return Listed([entry.name for entry in entries], folders, statuses, pictures, captions)
