@@ -8,6 +8,7 @@ cat_wan_te.safetensors                      text, one per source file
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -106,6 +107,25 @@ def read_header(path: Path) -> CacheHeader:
             say(f"it holds {size} bytes of {8 + length + end}.", f"{8 + length + end} バイト中 {size} しかありません。")
         )
     return CacheHeader(metadata, tensors)
+
+
+class Presence:
+    """Which files are there: each folder is listed once, when it is first asked about."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, frozenset[str]] = {}
+
+    def has(self, file: str) -> bool:
+        """Whether it is there."""
+        folder, _, name = file.rpartition("/")
+        names = self._names.get(folder)
+        if names is None:
+            try:
+                names = frozenset(os.listdir(folder or "/"))
+            except OSError:
+                names = frozenset()
+            self._names[folder] = names
+        return name in names
 
 
 _LATENTS = re.compile(r"(latents(?:_[a-z0-9_]+?)?)_(\d+x)?(\d+)x(\d+)")

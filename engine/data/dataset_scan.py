@@ -20,7 +20,7 @@ from engine.data.dataset_spec import DEFAULT_FRAME_STRIDE, DEFAULT_STEP, Dataset
 from engine.data.frames import count_kept, cut_clips, frames_by_time
 from engine.data.held_out import hold_out
 from engine.data.index import ScanIndex
-from engine.data.items import Bucket, Control, Item, Skipped, items_in
+from engine.data.items import Bucket, Control, Item, Skipped
 from engine.data.listing import Listing, Source
 from engine.data.masks import fits, has_alpha
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info, is_folder
@@ -161,7 +161,7 @@ class DatasetScan:
             self.rules[0],
             lambda folder: self._folders("", folder),
         )
-        items = items_in(rows, len(sources))
+        items = rows.items()
         apart = {row: list(self._measure(sources[row])) for row in sorted({*unreadable, *rows.doubtful()})}
         self.latent_files = chain(
             rows.latent_files(apart), (str(item.latent_cache) for found in apart.values() for item in found)

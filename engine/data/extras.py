@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.config.language import say
 from engine.data.dataset_spec import DatasetSpec
-from engine.data.items import Item
+from engine.data.items import Item, path_text
 
 
 def extras_of(dataset: DatasetSpec, items: Sequence[Item], held_out: Sequence[Item]) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def extras_of(dataset: DatasetSpec, items: Sequence[Item], held_out: Sequence[It
     Keys: ``controls`` and ``controlled`` (files with some), ``targets``, ``captions`` (of all files), ``caption_dropout``, ``cuts``,
     ``masked``, ``loss_weight``, ``regularisation``, ``held_out`` (files).
     """
-    one = {item.path: item for item in items}.values()
+    one = {path_text(item, "path"): item for item in items}.values()
     found = {
         "controls": sum(len(item.controls) for item in one),
         "controlled": sum(1 for item in one if item.controls),
@@ -27,7 +27,7 @@ def extras_of(dataset: DatasetSpec, items: Sequence[Item], held_out: Sequence[It
         "masked": sum(1 for item in one if item.mask is not None),
         "loss_weight": 0 if dataset.loss_weight == 1 else dataset.loss_weight,
         "regularisation": dataset.is_reg,
-        "held_out": len({item.path for item in held_out}),
+        "held_out": len({path_text(item, "path") for item in held_out}),
     }
     return {name: value for name, value in found.items() if value}
 

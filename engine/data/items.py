@@ -7,6 +7,7 @@ them, each with a cache file of its own, and ``engine.data.variants`` says which
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from engine.config.problems import Problem
 
 Kind = Literal["image", "clip"]
+PathField = Literal["path", "latent_cache", "text_cache"]
 
 
 class Bucket(NamedTuple):
@@ -57,6 +59,9 @@ class Rows(Protocol):
 
     def value(self, row: int, name: str) -> Any:
         """What the field ``name`` of that row's item is. Raises ``KeyError`` when items have no such field."""
+
+    def text(self, row: int, name: PathField) -> str:
+        """The same of a field that is a path, as a text."""
 
 
 class _InColumns:
@@ -121,6 +126,17 @@ def items_in(rows: Rows, count: int) -> list[Item]:
     deque(map(slots["_rows"].__set__, items, repeat(rows)), maxlen=0)
     deque(map(slots["_row"].__set__, items, range(count)), maxlen=0)
     return items
+
+
+def fill(items: Iterable[Item], name: str, values: Iterable[Any]) -> None:
+    """Give a field of many items its values."""
+    deque(map(vars(Item)[name].__set__, items, values), maxlen=0)
+
+
+def path_text(item: Item, name: PathField) -> str:
+    """A field that is a path as a text: for who goes through all items and opens none."""
+    rows = getattr(item, "_rows", None)
+    return str(getattr(item, name)) if rows is None else rows.text(item._row, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ one by one, and gives the same items.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import MISSING, fields
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from engine.data.buckets import BucketRule
 from engine.data.cache_files import image_latent_name, text_name
 from engine.data.control_pictures import controls_wanted
 from engine.data.dataset_spec import DatasetSpec
-from engine.data.items import CENTRE, Bucket
+from engine.data.items import Bucket, Item, PathField, fill, items_in
 from engine.data.listing import Source
 from engine.data.variants import SURELY_SHORT
 from engine.families.family import FamilySpec, TaskSpec
+
+_DEFAULTS = {field.name: field.default for field in fields(Item) if field.default is not MISSING}
 
 
 def holds_plain_pictures(dataset: DatasetSpec, task: TaskSpec | None, sources: Sequence[Source]) -> bool:
@@ -33,7 +37,7 @@ def holds_plain_pictures(dataset: DatasetSpec, task: TaskSpec | None, sources: S
 
 
 class PictureRows:
-    """Sources with their sizes and buckets; ``items.items_in`` makes items of them."""
+    """Sources with their sizes and buckets."""
 
     def __init__(
         self,
@@ -55,8 +59,9 @@ class PictureRows:
         different, which = np.unique(chosen[:, 0] << 32 | chosen[:, 1], return_inverse=True)
         self._buckets = [Bucket(one >> 32, one & 0xFFFFFFFF) for one in different.tolist()]
         self._bucket_of: list[int] = which.reshape(-1).tolist()
+        self._items: list[Item] = []  # whose plain fields are not filled yet
         self._too_small = chosen.min(axis=1, initial=1 << 32) < rule.step
-        self._same: dict[str, Any] = {
+        self._same: dict[str, Any] = _DEFAULTS | {
             "dataset": dataset.index,
             "kind": dataset.kind,
             "start": 0,
@@ -64,17 +69,6 @@ class PictureRows:
             "batch_size": dataset.batch_size,
             "source_fps": None if dataset.fps_from_file else dataset.source_fps,
             "target_fps": 0.0 if spec is None else spec.fps,
-            "shown": (),
-            "cached_only": False,
-            "controls": (),
-            "targets": (),
-            "texts": (),
-            "no_text": None,
-            "caption_dropout": 0.0,
-            "views": (),
-            "crop": CENTRE,
-            "flip": False,
-            "mask": None,
             "loss_weight": dataset.loss_weight,
             "is_reg": dataset.is_reg,
         }
@@ -85,37 +79,55 @@ class PictureRows:
         small = np.flatnonzero(self._too_small).tolist() if self._dataset.enable_bucket else []
         return sorted(long.union(small))
 
+    def items(self) -> list[Item]:
+        """One of each row; nothing of it is made."""
+        self._items = items_in(self, len(self._sources))
+        return list(self._items)
+
     def value(self, row: int, name: str) -> Any:
         """What the field ``name`` of that row's item is. Raises ``KeyError`` when items have no such field."""
+        if name == "id":
+            return f"{self._dataset.index}:{self._sources[row].name}"
+        if name in _PATHS:
+            return Path(self.text(row, _PATHS[name]))
+        self._fill()
         if name in self._same:
             return self._same[name]
         return _OWN[name](self, row)
 
+    def text(self, row: int, name: PathField) -> str:
+        """A field that is a path, as a text."""
+        source = self._sources[row]
+        if name == "path":
+            return source.file
+        latents, texts = self._folders(source.name.rpartition("/")[0])
+        return (
+            f"{latents}/{self._latent_name(row)}"
+            if name == "latent_cache"
+            else f"{texts}/{text_name(source.stem, self._cache_id)}"
+        )
+
+    def _fill(self) -> None:
+        """Give all items at once what costs next to nothing: who looks at one of these fields looks at those of all items."""
+        items, self._items = self._items, []
+        for name, value in self._same.items() if items else ():
+            fill(items, name, repeat(value))
+        for name in _OWN if items else ():
+            fill(items, name, map(_OWN[name], repeat(self), range(len(items))))
+
     def latent_files(self, without: Collection[int]) -> Iterator[str]:
         """Where the latents of each row are cached, ``without`` some."""
-        for row, source in enumerate(self._sources):
-            if row not in without:
-                yield f"{self._folders(source.name.rpartition('/')[0])[0]}/{self._latent_name(row)}"
+        return (self.text(row, "latent_cache") for row in range(len(self._sources)) if row not in without)
 
     def _latent_name(self, row: int) -> str:
         return image_latent_name(self._sources[row].stem, self._sizes[row][0], self._sizes[row][1], self._cache_id)
 
-    def _latent_cache(self, row: int) -> Path:
-        return self._folders(self._sources[row].name.rpartition("/")[0])[0] / self._latent_name(row)
 
-    def _text_cache(self, row: int) -> Path:
-        source = self._sources[row]
-        return self._folders(source.name.rpartition("/")[0])[1] / text_name(source.stem, self._cache_id)
-
-
+_PATHS: dict[str, PathField] = {"path": "path", "latent_cache": "latent_cache", "text_cache": "text_cache"}
 _OWN: dict[str, Callable[[PictureRows, int], Any]] = {
-    "id": lambda rows, row: f"{rows._dataset.index}:{rows._sources[row].name}",
     "name": lambda rows, row: rows._sources[row].name,
-    "path": lambda rows, row: rows._sources[row].path,
     "caption": lambda rows, row: rows._sources[row].captions[0],
     "width": lambda rows, row: rows._sizes[row][0],
     "height": lambda rows, row: rows._sizes[row][1],
     "bucket": lambda rows, row: rows._buckets[rows._bucket_of[row]],
-    "latent_cache": PictureRows._latent_cache,
-    "text_cache": PictureRows._text_cache,
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.extras import extras_of
-from engine.data.items import Bucket, Item, Scan
+from engine.data.items import Bucket, Item, Scan, path_text
 from engine.data.resize import scaled_size
 
 
@@ -50,11 +50,11 @@ def _dataset(dataset: DatasetSpec, items: Sequence[Item], scan: Scan) -> dict[st
         "name": printable(Path(dataset.name)),
         "kind": dataset.kind,
         "items": sum(entry["items"] for entry in buckets),
-        "files": len({item.path for item in items}),
+        "files": len({path_text(item, "path") for item in items}),
         "batch_size": dataset.batch_size,
         "batches": sum(entry["batches"] for entry in buckets),
         "short_batches": sum(rest > 0 for members in groups.values() for _, rest in _batches(members)),
-        "upscaled": len({item.path for item in items if enlargement(item) > 1}),
+        "upscaled": len({path_text(item, "path") for item in items if enlargement(item) > 1}),
         "cropped_percent": _mean_percent(items),
         "buckets": buckets,
         "extras": extras_of(dataset, items, [item for item in scan.held_out if item.dataset == dataset.index]),
@@ -68,9 +68,10 @@ def skipped_entry(path: Path, code: str, reason: str) -> dict[str, str]:
     return {"path": printable(path), "code": code, "reason": reason}
 
 
-def printable(path: Path) -> str:
+def printable(path: Path | str) -> str:
     """The path as text; bytes that are no valid UTF-8 are shown escaped, as JSON cannot hold them."""
-    return str(path).encode("utf-8", errors="backslashreplace").decode("utf-8")
+    text = str(path)
+    return text if text.isascii() else text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def _mean_percent(items: Sequence[Item]) -> float:
@@ -98,6 +99,6 @@ def _bucket(bucket: Bucket, members: list[Item]) -> dict[str, Any]:
         "items": sum(item.repeats for item in members),
         "batches": sum(count for count, _ in batches),
         "short": sum(rest for _, rest in batches),  # items in batches that are not full
-        "upscaled": len({item.path for item in members if enlargement(item) > 1}),
+        "upscaled": len({path_text(item, "path") for item in members if enlargement(item) > 1}),
         "cropped_percent": _mean_percent(members),
     }

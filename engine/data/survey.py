@@ -12,7 +12,7 @@ from typing import Any
 from engine.config.language import say
 from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.extras import extras_of
-from engine.data.items import Item, Scan, Skipped
+from engine.data.items import Item, Scan, Skipped, path_text
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info, frame_files, is_folder
 from engine.data.summary import printable, skipped_entry
 
@@ -53,7 +53,7 @@ def _dataset(
     skipped: Sequence[Skipped],
     measure: Measure,
 ) -> dict[str, Any]:
-    first = {item.path: item for item in items}  # a file of several clips stands once
+    first = {path_text(item, "path"): item for item in items}  # a file of several clips stands once
     source = dataset.directory or dataset.jsonl
     told: dict[str, Any] = {
         "name": printable(Path(dataset.name)),
@@ -64,33 +64,41 @@ def _dataset(
         "repeats": dataset.num_repeats,
         "bytes": sum(map(_size, first)),
         "from_caches": any(item.cached_only for item in items),
-        "extensions": _counted(say("folder", "フォルダ") if is_folder(path) else path.suffix.lower() for path in first)
-        if dataset.kind == "clip"
-        else _counted(path.suffix.lower() for path in first),
+        "extensions": _counted(map(_extension, first))
+        if dataset.kind == "image"
+        else _counted(say("folder", "フォルダ") if is_folder(Path(path)) else _extension(path) for path in first),
         "size": _range([(item.width, item.height) for item in first.values()]),
         "captions": _captions(dataset, list(first.values())),
         "skipped": [skipped_entry(entry.path, entry.code, entry.reason) for entry in skipped],
         "skipped_by_code": _counted(entry.code for entry in skipped),
         "extras": extras_of(dataset, items, held_out),
-        "others": _others(dataset, {*first, *(entry.path for entry in skipped), *_companions((*items, *held_out))}),
+        "others": _others(
+            dataset, {*first, *(str(entry.path) for entry in skipped), *_companions((*items, *held_out))}
+        ),
     }
     if dataset.kind == "clip":
-        told["videos"] = _videos([path for path, item in first.items() if not item.cached_only], measure)
+        told["videos"] = _videos([Path(path) for path, item in first.items() if not item.cached_only], measure)
     return told
 
 
-def _companions(items: Sequence[Item]) -> set[Path]:
+def _companions(items: Sequence[Item]) -> set[str]:
     """What belongs to items beside their own files, and the files that are held out."""
-    found = {item.path for item in items}
+    found = {path_text(item, "path") for item in items}
     for item in items:
-        found |= {*item.targets, *(control.path for control in item.controls)}
+        if item.targets or item.controls:
+            found |= {str(path) for path in (*item.targets, *(control.path for control in item.controls))}
     return found
 
 
-def _size(path: Path) -> int:
+def _extension(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _size(path: str) -> int:
     try:
-        files = frame_files(path) if path.suffix == "" and is_folder(path) else [path]
-        return sum(file.stat().st_size for file in files)
+        if not _extension(path) and is_folder(Path(path)):
+            return sum(file.stat().st_size for file in frame_files(Path(path)))
+        return os.stat(path).st_size
     except OSError:  # gone since it was listed: the next scan says so
         return 0
 
@@ -144,13 +152,13 @@ def _videos(paths: Sequence[Path], measure: Measure) -> dict[str, Any] | None:
     }
 
 
-def _others(dataset: DatasetSpec, told: set[Path]) -> dict[str, Any]:
+def _others(dataset: DatasetSpec, told: set[str]) -> dict[str, Any]:
     """What else lies in the folder: files by extension that are neither media nor captions nor caches, and subfolders."""
     folder = dataset.directory
     extensions: Counter[str] = Counter()
     folders = 0
     if folder is not None and folder.is_dir():
-        named = {path.name for path in told}
+        named = {path.rpartition("/")[2] for path in told}
         mine = {".safetensors", ".old", (dataset.caption_extension or "").lower()}
         for entry in os.scandir(folder):
             if entry.name not in named:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from engine.data.cache_files import Presence
 from engine.data.dataset_spec import DatasetConfig
-from engine.data.items import Bucket, Scan
+from engine.data.items import Bucket, Scan, path_text
 from engine.families.family import FamilySpec
 from engine.planner.cards import Card
 from engine.planner.disk import latent_cache_bytes, text_cache_bytes
@@ -80,19 +80,22 @@ class DataSummary:
 def summarise(scan: Scan, spec: FamilySpec) -> DataSummary:
     """A scan in numbers. Looks whether each cache file exists."""
     counts: Counter[tuple[int, Bucket, int]] = Counter()
-    latents: dict[Path, Bucket] = {}
-    texts: set[Path] = set()
+    latents: dict[str, Bucket] = {}
+    texts: set[str] = set()
     for item in scan.items:
-        latents |= dict.fromkeys((item.latent_cache, *(view.cache for view in item.views)), item.bucket)
-        texts |= {item.text_cache, *(text.cache for text in (*item.texts, *([item.no_text] if item.no_text else [])))}
+        latents[path_text(item, "latent_cache")] = item.bucket
+        texts.add(path_text(item, "text_cache"))
+        latents |= {str(view.cache): item.bucket for view in item.views}
+        texts |= {str(text.cache) for text in (*item.texts, *([item.no_text] if item.no_text else []))}
         counts[item.dataset, item.bucket, item.batch_size] += item.repeats
+    there = Presence()
     return DataSummary(
         groups=tuple(SizeGroup(*bucket[:3], count, size) for (_, bucket, size), count in sorted(counts.items())),
         caption_bytes=max((len(item.caption.encode("utf-8", "replace")) for item in scan.items), default=0),
         latents_to_write=sum(
-            latent_cache_bytes(spec, *bucket[:3]) for path, bucket in latents.items() if not path.exists()
+            latent_cache_bytes(spec, *bucket[:3]) for file, bucket in latents.items() if not there.has(file)
         ),
-        text_to_write=sum(text_cache_bytes() for path in texts if not path.exists()),
+        text_to_write=sum(text_cache_bytes() for file in texts if not there.has(file)),
     )
 
 

@@ -6,7 +6,6 @@ it paints.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.config.problems import Problem
+from engine.data.cache_files import Presence
 from engine.data.findings import Finding
-from engine.data.items import Bucket, Item, Scan, Skipped
+from engine.data.items import Bucket, Item, Scan, Skipped, path_text
 from engine.data.summary import enlargement, printable
 from engine.data.tokens import estimate
 from musubi_tui.datasets.opening import OpenedDataset
@@ -154,11 +154,13 @@ class Board:
 
 def make_rows(opened: OpenedDataset, scan: Scan) -> Rows:
     """The table of a scan."""
-    entries: list[tuple[int, str, int, Item | Skipped]] = [(i.dataset, str(i.path), i.start, i) for i in scan.cached]
+    entries: list[tuple[int, str, int, Item | Skipped]] = [
+        (i.dataset, path_text(i, "path"), i.start, i) for i in scan.cached
+    ]
     entries += [(entry.dataset, str(entry.path), -1, entry) for entry in scan.skipped]
     entries.sort(key=lambda entry: entry[:3])
-    there = _cache_names(opened)
-    found = [_row(entry, there) for *_, entry in entries]
+    there = None if opened.spec is None else Presence()
+    found = [_row(path, entry, there) for _, path, _, entry in entries]
     columns = list(zip(*found, strict=True)) if found else [()] * (_TEXTS + len(_KINDS))
     texts = [Texts(column) for column in columns[:_TEXTS]]
     arrays = [
@@ -176,8 +178,8 @@ _KINDS: tuple[tuple[Any, tuple[int, ...]], ...] = (
 )  # fmt: skip
 
 
-def _row(entry: Item | Skipped, there: dict[str, set[str]] | None) -> tuple[Any, ...]:
-    path = printable(entry.path)
+def _row(path: str, entry: Item | Skipped, there: Presence | None) -> tuple[Any, ...]:
+    path = printable(path)
     name = path.rpartition("/")[2]
     if isinstance(entry, Skipped):
         return (
@@ -185,32 +187,17 @@ def _row(entry: Item | Skipped, there: dict[str, set[str]] | None) -> tuple[Any,
             UNKNOWN, UNKNOWN,
         )  # fmt: skip
     clip = entry.kind == "clip"
-    latents, text = str(entry.latent_cache), str(entry.text_cache)
+    latents, text = path_text(entry, "latent_cache"), path_text(entry, "text_cache")
     return (
-        f"{name.rpartition('.')[0]}@{entry.start}+{entry.bucket.frames}" if clip else name, path, entry.caption, "", entry.id, printable(entry.latent_cache),
-        printable(entry.text_cache), CLIP if clip else IMAGE, entry.dataset, (entry.width, entry.height), tuple(entry.bucket),
+        f"{name.rpartition('.')[0]}@{entry.start}+{entry.bucket.frames}" if clip else name, path, entry.caption, "", entry.id, printable(latents),
+        printable(text), CLIP if clip else IMAGE, entry.dataset, (entry.width, entry.height), tuple(entry.bucket),
         entry.start, entry.crop, (entry.source_fps or 0.0, entry.target_fps), estimate(entry.caption), enlargement(entry),
         _state(latents, there), _state(text, there),
     )  # fmt: skip
 
 
-def _cache_names(opened: OpenedDataset) -> dict[str, set[str]] | None:
-    """Folder -> names of the files in it, filled when first asked; None without a family."""
-    return None if opened.spec is None else {}
-
-
-def _state(file: str, there: dict[str, set[str]] | None) -> int:
-    if there is None:
-        return UNKNOWN
-    folder, _, name = file.rpartition("/")
-    names = there.get(folder)
-    if names is None:
-        try:
-            names = set(os.listdir(folder))
-        except OSError:
-            names = set()
-        there[folder] = names
-    return PRESENT if name in names else MISSING
+def _state(file: str, there: Presence | None) -> int:
+    return UNKNOWN if there is None else PRESENT if there.has(file) else MISSING
 
 
 def frequent_words(captions: Sequence[str]) -> list[tuple[str, int]]:

@@ -44,6 +44,7 @@ def make_board(request: dict[str, Any], teller: Teller) -> Any:
     """Scan, and examine as far as asked. Raises ``UserError``."""
     from engine.data.doctor import Examination
     from engine.data.findings import Questions
+    from engine.data.items import path_text
     from engine.data.summary import bucket_summary
     from engine.data.survey import survey
     from engine.data.tokens import ESTIMATE, open_counter
@@ -69,7 +70,7 @@ def make_board(request: dict[str, Any], teller: Teller) -> Any:
         lines,
         diagnosis.findings,
         (*opened.config.warnings, *found.warnings, *found.errors),
-        frequent_words([item.caption for item in {item.path: item for item in found.items}.values()]),
+        frequent_words([item.caption for item in {path_text(item, "path"): item for item in found.items}.values()]),
         time.monotonic() - began,
         decode,
         not found.errors and bool(found.items),

@@ -591,7 +591,7 @@ def many(board: Board, count: int) -> Board:
     arrays: list[Any] = [
         fill(count, 0, np.uint8), fill(count, 0, np.int32), fill((count, 2), 640, np.int32), fill((count, 3), (512, 512, 1), np.int32),
         fill(count, 0, np.int32), fill((count, 2), 0.5, np.float32), fill((count, 2), 0, np.float32), fill(count, 9, np.int32),
-        fill(count, 0.8, np.float32), fill(count, 0.1, np.float32), fill(count, PRESENT, np.uint8), fill(count, PRESENT, np.uint8),
+        fill(count, 0.8, np.float32), fill(count, PRESENT, np.uint8), fill(count, PRESENT, np.uint8),
     ]  # fmt: skip
     values: list[Any] = [*texts, *arrays]
     return Board(board.opened, Rows(*values), board.summary, board.survey)
