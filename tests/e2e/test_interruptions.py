@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 
 import pytest
@@ -13,6 +14,7 @@ from engine.events.reader import story
 from engine.events.rundir import RunDirectory
 from engine.events.status import Status
 from engine.events.types import Checkpoint, Step, Warned
+from musubi_tui.runs.home import Home
 from tests.e2e.engine_child import Child, new_run, of_type, start, train
 
 SHORT = {"max_train_steps": "24", "sample_prompts": "", "validation_items": "0", "lr_scheduler": "cosine"}
@@ -33,10 +35,27 @@ def assert_same_result(run: RunDirectory, other: RunDirectory) -> None:
     assert all(mine[name].equal(theirs[name]) for name in mine)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tiny_masters, tmp_path_factory):
+    """Runs that nothing interrupts, each made once: the changes to the preset -> the run."""
+    made: dict[str, RunDirectory] = {}
+
+    def run(changes: dict[str, str]) -> RunDirectory:
+        name = json.dumps(changes)
+        if name not in made:
+            folder = tmp_path_factory.mktemp("undisturbed")
+            home = Home(folder, "test", survives=True)
+            shutil.copytree(tiny_masters("wan"), folder / "set")
+            made[name], code = train(folder / "set/preset.toml", changes, home=home)
+            assert code == 0
+        return made[name]
+
+    return run
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_saves_and_the_resumed_run_is_bit_equal(tiny, number):
+def test_a_signal_saves_and_the_resumed_run_is_bit_equal(tiny, undisturbed, number):
     preset = tiny("wan") / "preset.toml"
-    undisturbed, _ = train(preset, SHORT)
     child = start(new_run(preset, SHORT))
     child.until(steps_so_far(5))
     child.kill(number)
@@ -48,14 +67,13 @@ def test_a_signal_saves_and_the_resumed_run_is_bit_equal(tiny, number):
     assert [path.name for path in child.run.state.iterdir()] == [f"{state.step:08d}-1"]
     assert start(child.run).wait() == 0
     assert Status.read(child.run).state == "done"
-    assert_same_result(child.run, undisturbed)
+    assert_same_result(child.run, undisturbed(SHORT))
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_kill_9_at_a_random_moment_loses_only_what_came_after_the_last_state(tiny, attempt):
+def test_kill_9_at_a_random_moment_loses_only_what_came_after_the_last_state(tiny, undisturbed, attempt):
     preset = tiny("wan") / "preset.toml"
     often = {**SHORT, "save_every_n_steps": "4", "save_state": "true", "gradient_accumulation_steps": "2"}
-    undisturbed, _ = train(preset, often)
     run = new_run(preset, often)
     chance = random.Random(attempt)
     for _ in range(2):
@@ -65,7 +83,7 @@ def test_kill_9_at_a_random_moment_loses_only_what_came_after_the_last_state(tin
         child.kill(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
     assert start(run).wait() == 0
-    assert_same_result(run, undisturbed)
+    assert_same_result(run, undisturbed(often))
     assert not list(run.state.glob(".building-*"))  # what a kill left there is gone with the next save
     assert all(load_file(path) for path in run.output.rglob("*.safetensors"))
     sequence = [record.seq for record in story(run.events)]
@@ -77,7 +95,7 @@ def test_ctrl_c_before_the_first_step_leaves_whole_files_and_can_go_on(tiny, pha
     folder = tiny("wan")
     for cache in folder.glob("cache/**/*.safetensors"):
         cache.unlink()
-    child = start(new_run(folder / "preset.toml", SHORT))
+    child = start(new_run(folder / "preset.toml", {**SHORT, "max_train_steps": "3"}))
     child.until(lambda records: any(getattr(record.event, "name", "") == phase for record in records))
     child.kill(signal.SIGINT)
     code = child.wait()
@@ -87,7 +105,7 @@ def test_ctrl_c_before_the_first_step_leaves_whole_files_and_can_go_on(tiny, pha
     ]
     assert leftovers == []
     assert start(child.run).wait() == 0
-    assert max(losses(child.run)) == 24
+    assert max(losses(child.run)) == 3
 
 
 def test_nobody_resumes_a_run_that_is_alive(tiny):

@@ -42,7 +42,7 @@ def test_the_run_screen_stays_within_its_bytes(tmp_path: Path, size: tuple[int, 
     with Terminal(command, size, plain_environment(str(tmp_path))) as terminal:
         terminal.until("2/200")
         terminal.pump(2.0)
-        assert 500 < terminal.pump(9.0) / 9.0 <= budget
+        assert 500 < terminal.pump(6.0) / 6.0 <= budget
 
 
 def test_a_slow_link_gets_fewer_bytes_and_fewer_colours(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_slow_link_gets_fewer_bytes_and_fewer_colours(tmp_path: Path) -> None:
         with Terminal(command, SMALL, environment | more, delay_s=0.2) as terminal:
             terminal.until("2/200", "eco" if name == "ssh" else "local")
             terminal.pump(1.0)
-            written[name] = terminal.pump(8.0)
+            written[name] = terminal.pump(6.0)
             truecolour[name] = len(re.findall(rb"[34]8;2;", terminal.raw))
             assert terminal.raw.count(b"\x1b[5n") == (1 if name == "ssh" else 0)
     assert truecolour["local"] > 0 == truecolour["ssh"]

@@ -92,6 +92,9 @@ source_fps = 30.0
 
 def test_a_flat_preset_with_pictures_and_clips_trains_without_edits(tiny, monkeypatch):
     folder = tiny("wan")
+    clips = [clip for clip in (folder / "data/clips").iterdir() if clip.stem != "temple_pan"]
+    for path in (*sorted((folder / "data/pictures").glob("*.png"))[8:], *clips):  # bf16 is slow on a CPU
+        path.unlink()
     (folder / "musubi.toml").write_text(FLAT)
     (folder / "musubi_dataset.toml").write_text(DATASET + CLIPS)
     monkeypatch.chdir(folder)
@@ -105,7 +108,7 @@ def test_a_flat_preset_with_pictures_and_clips_trains_without_edits(tiny, monkey
     names = {path.name for path in (folder / "musubi_cache_clips").iterdir()}
     assert {"temple_pan_00000-001_0096x0064_wan.safetensors", "temple_pan_00000-005_0096x0064_wan.safetensors"} <= names
     assert "temple_pan_wan_te.safetensors" in names
-    assert len(of_type(run, Step)) >= 9
+    assert len(of_type(run, Step)) >= 5
 
 
 def test_a_sectioned_preset_trains_without_edits(tiny, monkeypatch):

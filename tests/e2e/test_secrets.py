@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import pytest
@@ -12,6 +11,7 @@ import engine.stages
 from benchmarks.terminal import Terminal, plain_environment
 from engine.events.control import send, wait_for_ack
 from engine.events.types import Step
+from musubi_tui.cli.root import run as musubi
 from tests.e2e.engine_child import new_run, start
 
 ENVIRONMENT = {"MY_API_TOKEN": "env-token-0123456789", "SMTP_PASS": "env-pass-0123456789", "TEAM_WEBHOOK": "https://example.org/env-hook-0123456789"}  # fmt: skip
@@ -68,7 +68,7 @@ def finished(tiny, monkeypatch):
     return run
 
 
-def test_no_secret_is_below_the_run_in_a_command_or_on_the_screen(finished, tmp_path):
+def test_no_secret_is_below_the_run_in_a_command_or_on_the_screen(finished, tmp_path, capfd):
     run = finished
     (run.control / "foreign.json").unlink()  # somebody else wrote it; what the engine made of it stays
     files = [path for path in run.path.rglob("*") if path.is_file()]
@@ -86,9 +86,9 @@ def test_no_secret_is_below_the_run_in_a_command_or_on_the_screen(finished, tmp_
         ["runs", "list", "--json"], ["runs", "show", where], ["runs", "show", where, "--json"], ["runs", "logs", where],
         ["runs", "watch", where, "--plain"], ["runs", "watch", where, "--json"], ["runs", "compare", where, where], ["queue", "list"],
     ):  # fmt: skip
-        done = subprocess.run([sys.executable, "-m", "musubi_tui", *words], env=environment, capture_output=True)
-        assert done.returncode == 0, (words, done.stderr)
-        assert found_in(done.stdout + done.stderr) == [], words
+        code, told = musubi(words), capfd.readouterr()
+        assert code == 0, (words, told.err)
+        assert found_in((told.out + told.err).encode()) == [], words
     with Terminal([sys.executable, "-m", "musubi_tui"], (160, 48), environment) as terminal:
         terminal.until("tiny-wan", "done")
         terminal.keys("\r")
