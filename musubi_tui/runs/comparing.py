@@ -17,10 +17,11 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from engine.events.sound_index import sound_index
+from engine.events.types import Sample
 from musubi_tui.runs.money import money
 from musubi_tui.runs.pyramid import Column, Smoother
 from musubi_tui.runs.series import GrowingSteps
-from musubi_tui.runs.snapshot import EMA_DECAY, Snapshot, snapshot
+from musubi_tui.runs.snapshot import EMA_DECAY, Snapshot, snapshot_and_events
 
 AXES = ("step", "time", "cost")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -40,6 +41,7 @@ class Compared:
     raw: Column
     loss: Column
     price: float | None
+    samples: tuple[Sample, ...] = ()
 
     @property
     def best(self) -> float | None:
@@ -54,6 +56,13 @@ class Compared:
             return self.time
         return None if self.price is None else self.time * (self.price / 3600)
 
+    def step_at(self, axis: str, value: float | None) -> float:
+        """The step it was at there; its last one for None or where nobody knows."""
+        x = self.x(axis)
+        if x is None or not len(x) or value is None:
+            return float("inf")
+        return float(np.interp(value, x, self.step))
+
     def at(self, axis: str, value: float) -> float | None:
         """The loss there, between steps by a straight line; None outside what the run has done."""
         x = self.x(axis)
@@ -65,14 +74,15 @@ class Compared:
 
 def read_compared(run: RunDirectory, letter: str = "A", price: float | None = None) -> Compared:
     """Everything of one run. ``price`` stands in where the run knows none. Raises ``UserError`` (damaged_run)."""
-    now = snapshot(run)
+    now, records = snapshot_and_events(run)
     index = sound_index(run)
     growing = GrowingSteps()
     if len(index):
         growing.load(index)
     steps = growing.view()
+    samples = tuple(record.event for record in records if isinstance(record.event, Sample))
     paid = now.price_per_hour if now.price_per_hour is not None else price
-    return Compared(letter, now, _settings(run), steps.step, steps.worked, steps.loss, Smoother(EMA_DECAY).every(steps.loss, steps.generation), paid)  # fmt: skip
+    return Compared(letter, now, _settings(run), steps.step, steps.worked, steps.loss, Smoother(EMA_DECAY).every(steps.loss, steps.generation), paid, samples)  # fmt: skip
 
 
 def compare_runs(runs: Sequence[RunDirectory], price: float | None = None) -> list[Compared]:

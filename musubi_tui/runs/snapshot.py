@@ -80,9 +80,15 @@ def brief(run: RunDirectory) -> Snapshot:
 
 def snapshot(run: RunDirectory) -> Snapshot:
     """The whole snapshot."""
+    return snapshot_and_events(run)[0]
+
+
+def snapshot_and_events(run: RunDirectory) -> tuple[Snapshot, list[Record]]:
+    """The whole snapshot, and the events beside the steps that it was made from."""
     index = sound_index(run)
+    records = merge_attempts(other_events(run.events, index))
     notes = tuple({"t": iso_time(note.t), "step": note.step, "text": note.text} for note in read_notes(run))
-    return replace(_fold(run, merge_attempts(other_events(run.events, index)), index), notes=notes)
+    return replace(_fold(run, records, index), notes=notes), records
 
 
 def moving_average(losses: list[float]) -> float | None:

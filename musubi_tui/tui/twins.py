@@ -57,7 +57,7 @@ LOOKING = frozenset({
     "jobs.filter", "jobs.sort", "jobs.reverse", "jobs.clear", "jobs.mark", "jobs.up", "jobs.down", "jobs.page_up",
     "jobs.page_down", "jobs.first", "jobs.last",
     "compare.log", "compare.validation", "compare.copy", "compare.add", "compare.remove", "compare.left", "compare.right",
-    "compare.far_left", "compare.far_right", "compare.up", "compare.down",
+    "compare.far_left", "compare.far_right", "compare.up", "compare.down", "compare.picture",
     "preset.undo", "preset.redo", "preset.fix", "preset.search", "preset.section_before", "preset.section_next", "preset.expert",
     "preset.everything", "preset.back", "preset.toml", "preset.editor", "preset.copy_value", "preset.up", "preset.down",
     "preset.page_up", "preset.page_down", "preset.first", "preset.last",

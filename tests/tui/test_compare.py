@@ -8,16 +8,18 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from PIL import Image
 from textual.pilot import Pilot
 
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.status import Status
-from engine.events.types import RunStart, Step, Validation
+from engine.events.types import RunStart, Sample, Step, Validation
 from musubi_tui.runs.home import Home
 from musubi_tui.tui.app import MusubiApp
 from musubi_tui.tui.screens.compare import CompareScreen
 from musubi_tui.tui.screens.jobs import JobsScreen
+from musubi_tui.tui.screens.picture import PictureScreen
 from musubi_tui.tui.settings import Settings
 from tests.tui.made_runs import still_machine
 from tests.tui.screen_text import assert_snapshot, screen_text
@@ -30,7 +32,7 @@ RUNS = (
 )
 
 
-def make(home: Path, number: int, count: int = 500) -> RunDirectory:
+def make(home: Path, number: int, count: int = 500, *, samples: bool = False) -> RunDirectory:
     name, rank, rate, seconds, level, price = RUNS[number]
     run = RunDirectory(home / "runs" / f"{name}-2026112{number}-080000")
     run.path.mkdir(parents=True)
@@ -49,6 +51,13 @@ def make(home: Path, number: int, count: int = 500) -> RunDirectory:
             sink.emit(Step(step=step, epoch=1, loss=loss, lr=(1e-4,), step_s=seconds))
             if step % 100 == 0:
                 sink.emit(Validation(step=step, loss=loss * 1.05, base=1.0))
+        if samples:
+            for step in (100, 300):
+                for place, prompt in enumerate(("a heron in ink", "a fox, 水墨画")):
+                    path = run.output / f"{step:06}_{place:02}.png"
+                    path.parent.mkdir(exist_ok=True)
+                    Image.new("RGB", (48, 32), (40 * number, step // 2, 90 * place)).save(path)
+                    sink.emit(Sample(path=str(path), prompt=prompt, seed=42, step=step))
         sink.close()
     return run
 
@@ -161,3 +170,37 @@ async def test_a_curve_that_ends_early_has_its_letter_at_its_end(
         assert [run.now.name for run in screen.runs] == ["ink-r16", "inkstyle"]
         text = screen_text(app)
         assert text[text.index("aligned by") : text.rindex("cursor")].count("A") == 2  # in the legend and on the curve
+
+
+@pytest.mark.parametrize("look", ["80x24", "160x48", "mono"])
+async def test_samples_of_one_prompt_stand_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    still_machine(monkeypatch)
+    for variable in ("SSH_CONNECTION", "TMUX", "NO_COLOR"):
+        monkeypatch.delenv(variable, raising=False)
+    if look == "mono":
+        monkeypatch.setenv("NO_COLOR", "1")
+    for number in range(3):
+        make(tmp_path / "home", number, samples=number != 1)
+    app = MusubiApp(Home(tmp_path / "home", "test", True))
+    async with app.run_test(size=(160, 48) if look == "160x48" else (80, 24)) as pilot:
+        screen = await compared(pilot)
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert_snapshot(app, f"compare-samples-{look}")
+        assert ("▀" in screen_text(app)) is (look != "mono")
+        assert "1/2 a heron in ink  seed 42" in screen.matrix.title
+        assert screen.matrix.plain().count("step 300") == 2
+        assert "none of this prompt" in screen.matrix.plain()
+        screen.overlay.cursor = 200.0
+        await pilot.press("left")
+        assert screen.matrix.plain().count("step 100") == 2
+        screen.matrix.focus()
+        await pilot.press("down")
+        assert "2/2 a fox, 水墨画" in screen.matrix.title
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, PictureScreen)
+        assert [picture.prompt[:13] for picture in app.screen.pictures] == ["A ink-prodigy", "C inkstyle: a"]
+        await pilot.press("escape")

@@ -21,8 +21,17 @@ TOPICS: dict[str, Topic] = {
             "同じステップで低ければ学習が速く、同じ費用で低ければ割安です。検証 loss も確認してください。"),
         say("x changes the axis, L the scale, v shows validation, the cursor keys read values.", "x で軸、L で対数、v で検証、矢印で値を読みます。"),
     ),
+    "compare.matrix": Topic(
+        say("samples side by side", "サンプルの比較"),
+        say("Of each run the newest sample of one prompt that is not after the cursor, with what seed it was made.",
+            "各 run の、カーソル位置までで最新の同じプロンプトのサンプルとシード。"),
+        say("The same prompt, seed and step: then what differs comes from the settings.", "プロンプト・シード・ステップが同じなら、違いは設定によるものです。"),
+        say("The cursor keys walk in time, up and down choose the prompt, enter shows them whole to flick between.",
+            "左右キーで時点、上下でプロンプト、enter で全画面（切り替え表示）。"),
+    ),
 }  # fmt: skip
 PANELS: dict[str, tuple[str, ...]] = {
     "compare.settings": ("compare.settings", "column.loss", "status"),
     "compare.overlay": ("compare.overlay", "column.loss", "status"),
+    "compare.matrix": ("compare.matrix", "status"),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
-from textual.containers import Container
+from textual.containers import Container, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -25,6 +25,7 @@ from musubi_tui.tui.widgets.lines import Line, Lines, Span
 
 if TYPE_CHECKING:
     from musubi_tui.runs.comparing import Compared
+    from musubi_tui.tui.widgets.matrix import Matrix
     from musubi_tui.tui.widgets.overlay import Overlay
 
 MOST = 6  # runs that can be told apart
@@ -63,8 +64,9 @@ class CompareScreen(ModeScreen):
         key("compare.right", "right", "walk(1)", say("cursor right", "カーソル右")),
         key("compare.far_left", "shift+left", "walk(-10)", say("cursor far left", "カーソル大きく左")),
         key("compare.far_right", "shift+right", "walk(10)", say("cursor far right", "カーソル大きく右")),
-        key("compare.up", "up,k", "scroll(-1)", say("table up", "表を上へ")),
-        key("compare.down", "down,j", "scroll(1)", say("table down", "表を下へ")),
+        key("compare.up", "up,k", "scroll(-1)", say("table up, prompt before", "表を上へ、前のプロンプト")),
+        key("compare.down", "down,j", "scroll(1)", say("table down, next prompt", "表を下へ、次のプロンプト")),
+        key("compare.picture", "enter,d", "picture", say("samples on the whole screen", "サンプルを全画面")),
     ]
 
     def __init__(self) -> None:
@@ -77,9 +79,12 @@ class CompareScreen(ModeScreen):
 
     def panels(self) -> Iterable[Widget]:
         """Table and curves, and what to do while there is nothing to compare."""
+        from musubi_tui.tui.widgets.matrix import Matrix
         from musubi_tui.tui.widgets.overlay import Overlay
 
-        yield Container(Settings(id="settings"), Overlay(id="overlay"), id="compare")
+        yield Container(
+            Settings(id="settings"), Vertical(Overlay(id="overlay"), Matrix(id="matrix"), id="curves"), id="compare"
+        )
         yield Static(markup=False, id="nothing")
 
     def on_mount(self) -> None:
@@ -87,6 +92,15 @@ class CompareScreen(ModeScreen):
         self.query_one("#settings").border_subtitle = say("y copy", "y コピー")
         arrows = "<- ->" if self.musubi.glyphs.name == "ascii" else "←→"
         self.overlay.border_subtitle = say(f"{arrows} cursor", f"{arrows} カーソル")
+        self.matrix.border_subtitle = say("up/down prompt  enter full", "上下 プロンプト  enter 全画面")
+        self.matrix.display = False
+
+    @property
+    def matrix(self) -> Matrix:
+        """The samples."""
+        from musubi_tui.tui.widgets.matrix import Matrix
+
+        return self.query_one(Matrix)
 
     @property
     def overlay(self) -> Overlay:
@@ -159,6 +173,20 @@ class CompareScreen(ModeScreen):
         lines += [self._line(name, values, width) for name, values in rows[self.top :]]
         table.show(lines)
         self.overlay.feed(self.runs)
+        self._draw_samples()
+
+    def _draw_samples(self) -> None:
+        """The samples at the cursor; without any there is no panel."""
+        matrix = self.matrix
+        there = any(run.samples for run in self.runs)
+        if matrix.display is not there:
+            matrix.display = there
+            self.set_class(there, "-samples")
+        if there:
+            axis, cursor = self.overlay.axis, self.overlay.cursor
+            matrix.feed(self.runs, lambda run: run.step_at(axis, cursor))
+            if matrix.border_title != matrix.title:
+                matrix.border_title = matrix.title
 
     def _rows(self) -> list[tuple[str, list[str]]]:
         from musubi_tui.runs.comparing import result_rows, setting_rows
@@ -193,14 +221,26 @@ class CompareScreen(ModeScreen):
     def action_axis(self) -> None:
         """Another axis."""
         self.overlay.next_axis()
+        self._draw_samples()
 
     def action_chart(self, what: str) -> None:
         """A switch of the curves."""
         self.overlay.toggle(what)
 
     def action_walk(self, columns: int) -> None:
-        """Move the cursor of the curves."""
+        """Move the cursor of the curves; the samples go with it."""
         self.overlay.walk(columns)
+        self._draw_samples()
+
+    def action_picture(self) -> None:
+        """The samples at the cursor on the whole screen, to flick between."""
+        from musubi_tui.tui.screens.picture import PictureScreen
+
+        pictures = self.matrix.pictures() if self.runs else []
+        if pictures:
+            self.app.push_screen(PictureScreen(pictures, min(1, len(pictures) - 1), self.matrix.gallery))
+        else:
+            self.musubi.tell(say("There are no samples to compare.", "比較するサンプルがありません。"))
 
     def action_everything(self) -> None:
         """All settings, or those that differ."""
@@ -208,7 +248,11 @@ class CompareScreen(ModeScreen):
         self.draw()
 
     def action_scroll(self, by: int) -> None:
-        """The table up or down."""
+        """The table up or down, or another prompt where the samples are focused."""
+        if self.focused is self.matrix:
+            self.matrix.choose(by)
+            self._draw_samples()
+            return
         self.top += by
         self.draw()
 
