@@ -16,6 +16,18 @@ FILES = {
     "mono-italic.ttf": ("fonts/RobotoMono-Italic-VariableFont_wght.ttf", "font/ttf"),
 }
 FONT_SIZES = range(6, 61)
+# Keys go to the terminal as soon as the app is there, and again when the window comes back: nobody has to click first.
+FOCUS = """const focus = () => {
+  const field = document.querySelector(".xterm-helper-textarea");
+  if (field) field.focus();
+  return field !== null;
+};
+const watch = new MutationObserver(() => {
+  if (document.body.classList.contains("-first-byte") && focus()) watch.disconnect();
+});
+addEventListener("DOMContentLoaded", () => watch.observe(document.body, {attributes: true, childList: true, subtree: true}));
+addEventListener("focus", focus);
+"""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="{language}">
@@ -33,6 +45,7 @@ body.-closed .closed {{ display: flex; }}
 .closed a {{ color: #d7875f; margin-left: 1em; }}
 </style>
 <script src="static/textual.js"></script>
+<script src="static/focus.js"></script>
 </head>
 <body>
 <div class="closed"><span>{closed}</span><a href="./">{again}</a></div>

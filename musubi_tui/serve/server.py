@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from musubi_tui.serve.gate import Gate
-from musubi_tui.serve.page import FILES, FONT_SIZES, headers, page
+from musubi_tui.serve.page import FILES, FOCUS, FONT_SIZES, headers, page
 from musubi_tui.serve.session import Session
 
 ADDRESS = "127.0.0.1"
@@ -76,6 +76,8 @@ class Server:
         return web.Response(text=page(request.headers["Host"], self.gate.token, font_size), content_type="text/html")
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
+        if request.match_info["name"] == "focus.js":
+            return web.Response(text=FOCUS, content_type="text/javascript")
         if request.match_info["name"] not in FILES:
             raise web.HTTPNotFound
         name, kind = FILES[request.match_info["name"]]

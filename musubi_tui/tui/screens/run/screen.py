@@ -43,6 +43,7 @@ from musubi_tui.tui.widgets.picture import Thumbnail
 TICK_SECONDS = 1.0
 _CHARTS = frozenset({"rates", "gradients", "bins", "samples"})
 _WIDE = (140, 40)
+_TALL = 46  # lines from which on the log may be long without squeezing the panels above it
 
 
 class Panel(Lines):
@@ -133,6 +134,7 @@ class RunScreen(SteeringScreen):
         """Small or large layout."""
         wide = self.size.width >= _WIDE[0] and self.size.height >= _WIDE[1]
         self.set_class(wide, "-wide")
+        self.set_class(wide and self.size.height >= _TALL, "-tall")
         self.call_after_refresh(self.draw)
 
     def show(self, _view: object) -> None:
