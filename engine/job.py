@@ -191,7 +191,8 @@ class Job:
         with self._lock:
             if self._stop is None or request.reason == "preempted" or self._stop.reason == "stopped":
                 self._stop = request
-        self._attempt.update(state="stopping", reason=request.explanation or request.source)
+        asked = _STOP_ANSWERS[request.when] if request.reason == "stopped" else request.source
+        self._attempt.update(state="stopping", reason=request.explanation or asked)
         self._on_stop(request)
 
     def on_stop(self, action: Callable[[StopRequest], None]) -> None:

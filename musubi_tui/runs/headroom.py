@@ -51,7 +51,6 @@ def headroom(run: RunDirectory) -> Headroom:
             "no_reading",
             say("There is no reading of a card's memory yet.", "GPU メモリの測定値がまだありません。"),
             say("A run on a GPU tells it with its first steps.", "GPU での run は最初の数ステップで測定します。"),
-            file=run.path,
         )
     used, ours = card.get("used"), card.get("ours")
     ours = ours if isinstance(ours, int) else reserved

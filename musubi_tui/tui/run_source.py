@@ -282,7 +282,9 @@ class _LogTail:
             return []
         *lines, rest = data.split(b"\n")
         self._offset += len(data) - len(rest)
-        return [text for line in lines if (text := line.decode("utf-8", "replace").rsplit("\r", 1)[-1].strip())]
+        return [
+            text for line in lines if (text := line.decode("utf-8", "replace").rstrip().rsplit("\r", 1)[-1].strip())
+        ]
 
 
 class _Items:

@@ -117,6 +117,9 @@ def test_a_stop_ends_a_pause(run: RunDirectory, job: Job) -> None:
     assert not job.paused
     assert answer(run, send(run, "pause")).result == "refused"
     wait_until(lambda: true_state(run) == "stopping")
+    status = Status.read(run)
+    assert status is not None
+    assert status.reason.startswith("The run ")  # words, not the id of a command
     job.request_stop(StopRequest("preempted", "now", "SIGTERM"))
     answer(run, send(run, "stop", {"when": "epoch"}))
     assert job.stop_requested == StopRequest("preempted", "now", "SIGTERM")

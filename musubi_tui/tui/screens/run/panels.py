@@ -34,11 +34,9 @@ def header(view: RunView, width: int, glyphs: Glyphs, note: str = "") -> list[Li
     ]
     if width >= 120:
         left.append((f"  {_kind(view)}", "muted"))
-    doing = (
-        f"  {view.phase} {view.progress[1]}/{view.progress[2]}"
-        if view.progress and view.phase not in ("", "train")
-        else ""
-    )
+    doing = "" if view.phase in ("", "train") else f"  {view.phase}"
+    if doing and view.progress and view.progress[0] == view.phase:
+        doing += f" {view.progress[1]}/{view.progress[2]}"
     left.append((f"  {view.step}/{view.max_steps}{percent}" if view.max_steps else "", ""))
     left.append((doing, "accent"))
     right: list[Span] = []
@@ -65,7 +63,7 @@ def _progress(view: RunView, width: int, glyphs: Glyphs, note: str) -> list[Span
     elif view.saved:
         marks = [(say(f" saved {view.saved[-1].step} ", f" 保存 {view.saved[-1].step} "), "mark")]
     done = view.step / view.max_steps if view.max_steps else 0.0
-    if view.progress and view.phase not in ("", "train") and view.progress[2]:
+    if view.progress and view.phase not in ("", "train") and view.progress[0] == view.phase and view.progress[2]:
         done = view.progress[1] / view.progress[2]
     room = max(8, width - 2 - width_of(marks))
     return justify([(" ", ""), *gauge(done, room, glyphs, "good" if view.alive else "mark")], marks, width)

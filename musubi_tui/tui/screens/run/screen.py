@@ -120,7 +120,7 @@ class RunScreen(SteeringScreen):
             self.query_one(f"#{name}").border_subtitle = keys
         chart = self.query_one(LossChart)
         chart.border_subtitle = say("s/S smooth  L log  x axis  ←→ cursor", "s/S 平滑  L 対数  x 横軸  ←→ カーソル")
-        self.query_one("#bottom").border_subtitle = say("tab next  z zoom", "tab 次へ  z 拡大")
+        self.query_one("#bottom").border_subtitle = say("tab next  / find  z zoom", "tab 次へ  / 絞り込み  z 拡大")
         self._follow()
         self.set_interval(TICK_SECONDS, self._look.set)
         self._look.set()

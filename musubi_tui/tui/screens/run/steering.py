@@ -73,7 +73,7 @@ class SteeringScreen(Screen[None]):
     def action_sample_of(self) -> None:
         """Ask for a prompt, and a sample of it now."""
         run = self.source.run
-        if run is None or not self._may_steer("sample"):
+        if not self._may_steer("sample") or run is None:
             return
         twin = twin_of("run.sample_of", self._run_word())
         self.app.push_screen(
