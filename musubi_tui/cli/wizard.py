@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -147,12 +148,14 @@ def _ask_all(session: Session) -> bool:
 def _ask(session: Session, question: Question) -> bool:
     """One question and its answer; False when the person leaves."""
     narrate()
-    narrate(harmless(question.title))
+    _print(question.title)
     for line in question.shown(str(question.default)):
-        narrate(f"  {harmless(line)}")
+        _print(line, 2)
+    width = max((len(choice.value) for choice in question.choices), default=0)
     for number, choice in enumerate(question.choices, 1):
         note = choice.unavailable or choice.note
-        narrate(f"  {number:>2} {choice.value:<12} {choice.title}" + (f"  ({note})" if note else ""))
+        words = [choice.title if choice.title != choice.value else "", f"({note})" if note else ""]
+        _print(f"{number:>2} {choice.value:<{width}}  {'  '.join(filter(None, words))}", 2, width + 7)
     while True:
         try:
             text = input(f"[{harmless(_shown(question.default))}] > ").strip()
@@ -162,7 +165,7 @@ def _ask(session: Session, question: Question) -> bool:
         if text in ("q", "quit"):
             return False
         if text == "w":
-            narrate(f"  {question.why}")
+            _print(question.why, 2)
             continue
         if text == "b":
             if not session.back():
@@ -176,8 +179,21 @@ def _ask(session: Session, question: Question) -> bool:
             continue
         if text and question.preview is not None:
             for line in question.preview(text):
-                narrate(f"  {harmless(line)}")
+                _print(line, 2)
         return True
+
+
+def _print(text: str, indent: int = 0, further: int | None = None) -> None:
+    """A line for the person, broken at blanks where the terminal ends; the lines after the first begin ``further`` in."""
+    from musubi_tui.tui.numbers import wrapped
+
+    columns = shutil.get_terminal_size().columns
+    begin = " " * indent + text[: len(text) - len(text.lstrip())]
+    rest = " " * (len(begin) if further is None else further)
+    first, *others = wrapped(harmless(text.strip()), max(20, columns - max(len(begin), len(rest)) - 1))
+    narrate(begin + first)
+    for line in others:
+        narrate(rest + line)
 
 
 def _print_progress(session: Session) -> None:

@@ -284,8 +284,9 @@ async def test_captions_are_seen_while_they_are_typed(app: MusubiApp, tmp_path: 
     async with app.run_test(size=(80, 24)) as pilot:
         app.push_screen(WizardScreen(Session(around(tmp_path))))
         screen = await at(pilot, "captions")
+        assert_snapshot(app, "wizard-captions-80x24")
         await press(pilot, "up", "enter")
-        assert "0.txt  a picture of bella" in screen_text(app)
+        assert_snapshot(app, "wizard-sentence-80x24")
         screen.query_one(Input).value = "bella on a wall"
         await pilot.pause()
         assert "1.txt  bella on a wall" in screen_text(app)

@@ -668,6 +668,10 @@ def test_a_download_that_was_broken_off_goes_on_with_the_draft(tmp_path: Path, m
     wizard.remember()
     for text in ("", "", "download"):
         wizard.answer(text)
+    told = wizard.question.shown("big disk")  # type: ignore[union-attr]
+    assert "2 files, 11.9 GB" in told[0]
+    assert "GB are free there" in told[-1]
+    assert wizard.question.shown("a\0b") == told[:-1]  # type: ignore[union-attr]
     with pytest.raises(UserError, match="cut"):
         wizard.answer("big disk")
     again = Session(around(tmp_path))

@@ -64,11 +64,16 @@ def fetch(wanted: Sequence[Wanted], folder: Path, tell: Tell) -> list[Path]:
     return [_fetch(one, folder, tell) for one in wanted]
 
 
-def _check_room(wanted: Sequence[Wanted], folder: Path) -> None:
+def free_bytes(folder: Path) -> tuple[int, Path]:
+    """Room on the disk of a folder that may not be there yet, and the folder that was looked at."""
     existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent
-    free = shutil.disk_usage(existing).free
+    return shutil.disk_usage(existing).free, existing
+
+
+def _check_room(wanted: Sequence[Wanted], folder: Path) -> None:
+    free, existing = free_bytes(folder)
     needed = sum(one.size for one in wanted if not (folder / one.file).exists())
     if needed + _RESERVE > free:
         raise MissingRequirement.of(
@@ -155,7 +160,7 @@ def _asked(slot: ModelSlot, ask: Callable[[], Any]) -> Any:
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise kind.of(
             "hub_unreachable",
-            say(f"{slot.repository} cannot be read: {reason}", f"{slot.repository} を取得できません: {reason}"),
+            say(f"{slot.repository} cannot be read: {reason.rstrip('.')}.", f"{slot.repository} を取得できません: {reason}"),
             say("Check the connection, or a token (HF_TOKEN) where the repository asks for one. What was downloaded so far is kept.",
                 "接続、または必要なら HF_TOKEN を確認してください。途中までのダウンロードは残ります。"),
             key=slot.option,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from engine.config.language import say
+from engine.config.problems import UserError
+from engine.planner.disk import gigabytes
 from engine.planner.lines import gib
 from musubi_tui.presets.wizard.around import Around, slots_for
+from musubi_tui.presets.wizard.downloading import free_bytes
 from musubi_tui.presets.wizard.fitting import tiny
 from musubi_tui.presets.wizard.flow import Answers, Choice, Question, refused
 from musubi_tui.presets.wizard.words import chosen, folder_of, short
@@ -113,8 +116,27 @@ def which_folder(answers: Answers, around: Around) -> Question | None:
             )
         return str(folder)
 
+    def preview(text: str) -> tuple[str, ...]:
+        try:
+            free, _ = free_bytes(folder_of(text, around))
+        except (UserError, OSError, ValueError):
+            return ()
+        return (say(f"{gigabytes(free)} are free there.", f"空き容量: {gigabytes(free)}"),)
+
+    lines: tuple[str, ...] = ()
+    if download:
+        spec, task = chosen(answers)
+        missing = file_lines(answers, around)[1]
+        slots = [slot for slot in slots_for(spec, task) if slot.option in missing]
+        total = sum(slot.size_gb for slot in slots)
+        lines = (
+            say(f"{len(slots)} files, {total:.1f} GB. What is half there goes on where it was.", f"{len(slots)} ファイル、{total:.1f} GB。途中までのものは続きから再開します。"),
+            say("While it comes esc stops it; esc now goes back, where you can do without.", "ダウンロード中の esc で中止、今 esc で戻るとダウンロードなしで進めます。"),
+        )  # fmt: skip
     return Question(
         "models_folder", "model", "folder", title, str(around.cwd / "models"),
         say("Model files are large: choose a disk that survives when the machine is stopped.", "モデルファイルは大きいので、マシンを停止しても残るディスクを選んでください。"),
+        lines=lines,
         check=check,
+        preview=preview if download else None,
     )  # fmt: skip

@@ -115,9 +115,9 @@ class WizardScreen(AnswersOnce[None]):
 
     # Work on a thread
 
-    def _work(self, job: Callable[[], None]) -> None:
+    def _work(self, job: Callable[[], None], remark: str = say("Looking …", "確認中 …")) -> None:
         self._busy = True
-        self._remark(say("Looking …", "確認中 …"))
+        self._remark(remark)
         self.run_worker(lambda: self._look(job), thread=True, exclusive=True, group="wizard")
 
     def _look(self, job: Callable[[], None]) -> None:
@@ -265,7 +265,9 @@ class WizardScreen(AnswersOnce[None]):
         if self._busy or session is None or question is None:
             return
         self._stopped = False
-        self._work(lambda: session.answer(text, self._tell))
+        fetching = question.id == "models_folder" and session.flow.answers.get("files") == "download"
+        remark = [say("Asking the hub what there is …", "ハブに問い合わせ中 …")] if fetching else []
+        self._work(lambda: session.answer(text, self._tell), *remark)
 
     def _tell(self, name: str, done: int, total: int) -> None:
         """On the thread: how far a download is. Raises ``UserError`` when the person does not want it any more."""
