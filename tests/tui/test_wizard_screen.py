@@ -193,6 +193,22 @@ async def test_the_full_form_opens_what_was_written(app: MusubiApp, tmp_path: Pa
         assert "preset.toml" in screen_text(app)
 
 
+async def test_e_takes_the_defaults_and_opens_the_form(app: MusubiApp, tmp_path: Path) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(WizardScreen(session(tmp_path)))
+        screen = await at(pilot, "trigger")
+        await pilot.press("e")  # a letter in a field
+        assert screen.query_one(Input).value == "bellae"
+        await at(pilot, "card")
+        await pilot.press("e")
+        for _ in range(400):
+            if app.current_mode == "preset" and "preset.toml" in screen_text(app):
+                break
+            await pilot.pause(0.02)
+        assert app.current_mode == "preset"
+    assert 'output_name = "bellae"' in (tmp_path / "work" / "bellae" / "v1" / "preset.toml").read_text()
+
+
 async def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_lost(app: MusubiApp, tmp_path: Path) -> None:
     wizard = session(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -110,6 +110,11 @@ class Session:
         """Go to the question before; False at the first one."""
         return not self._offered and self.flow.back()
 
+    def finish_with_form(self) -> None:
+        """Take the default of everything that is still open, and ask for the full form at the end. Raises ``UserError``."""
+        while (question := self.question) is not None:
+            self.answer("form" if question.id == "then" else "")
+
     def go_back(self) -> None:
         """``back``, and the first question stays."""
         self.back()

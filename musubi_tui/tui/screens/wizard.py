@@ -50,6 +50,7 @@ class WizardScreen(AnswersOnce[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         key("wizard.back", "escape", "back", say("back", "戻る"), show=True),
         key("wizard.why", "w,f1", "why", say("why", "説明"), show=True, display="w"),
+        key("wizard.form", "e", "form", say("full form", "詳細フォーム"), show=True),
         key("wizard.keep", "ctrl+s", "keep", say("save draft", "下書き保存"), show=True),
         key("wizard.leave", "q", "leave", say("leave", "終了"), show=True),
         key("wizard.leave_field", "ctrl+g", "leave", say("leave, from a field too", "入力欄からも終了")),
@@ -247,8 +248,10 @@ class WizardScreen(AnswersOnce[None]):
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """In a field the explanation stands already, and its key is a letter."""
-        return action != "why" or self._question is None or self._question.kind == "choice"
+        """In a field the explanation stands already, and keys are letters; before a draft is chosen there is nothing to fill in."""
+        if self._question is None or action not in ("why", "form"):
+            return True
+        return self._question.kind == "choice" and (action == "why" or self._question.id != DRAFT)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Take the choice."""
@@ -287,6 +290,11 @@ class WizardScreen(AnswersOnce[None]):
         """Show or hide the sentence that explains the term."""
         self._why = not self._why
         self._show_why()
+
+    def action_form(self) -> None:
+        """Defaults for all that is still open, then the full form with every option."""
+        if not self._busy and self._session is not None:
+            self._work(self._session.finish_with_form)
 
     def action_back(self) -> None:
         """The question before; leave at the first one."""
