@@ -54,6 +54,12 @@ async def test_notes_headroom_and_a_filtered_log(size: tuple[int, int], monkeypa
         await pilot.press("escape")
         assert "a spike" in screen_text(app)
         assert "!spike" not in screen_text(app)
+        with run.engine_log.open("a") as file:
+            file.write("a line that goes on and on " * 9 + "to its end\r\n")
+        await until(pilot, lambda: "a line that goes on" in screen_text(app))
+        assert "to its end" not in screen_text(app)
+        await pilot.press("w")
+        assert "to its end" in screen_text(app)
         await pilot.press("m")
         await until(pilot, lambda: isinstance(app.screen, AskScreen))
         await pilot.press(*"good")

@@ -46,6 +46,7 @@ KEYS: list[BindingType] = [
     key("run.blocks", "B", "show_tab('blocks')", say("table of blocks", "ブロックの表")),
     key("run.heat", "h", "heat", say("timesteps: course, height", "タイムステップ: 推移、高さ")),
     key("run.follow", "f", "follow", say("follow the log", "ログの末尾へ")),
+    key("run.wrap", "w", "wrap", say("wrap the log", "ログの折り返し")),
     key("run.find", "slash", "find", say("filter the log", "ログの絞り込み"), display="/"),
     key("run.clear", "escape", "clear", say("clear the filter", "絞り込みを解除")),
 ]

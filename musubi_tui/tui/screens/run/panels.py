@@ -9,7 +9,7 @@ from engine.config.language import say
 from musubi_tui.runs.money import money
 from musubi_tui.runs.telling import clean
 from musubi_tui.tui.glyphs import Glyphs, state_word
-from musubi_tui.tui.numbers import duration, per_step
+from musubi_tui.tui.numbers import duration, per_step, wrapped
 from musubi_tui.tui.run_view import LogLine, RunView
 from musubi_tui.tui.screens.run.health import clip_level
 from musubi_tui.tui.screens.run.memory import card_words, memory_line
@@ -155,11 +155,13 @@ def times(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
     return [*lines, [(f" {rest}", "muted")]]
 
 
-def log(told: Sequence[LogLine], height: int, back: int = 0) -> list[Line]:
-    """The last of these lines of the log, ``back`` lines further up."""
+def log(told: Sequence[LogLine], height: int, back: int = 0, *, wrap: int = 0) -> list[Line]:
+    """The last of these lines of the log, ``back`` lines further up; with ``wrap`` long ones go on below, in so many cells."""
     stop = max(0, len(told) - back)
     lines: list[Line] = []
-    for line in told[max(0, stop - height) : stop]:
+    for line in reversed(told[max(0, stop - height) : stop]):
         stamp = datetime.fromtimestamp(line.t).strftime("%H:%M:%S")
-        lines.append([(f" {stamp} ", "muted"), (clean(line.text), line.role)])
-    return lines
+        first, *others = wrapped(clean(line.text), wrap - 11) if wrap > 20 else [clean(line.text)]
+        rows: list[Line] = [[(f" {stamp} ", "muted"), (first, line.role)]]
+        lines[:0] = [*rows, *([(" " * 10, ""), (text, line.role)] for text in others)]
+    return lines[-height:]

@@ -22,16 +22,15 @@ from engine.config.language import say
 from engine.events.viewers import LOOK_SECONDS, look
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.alerts import Alert, alerts
-from musubi_tui.tui.filtering import fits
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.images import kind_now
 from musubi_tui.tui.run_source import RunSource
-from musubi_tui.tui.run_view import LogLine, RunView
+from musubi_tui.tui.run_view import RunView
 from musubi_tui.tui.screens.picture import PictureScreen
 from musubi_tui.tui.screens.run import health, memory, noise, panels
 from musubi_tui.tui.screens.run.keys import KEYS
+from musubi_tui.tui.screens.run.log import LogScreen
 from musubi_tui.tui.screens.run.pictures import Strip, samples
-from musubi_tui.tui.screens.run.steering import SteeringScreen
 from musubi_tui.tui.widgets import lanes
 from musubi_tui.tui.widgets.chart import LossChart
 from musubi_tui.tui.widgets.field import Field
@@ -58,7 +57,7 @@ class Panel(Lines):
             self.screen.draw()
 
 
-class RunScreen(SteeringScreen):
+class RunScreen(LogScreen):
     """One run. ``source`` says which, and whether it can be steered."""
 
     CSS_PATH = "run.tcss"
@@ -76,8 +75,6 @@ class RunScreen(SteeringScreen):
     def __init__(self, source: RunSource) -> None:
         super().__init__(source)
         self.tab = self.TABS[0]
-        self.back = 0  # log lines scrolled up
-        self.words = ""  # that lines of the log must have
         self.heat = True  # loss by timestep as a course; else as heights
         self.strip = Strip()
         self._titles: dict[str, str] = {}
@@ -120,7 +117,9 @@ class RunScreen(SteeringScreen):
             self.query_one(f"#{name}").border_subtitle = keys
         chart = self.query_one(LossChart)
         chart.border_subtitle = say("s/S smooth  L log  x axis  ←→ cursor", "s/S 平滑  L 対数  x 横軸  ←→ カーソル")
-        self.query_one("#bottom").border_subtitle = say("tab next  / find  z zoom", "tab 次へ  / 絞り込み  z 拡大")
+        self.query_one("#bottom").border_subtitle = say(
+            "tab next  / find  w wrap  z zoom", "tab 次へ  / 絞り込み  w 折り返し  z 拡大"
+        )
         self._follow()
         self.set_interval(TICK_SECONDS, self._look.set)
         self._look.set()
@@ -275,11 +274,7 @@ class RunScreen(SteeringScreen):
             return health.alert_lines(alerts(view), height, self.glyphs, self.back)
         told = self._log(view)
         self.back = max(0, min(self.back, len(told) - height))
-        return panels.log(told, height, self.back)
-
-    def _log(self, view: RunView) -> Sequence[LogLine]:
-        """The lines of the log that the filter keeps."""
-        return [line for line in view.log if fits(self.words, line.text)] if self.words else view.log
+        return panels.log(told, height, self.back, wrap=width if self.wrap else 0)
 
     def _samples(self, view: RunView, size: tuple[int, int]) -> list[Line]:
         chart = self.query_one(LossChart)
@@ -367,31 +362,3 @@ class RunScreen(SteeringScreen):
         """Loss by timestep as a course, or as heights."""
         self.heat = not self.heat
         self.draw()
-
-    def action_follow(self) -> None:
-        """The end of the log."""
-        self.back = 0
-        self.draw()
-
-    def action_find(self) -> None:
-        """Filter the log, or go back into the filter."""
-        self.action_show_tab("log")
-        field = self.query_one("#find", Field)
-        field.display = True
-        field.focus()
-
-    def on_input_changed(self, event: Field.Changed) -> None:
-        """Filter while one types."""
-        self.words, self.back = event.value.strip(), 0
-        self.draw()
-
-    def on_input_submitted(self) -> None:
-        """Back to the log; the filter stays, and stands in its title."""
-        self.query_one("#bottom").focus()
-
-    def action_clear(self) -> None:
-        """Clear and close the filter."""
-        field = self.query_one("#find", Field)
-        if field.display:
-            field.value, field.display = "", False
-            self.query_one("#bottom").focus()
