@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from engine.config import Config
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import ConfigError, MissingRequirement
 from engine.data import BatchPlan, DatasetConfig, Item, Scan, read_dataset_config, scan
 from engine.data.index import INDEX_FOLDER, ScanIndex
@@ -107,7 +107,7 @@ class Workplace:
             more = f" … ({len(found.skipped)})" if len(found.skipped) > 3 else ""
             self.job.warn(
                 "items_skipped",
-                say(f"{len(found.skipped)} files will not be trained: {shown}{more}",
+                say(f"{counted(len(found.skipped), 'file')} will not be trained: {shown}{more}",
                     f"{len(found.skipped)} 個のファイルは学習されません: {shown}{more}"),
                 say("`musubi-tui data buckets` lists them all.", "`musubi-tui data buckets` で一覧できます。"),
             )  # fmt: skip

@@ -22,3 +22,8 @@ def language() -> str:
 def say(en: str, ja: str) -> str:
     """The twin of the user's language."""
     return ja if language() == "ja" else en
+
+
+def counted(count: int, one: str, more: str = "") -> str:
+    """A number with its English noun: ``1 file``, ``3 files``; with a verb ``counted(n, "file is", "files are")``."""
+    return f"{count} {one if count == 1 else more or one + 's'}"

@@ -16,7 +16,7 @@ from engine.config import rules
 from engine.config.bases import read_chain
 from engine.config.dialect import Dialect, Identity, identify
 from engine.config.entries import Entries, Entry, collect
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.option import Option
 from engine.config.problems import ConfigError, Problem
 from engine.config.schema import OPTIONS, Config, validate
@@ -175,7 +175,8 @@ def _few(unknown: list[Problem], source: TomlSource) -> list[Problem]:
     if rest <= 0:
         return unknown
     message = say(
-        f"{rest} more keys are unknown; this does not look like a preset.", f"他に {rest} 個の不明なキーがあります。"
+        f"{counted(rest, 'more key is', 'more keys are')} unknown; this does not look like a preset.",
+        f"他に {rest} 個の不明なキーがあります。",
     )
     return [*unknown[:_MOST_UNKNOWN], source.problem("unknown_key", message)]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import Problem
 from engine.data.buckets import BucketRule
 from engine.data.cache_files import (
@@ -47,7 +47,7 @@ def list_cached(dataset: DatasetSpec, spec: FamilySpec, cache_id: str, rule: Buc
     if listing.items:
         source = dataset.directory or dataset.jsonl
         message = say(
-            f"{source} holds nothing to read: {len(listing.items)} items are taken from the cache files in {folder}.",
+            f"{source} holds nothing to read: {counted(len(listing.items), 'item is', 'items are')} taken from the cache files in {folder}.",
             f"{source} に元データがないため、{folder} のキャッシュから {len(listing.items)} 件を使います。",
         )
         listing.warnings.append(Problem("from_caches", message, file=str(source), severity="warning"))

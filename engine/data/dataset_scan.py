@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import Problem
 from engine.data.buckets import BucketRule
 from engine.data.cache_files import clip_latent_name, image_latent_name, text_name
@@ -237,7 +237,7 @@ class DatasetScan:
         paths = source.controls
         if wanted is not None and len(paths) < wanted:
             reason = say(
-                f"it has {len(paths)} control pictures, and {wanted} are needed.",
+                f"it has {counted(len(paths), 'control picture')}, and {wanted} are needed.",
                 f"制御画像が {len(paths)} 枚しかありません ({wanted} 枚必要)。",
             )
             self._skip(source.path, "missing_control", reason, broken=True)
@@ -399,30 +399,30 @@ class DatasetScan:
         shortest = min(self.dataset.target_frames)
         if frames == facts.frames:
             return say(
-                f"it has {frames} frames, and the shortest clip needs {shortest}.",
+                f"it has {counted(frames, 'frame')}, and the shortest clip needs {shortest}.",
                 f"{frames} フレームしかありません (最短のクリップは {shortest})。",
             )
         return say(
-            f"its {facts.frames} frames are {frames} after source_fps, and the shortest clip needs {shortest}.",
+            f"its {counted(facts.frames, 'frame is', 'frames are')} {frames} after source_fps, and the shortest clip needs {shortest}.",
             f"source_fps 適用後は {frames} フレーム (元は {facts.frames}) で、最短のクリップ {shortest} に足りません。",
         )
 
     def _tell_counts(self) -> None:
         if self.same_size:
             message = say(
-                f"{self.same_size} times an item has the same size at two resolutions; it is trained once there.",
+                f"{counted(self.same_size, 'time', 'times')} an item has the same size at two resolutions; it is trained once there.",
                 f"2つの解像度で同じ寸法になるものが {self.same_size} 件あり、一度だけ学習します。",
             )
             self.warnings.append(about(self.dataset, "same_size", message))
         if self.opaque:
             message = say(
-                f"{self.opaque} pictures have no alpha channel; all of them counts in the loss.",
+                f"{counted(self.opaque, 'picture has', 'pictures have')} no alpha channel and counts whole in the loss.",
                 f"アルファチャンネルのない画像が {self.opaque} 枚あり、全体が損失に数えられます。",
             )
             self.warnings.append(about(self.dataset, "no_alpha", message))
         if self.surplus:
             message = say(
-                f"{self.surplus} items have more control pictures than are taken; the last ones are left out.",
+                f"{counted(self.surplus, 'item has', 'items have')} more control pictures than are taken; the last ones are left out.",
                 f"{self.surplus} 件の項目で制御画像が多すぎるため、後ろのものは使いません。",
             )
             self.warnings.append(about(self.dataset, "surplus_controls", message))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.data.cache_files import DamagedCache
 from engine.data.dataset_spec import DatasetConfig
 from engine.data.findings import Diagnosis, Entry, Finding, Questions
@@ -147,7 +147,7 @@ class Examination:
             "duplicates",
             "warning",
             say(
-                f"near-duplicates: {extra}, in {len(groups)} groups",
+                f"near-duplicates: {extra}, in {counted(len(groups), 'group')}",
                 f"ほぼ同じ内容のファイルが {extra} 件 ({len(groups)} 組)",
             ),
             say(
@@ -401,4 +401,6 @@ def _cache_trouble(path: Path) -> tuple[str, bool]:
         return str(error), True
     if not bad:
         return "", False
-    return ", ".join(say(f"{name}: {count} values", f"{name}: {count} 個") for name, count in bad.items()), False
+    return ", ".join(
+        say(f"{name}: {counted(count, 'value')}", f"{name}: {count} 個") for name, count in bad.items()
+    ), False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Item, path_text
 
@@ -37,21 +37,27 @@ def extra_facts(extras: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = []
     if "controls" in extras:
         count, files = extras["controls"], extras["controlled"]
-        facts.append((say("controls", "制御"), say(f"{count} for {files} files", f"{files} ファイルに {count} 個")))
+        facts.append(
+            (say("controls", "制御"), say(f"{count} for {counted(files, 'file')}", f"{files} ファイルに {count} 個"))
+        )
     if "targets" in extras:
         facts.append((say("targets", "目標"), say(f"{extras['targets']} more", f"追加 {extras['targets']} 枚")))
     words = []
     if "captions" in extras:
-        words.append(say(f"{extras['captions']} captions to draw from", f"キャプション {extras['captions']} 種"))
+        words.append(
+            say(f"{counted(extras['captions'], 'caption')} to draw from", f"キャプション {extras['captions']} 種")
+        )
     if "cuts" in extras:
-        words.append(say(f"{extras['cuts']} cuts", f"切り抜き {extras['cuts']} 種"))
+        words.append(say(f"{counted(extras['cuts'], 'cut')}", f"切り抜き {extras['cuts']} 種"))
     if "caption_dropout" in extras:
         share = f"{extras['caption_dropout']:.0%}"
         words.append(say(f"no caption in {share} of the draws", f"{share} はキャプションなし"))
     if words:
         facts.append((say("variants", "変化"), ", ".join(words)))
     if "masked" in extras:
-        facts.append((say("masks", "マスク"), say(f"{extras['masked']} files", f"{extras['masked']} ファイル")))
+        facts.append(
+            (say("masks", "マスク"), say(f"{counted(extras['masked'], 'file')}", f"{extras['masked']} ファイル"))
+        )
     weight = say("regularisation", "正則化") if "regularisation" in extras else ""
     if "loss_weight" in extras:
         weight += (", " if weight else "") + f"{extras['loss_weight']:g}"
@@ -59,5 +65,5 @@ def extra_facts(extras: Mapping[str, Any]) -> list[tuple[str, str]]:
         facts.append((say("weight", "重み"), weight))
     if "held_out" in extras:
         count = extras["held_out"]
-        facts.append((say("held out", "検証用"), say(f"{count} files", f"{count} ファイル")))
+        facts.append((say("held out", "検証用"), say(counted(count, "file"), f"{count} ファイル")))
     return facts

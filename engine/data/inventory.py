@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import Problem, UserError
 from engine.data.dataset_scan import DatasetScan
 from engine.data.dataset_spec import DatasetConfig
@@ -102,7 +102,7 @@ def content_problems(
     errors = list(found.errors)
     rest = len(errors) - _MOST_ERRORS
     if rest > 0:
-        message = say(f"{rest} more files cannot be trained.", f"他に {rest} 個のファイルが学習できません。")
+        message = say(f"{counted(rest, 'more file')} cannot be trained.", f"他に {rest} 個のファイルが学習できません。")
         fix = say("musubi-tui data buckets lists them.", "musubi-tui data buckets で一覧できます。")
         errors = [*errors[:_MOST_ERRORS], Problem("more_problems", message, fix, file=config.file)]
     errors += unmet_needs(config, found.cached, spec, task)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import Problem
 from engine.data.captions import CaptionFile
 from engine.data.dataset_spec import DatasetSpec
@@ -77,14 +77,14 @@ class CaptionNotices:
         first = self._files[notice]
         if notice == "bom":
             message = say(
-                f"{count} captions begin with a byte-order mark; it is left out.",
+                f"{counted(count, 'caption begins', 'captions begin')} with a byte-order mark; it is left out.",
                 f"BOM付きのキャプションが {count} 件あります。BOMは無視します。",
             )
             return Problem("byte_order_mark", message, file=str(first), severity="warning")
         return Problem(
             "caption_encoding",
             say(
-                f"{count} captions are not UTF-8 and are read as {notice}, such as {first.name}.",
+                f"{counted(count, 'caption is', 'captions are')} not UTF-8 and read as {notice}, such as {first.name}.",
                 f"UTF-8でないキャプションが {count} 件あり、{notice} として読みます ({first.name} など)。",
             ),
             say(
@@ -101,7 +101,7 @@ def tell_empty(dataset: DatasetSpec, listing: Listing) -> None:
     empty = [Path(source.file) for source in listing.sources if "" in source.captions]
     if empty and (dataset.caption_extension is not None or dataset.jsonl is not None):
         message = say(
-            f"{len(empty)} captions are empty, such as that of {empty[0].name}.",
+            f"{counted(len(empty), 'caption is', 'captions are')} empty, such as that of {empty[0].name}.",
             f"空のキャプションが {len(empty)} 件あります ({empty[0].name} など)。",
         )
         listing.warnings.append(Problem("empty_caption", message, file=str(empty[0]), severity="warning"))

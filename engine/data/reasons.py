@@ -36,8 +36,8 @@ _REASONS = {
         ),
     ),
     "caption_not_utf8": Reason(
-        say("caption in another encoding", "キャプションの文字コードが違う"),
-        say("save them as UTF-8, or name their encoding: caption_encoding", "UTF-8 で保存するか、caption_encoding に文字コードを書いてください"),
+        say("caption that cannot be read as text", "テキストとして読めないキャプション"),
+        say("save them as UTF-8 text, or name their encoding: caption_encoding", "UTF-8 で保存するか、caption_encoding に文字コードを書いてください"),
     ),
     "unreadable_caption": Reason(
         say("caption cannot be read", "キャプションを読めない"), say("check permissions", "権限を確認してください")

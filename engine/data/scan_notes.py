@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import Problem
 from engine.config.toml_source import similar_path
 from engine.data.cache_files import list_latent_names, parse_latent_name
@@ -149,7 +149,7 @@ def leftovers(dataset: DatasetSpec, latent_files: Iterable[str], cache_id: str) 
                 dataset,
                 "unused_caches",
                 say(
-                    f"{len(unused)} latent files in {folder} belong to no item and are not trained, "
+                    f"{counted(len(unused), 'latent file')} in {folder} {'belongs' if len(unused) == 1 else 'belong'} to no item and {'is' if len(unused) == 1 else 'are'} not trained, "
                     f"such as {min(unused)}.",
                     f"{folder} の潜在ファイル {len(unused)} 件はどの項目にも属さず、学習されません ({min(unused)} など)。",
                 ),
@@ -165,7 +165,7 @@ def clip_notes(
             dataset,
             "short_clips",
             say(
-                f"{videos} videos are too short for clips of {length} frames; their shorter clips are used.",
+                f"{counted(videos, 'video is', 'videos are')} too short for clips of {counted(length, 'frame')}; shorter clips are used there.",
                 f"{length} フレームのクリップには短すぎる動画が {videos} 本あります。短い方だけ使います。",
             ),
         )
@@ -207,12 +207,11 @@ def damage_notes(
     Of a variable frame rate are ``unsteady``, taken frame by frame, and ``by_time``, whose frames are chosen by when they are shown.
     """
     if cut_off:
-        ends = "video ends" if len(cut_off) == 1 else "videos end"
         yield about(
             dataset,
             "cut_off",
             say(
-                f"{len(cut_off)} {ends} before the header says, and what is there is used: {_few(cut_off)}.",
+                f"{counted(len(cut_off), 'video ends', 'videos end')} before the header says, and what is there is used: {_few(cut_off)}.",
                 f"途中で切れている動画が {len(cut_off)} 本あり、ある分だけ使います: {_few(cut_off)}",
             ),
             say("Fetch them again if the rest matters.", "残りも必要なら、取得し直してください。"),
@@ -231,7 +230,7 @@ def damage_notes(
             dataset,
             "variable_frame_rate",
             say(
-                f"{_videos_have(unsteady)} a variable frame rate, and every frame counts as equally long: {_few(unsteady)}.",
+                f"{counted(len(unsteady), 'video has', 'videos have')} a variable frame rate, and every frame counts as equally long: {_few(unsteady)}.",
                 f"可変フレームレートの動画が {len(unsteady)} 本あります。どのフレームも同じ長さとして扱います: {_few(unsteady)}",
             ),
             convert if asked else choose,
@@ -241,14 +240,10 @@ def damage_notes(
             dataset,
             "frames_by_time",
             say(
-                f"{_videos_have(by_time)} a variable frame rate; frames are chosen by when they are shown: {_few(by_time)}.",
+                f"{counted(len(by_time), 'video has', 'videos have')} a variable frame rate; frames are chosen by when they are shown: {_few(by_time)}.",
                 f"可変フレームレートの動画が {len(by_time)} 本あり、表示時刻でフレームを選びます: {_few(by_time)}",
             ),
         )
-
-
-def _videos_have(names: Sequence[str]) -> str:
-    return "1 video has" if len(names) == 1 else f"{len(names)} videos have"
 
 
 def split_notes(dataset: DatasetSpec, items: Sequence[Item], held_out: Sequence[Item]) -> Iterator[Problem]:
@@ -260,7 +255,7 @@ def split_notes(dataset: DatasetSpec, items: Sequence[Item], held_out: Sequence[
             dataset,
             "few_held_out",
             say(
-                f"validation_split asks for {split} files, and {files} can be held out: one must be left to train.",
+                f"validation_split asks for {counted(split, 'file')}, and {files} can be held out: one must be left to train.",
                 f"validation_split は {split} ファイルですが、取り分けられるのは {files} です (1つは学習に残します)。",
             ),
         )
@@ -298,15 +293,15 @@ def nothing_to_train(left: Sequence[tuple[DatasetSpec, Sequence[Skipped], int]])
     parts = []
     for dataset, skipped, subfolders in left:
         reasons = Counter(entry.code for entry in skipped)
-        counted = ", ".join(f"{count} {code}" for code, count in sorted(reasons.items()))
-        if not counted:
-            counted = say("empty", "空")
+        told = ", ".join(f"{count} {code}" for code, count in sorted(reasons.items()))
+        if not told:
+            told = say("empty", "空")
             if subfolders:
-                counted += say(
-                    f", {subfolders} subfolders are not read (recursive = true reads them)",
+                told += say(
+                    f", {counted(subfolders, 'subfolder is', 'subfolders are')} not read (recursive = true reads them)",
                     f"、サブフォルダ {subfolders} 個は読みません (recursive = true で読みます)",
                 )
-        parts.append(f"{dataset.directory or dataset.jsonl}: {counted}")
+        parts.append(f"{dataset.directory or dataset.jsonl}: {told}")
     return Problem(
         "nothing_to_train",
         say(f"there is nothing to train. {'; '.join(parts)}.", f"学習できるものがありません。{'; '.join(parts)}"),

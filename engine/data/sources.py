@@ -13,7 +13,7 @@ from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import Problem
 from engine.data.captions import CaptionFile, WrongCaption, captions_of
 from engine.data.companions import base_and_number, pictures_by_name, split_targets, videos_by_name
@@ -318,7 +318,7 @@ class _Folder:
                 self._skip(source.path, "missing_control", reason, broken=True)
         if unused:
             message = say(
-                f"{len(unused)} files in {folder} belong to no item, such as {unused[0].name}.",
+                f"{counted(len(unused), 'file')} in {folder} {'belongs' if len(unused) == 1 else 'belong'} to no item, such as {unused[0].name}.",
                 f"{folder} の {len(unused)} 個のファイルはどの項目にも対応しません ({unused[0].name} など)。",
             )
             self.listing.warnings.append(Problem("unused_controls", message, file=str(unused[0]), severity="warning"))

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import Problem, UserError
 from engine.data.claims import Holder
 from engine.data.items import Item
@@ -20,12 +20,12 @@ _MOST_SHOWN = 20
 def announce(job: Job, work: Work, what: str) -> None:
     """Say what is used as it is, what was adopted, and what was set aside."""
     if work.current:
-        job.warn("cache_current", say(f"{work.current} of {work.total} {what} files are up to date and are not encoded again.",
+        job.warn("cache_current", say(f"{work.current} of {counted(work.total, what + ' file')} {_are(work.current)} up to date and not encoded again.",
                                       f"{what} {work.total} 件中 {work.current} 件は最新のため、再エンコードしません。"))  # fmt: skip
     if work.foreign:
         job.warn(
             "foreign_cache",
-            say(f"{work.foreign} of {work.total} {what} files were made by Musubi Tuner and are used as they are; "
+            say(f"{work.foreign} of {counted(work.total, what + ' file')} {'was' if work.foreign == 1 else 'were'} made by Musubi Tuner and {_are(work.foreign)} used as {'it is' if work.foreign == 1 else 'they are'}; "
                 "which encoder made them cannot be checked.",
                 f"{what} {work.total} 件中 {work.foreign} 件は Musubi Tuner 製です。そのまま使いますが、どのエンコーダーで作られたかは確認できません。"),
             say("Delete them to encode again.", "再エンコードするには削除してください。"),
@@ -33,22 +33,26 @@ def announce(job: Job, work: Work, what: str) -> None:
     reasons = Counter(state.reason for _, state in work.todo if state.state == "stale")
     if reasons:
         told = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
-        job.warn("cache_stale", say(f"{reasons.total()} of {work.total} {what} files are encoded again: {told}.",
+        job.warn("cache_stale", say(f"{reasons.total()} of {counted(work.total, what + ' file')} {_are(reasons.total())} encoded again: {told}.",
                                     f"{what} {work.total} 件中 {reasons.total()} 件を再エンコードします: {told}。"))  # fmt: skip
     damaged = sum(state.damaged for _, state in work.todo)
     if damaged:
         job.warn(
             "cache_set_aside",
-            say(f"{damaged} {what} files are damaged; they will be kept beside the new ones as *.old.",
+            say(f"{counted(damaged, what + ' file')} {_are(damaged)} damaged, and will be kept beside the new as *.old.",
                 f"破損した {what} が {damaged} 件あります。新しいファイルの隣に *.old として残します。"),
         )  # fmt: skip
     replaced = sum(state.state == "stale" and not state.ours and not state.damaged for _, state in work.todo)
     if replaced:
         job.warn(
             "cache_set_aside",
-            say(f"{replaced} {what} files that another tool made no longer fit; they will be kept beside the new ones as *.old.",
+            say(f"{counted(replaced, what + ' file')} that another tool made no longer {'fits' if replaced == 1 else 'fit'}, and will be kept beside the new as *.old.",
                 f"他のツールが作った {what} {replaced} 件が現在の設定と合いません。新しいファイルの隣に *.old として残します。"),
         )  # fmt: skip
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def pause_or_stop(job: Job) -> None:
@@ -74,7 +78,7 @@ class Waiting:
         for holder, count in new.items():
             self._job.warn(
                 "cache_shared",
-                say(f"{holder} is encoding {count} of the {self._what} files; they are waited for.",
+                say(f"{holder} is encoding {count} of the {self._what} files, waited for.",
                     f"{holder} が {self._what} {count} 件をエンコード中です。完了を待ちます。"),
             )  # fmt: skip
 
@@ -89,7 +93,7 @@ def give_up(job: Job, failures: Sequence[tuple[Item, Problem]], skipped_datasets
     if stopping:
         problems = list(stopping.values())
         if len(problems) > _MOST_SHOWN:
-            rest = say(f"{len(problems) - _MOST_SHOWN} more files cannot be encoded.", f"他に {len(problems) - _MOST_SHOWN} 件もエンコードできません。")  # fmt: skip
+            rest = say(f"{counted(len(problems) - _MOST_SHOWN, 'more file')} cannot be encoded.", f"他に {len(problems) - _MOST_SHOWN} 件もエンコードできません。")  # fmt: skip
             problems = [*problems[:_MOST_SHOWN], Problem("more_problems", rest)]
         raise UserError(problems)
     left_out = tuple(item for item, _ in ordered)
@@ -98,7 +102,7 @@ def give_up(job: Job, failures: Sequence[tuple[Item, Problem]], skipped_datasets
         more = f" … ({len(left_out)})" if len(left_out) > 3 else ""
         job.warn(
             "items_skipped",
-            say(f"{len(left_out)} items cannot be encoded and will not be trained: {shown}{more}",
+            say(f"{counted(len(left_out), 'item')} cannot be encoded and will not be trained: {shown}{more}",
                 f"{len(left_out)} 件はエンコードできないため学習されません: {shown}{more}"),
         )  # fmt: skip
     return left_out

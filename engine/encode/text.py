@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from engine.config import Config
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import ConfigError
 from engine.data.claims import Claims
 from engine.data.items import Item
@@ -178,7 +178,7 @@ def _warn_of_cut_captions(job: Job, encoder: TextEncoder, captions: Sequence[str
     if cut:
         job.warn(
             "caption_cut",
-            say(f"{len(cut)} captions are longer than the {limit} tokens the text encoder reads; their ends are not seen. "
+            say(f"{counted(len(cut), 'caption is', 'captions are')} longer than the {limit} tokens the text encoder reads; the end is not seen. "
                 f"The first begins: {cut[0][:60]!r}",
                 f"{len(cut)} 件のキャプションがテキストエンコーダーの上限 {limit} トークンを超え、末尾は使われません。先頭の例: {cut[0][:60]!r}"),
             say("Shorten them, or put what matters first.", "短くするか、大事なことを先に書いてください。"),

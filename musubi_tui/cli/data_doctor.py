@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from musubi_tui.cli.arguments import JsonOption, YesOption
 from musubi_tui.cli.data_words import FamilyOption, FileArgument, opened_dataset
 from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_json, print_line, print_problems, print_table
@@ -174,14 +174,18 @@ def _print_tables(diagnosis: Diagnosis) -> None:
             if tokens["exact"]
             else say("estimated: no tokenizer file is named", "推定: トークナイザー未指定")
         )
-        print_line(
-            say(
-                f"tokens    {about}{tokens['shortest']} to {tokens['longest']}{limit}, middle {tokens['median']} ({kind})",
-                f"トークン  {about}{tokens['shortest']} ~ {tokens['longest']}{limit}、中央 {tokens['median']} ({kind})",
+        short, long, middle = tokens["shortest"], tokens["longest"], tokens["median"]
+        if short == long:
+            print_line(say(f"tokens    {about}{long}{limit} ({kind})", f"トークン  {about}{long}{limit} ({kind})"))
+        else:
+            print_line(
+                say(
+                    f"tokens    {about}{short} to {long}{limit}, middle {middle} ({kind})",
+                    f"トークン  {about}{short} ~ {long}{limit}、中央 {middle} ({kind})",
+                )
             )
-        )  # fmt: skip
     if "word" in trigger:
-        print_line(say(f"trigger   {trigger['word']!r} in {trigger['held_by']} of {trigger['captions']} captions", f"トリガー  {trigger['word']!r}: {trigger['captions']} 件中 {trigger['held_by']} 件"))  # fmt: skip
+        print_line(say(f"trigger   {trigger['word']!r} in {trigger['held_by']} of {counted(trigger['captions'], 'caption')}", f"トリガー  {trigger['word']!r}: {trigger['captions']} 件中 {trigger['held_by']} 件"))  # fmt: skip
     if trigger["words_in_most"] and trigger["captions"] > 1:
         words = ", ".join(f"{word} {count}" for word, count in trigger["words_in_most"].items())
         print_line(say(f"words     in most captions: {words}", f"頻出語    {words}"))
@@ -223,7 +227,7 @@ def _fix(opened: OpenedDataset, wanted: Plan, yes: bool, as_json: bool) -> int:
         applied = yes or _agreed(len(wanted.changes))
         if applied:
             apply(opened, wanted.changes)
-            narrate(say(f"Done: {len(wanted.changes)} changes. --undo takes them back.", f"完了: {len(wanted.changes)} 件変更。--undo で取り消せます。"))  # fmt: skip
+            narrate(say(f"Done: {counted(len(wanted.changes), 'change')}. --undo takes {'it' if len(wanted.changes) == 1 else 'them'} back.", f"完了: {len(wanted.changes)} 件変更。--undo で取り消せます。"))  # fmt: skip
         else:
             narrate(say("Nothing was changed. --yes applies it.", "変更していません。--yes で適用します。"))
     elif not wanted.left:
@@ -243,7 +247,7 @@ def _change_json(change: Change) -> dict[str, Any]:
 def _agreed(count: int) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    sys.stderr.write(say(f"Make {count} changes? [y/N] ", f"{count} 件変更しますか? [y/N] "))
+    sys.stderr.write(say(f"Make {counted(count, 'change')}? [y/N] ", f"{count} 件変更しますか? [y/N] "))
     sys.stderr.flush()
     return sys.stdin.readline().strip().casefold() in ("y", "yes", "はい")
 
@@ -257,5 +261,5 @@ def _undo(opened: OpenedDataset, as_json: bool) -> int:
         print_json({"undone": [_change_json(change) for change in changes]})
     for change in changes[:_PREVIEWED] if not as_json else ():
         print_line(say("taken back: ", "取り消し: ") + change_line(change))
-    narrate(say(f"{len(changes)} changes taken back.", f"{len(changes)} 件を取り消しました。"))
+    narrate(say(f"{counted(len(changes), 'change')} taken back.", f"{len(changes)} 件を取り消しました。"))
     return OK

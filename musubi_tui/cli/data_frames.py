@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import UserError
 from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.data_words import FamilyOption, opened_dataset
@@ -109,26 +109,25 @@ def timeline_lines(line: Timeline, cells: int) -> Iterator[str]:
     rate = f"{info.fps:g} fps" if info.fps else say("unknown rate", "レート不明")
     length = line.seconds(info.frames)
     lasting = "" if length is None else f", {length:.1f} s"
-    yield f"{line.path.name}  {info.width}x{info.height}  {info.frames} frames, {rate}{lasting}"
+    yield f"{line.path.name}  {info.width}x{info.height}  {counted(info.frames, 'frame')}, {rate}{lasting}"
     if line.by_time:
         yield say(
-            f"  variable frame rate: frames are chosen by when they are shown, {line.target_fps:g} a second: {len(line.kept)} are left",
+            f"  variable frame rate: frames are chosen by when they are shown, {line.target_fps:g} a second: {counted(len(line.kept), 'is', 'are')} left",
             f"  可変フレームレート: 表示時刻で毎秒 {line.target_fps:g} フレームを選択: {len(line.kept)} フレーム",
         )
     elif line.source_fps and line.target_fps:
         yield say(
-            f"  source_fps {line.source_fps:g} to {line.target_fps:g} fps: {len(line.kept)} frames are left",
+            f"  source_fps {line.source_fps:g} to {line.target_fps:g} fps: {counted(len(line.kept), 'frame is', 'frames are')} left",
             f"  source_fps {line.source_fps:g} から {line.target_fps:g} fps へ: {len(line.kept)} フレーム",
         )
-    clips = "1 clip uses" if len(line.clips) == 1 else f"{len(line.clips)} clips use"
     yield say(
-        f"  {clips} {line.used} of {info.frames} frames",
+        f"  {counted(len(line.clips), 'clip uses', 'clips use')} {line.used} of {counted(info.frames, 'frame')}",
         f"  {len(line.clips)} クリップが {info.frames} 中 {line.used} フレームを使用",
     )
     if line.too_long:
         lengths = ", ".join(map(str, line.too_long))
         yield say(
-            f"  no clip of {lengths} frames: there are only {len(line.kept)}",
+            f"  no clip of {lengths} frames: there {'is' if len(line.kept) == 1 else 'are'} only {len(line.kept)}",
             f"  {lengths} フレームのクリップなし: {len(line.kept)} フレームしかありません",
         )
     for clip in line.clips:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_line, print_problems, print_table
 from musubi_tui.datasets.words import kind_word, survey_lines
 
@@ -70,11 +70,11 @@ def total_line(total: Mapping[str, int]) -> str:
     """The last line of ``data buckets``."""
     steps = total.get("steps_per_epoch", total["batches"])
     line = say(
-        f"Total: {total['items']} items from {total['files']} files, {total['batches']} batches per epoch",
+        f"Total: {counted(total['items'], 'item')} from {counted(total['files'], 'file')}, {counted(total['batches'], 'batch', 'batches')} per epoch",
         f"合計: {total['files']} ファイルから {total['items']} 件、1エポック {total['batches']} バッチ",
     )
     if steps != total["batches"]:
-        line += say(f" = {steps} steps", f" = {steps} ステップ")
+        line += say(f" = {counted(steps, 'step')}", f" = {steps} ステップ")
     if total["short_batches"]:
         line += say(f", {total['short_batches']} of them short", f" (うち端数 {total['short_batches']})")
     return line
@@ -90,7 +90,7 @@ class BucketTable:
         """On stdout."""
         dataset = self.dataset
         counts = say(
-            f"{dataset['items']} items from {dataset['files']} files, {dataset['batches']} batches of {dataset['batch_size']}",
+            f"{counted(dataset['items'], 'item')} from {counted(dataset['files'], 'file')}, {counted(dataset['batches'], 'batch', 'batches')} of {dataset['batch_size']}",
             f"{dataset['files']} ファイルから {dataset['items']} 件、{dataset['batches']} バッチ (各 {dataset['batch_size']} 件)",
         )
         print_line(f"{dataset['name']} ({kind_word(dataset['kind'])}): {counts}")
@@ -136,8 +136,8 @@ class BucketTable:
         codes: dict[str, int] = {}
         for entry in skipped:
             codes[entry["code"]] = codes.get(entry["code"], 0) + 1
-        counted = ", ".join(f"{count} {reason_of(code).title} ({code})" for code, count in codes.items())
-        print_line(say(f"Not trained: {counted}", f"使われないもの: {counted}"))
+        told = ", ".join(f"{count} {reason_of(code).title} ({code})" for code, count in codes.items())
+        print_line(say(f"Not trained: {told}", f"使われないもの: {told}"))
         for entry in skipped[:_SHOWN_SKIPS]:
             print_line(f"  {entry['path']}: {entry['reason']}")
         if len(skipped) > _SHOWN_SKIPS:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import ConfigError, MissingRequirement, UserError
 from musubi_tui.cli.output import narrate, print_json, print_problems
 
@@ -201,7 +201,7 @@ def _tell(imported: Imported, out: Path | None) -> None:
     gone = counts["lost"] + counts["unknown"]
     narrate(
         say(
-            f"{TITLES[imported.format]}: {counts['kept']} keys kept, {gone} not carried over.{where}",
+            f"{TITLES[imported.format]}: {counted(counts['kept'], 'key')} kept, {gone} not carried over.{where}",
             f"{TITLES[imported.format]}: {counts['kept']} 個を引き継ぎ、{gone} 個は引き継がれませんでした。{where}",
         )
     )

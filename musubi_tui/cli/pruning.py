@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from musubi_tui.cli.output import OK, narrate, print_json, print_table
 
 if TYPE_CHECKING:
@@ -48,15 +48,20 @@ def prune(preset: str, overrides: dict[str, str], *, only: str, yes: bool, as_js
 def _tell(files: Sequence[Leftover], kept: Sequence[Kept], removed: bool) -> None:
     size = f"{sum(file.bytes for file in files) / 1e6:.1f} MB"
     if removed:
-        narrate(say(f"Removed {len(files)} files ({size}).", f"{len(files)} 個のファイルを削除しました（{size}）。"))
+        narrate(
+            say(
+                f"Removed {counted(len(files), 'file')} ({size}).",
+                f"{len(files)} 個のファイルを削除しました（{size}）。",
+            )
+        )
     elif files:
-        narrate(say(f"{len(files)} files ({size}) are not needed any more. Nothing was removed: give --yes to remove them.",
+        narrate(say(f"{counted(len(files), 'file')} ({size}) {'is' if len(files) == 1 else 'are'} not needed any more. Nothing was removed: give --yes to remove {'it' if len(files) == 1 else 'them'}.",
                     f"{len(files)} 個のファイル（{size}）は不要です。まだ削除していません。削除するには --yes を付けてください。"))  # fmt: skip
     else:
         narrate(say("No cache file is left over.", "不要なキャッシュファイルはありません。"))
     for code, count in Counter(file.code for file in kept).items():
         example = next(file for file in kept if file.code == code)
-        narrate(say(f"{count} other files stay ({example.reason}), such as {example.path.name}.",
+        narrate(say(f"{counted(count, 'other file stays', 'other files stay')} ({example.reason}), such as {example.path.name}.",
                     f"他の {count} 個は残します（{example.reason}）。例: {example.path.name}"))  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.config.language import say
+from engine.config.language import counted, say
 
 _EXAMPLES = 3
 
@@ -25,12 +25,12 @@ def survey_lines(told: Mapping[str, Any]) -> list[str]:
         lines += _left_out(room)
     total = told["total"]
     held = total["held_out"]
-    out = say(f" Held out for validation: {held} items.", f" 検証用に除外: {held} 件。") if held else ""
+    out = say(f" Held out for validation: {counted(held, 'item')}.", f" 検証用に除外: {held} 件。") if held else ""
     lines += [
         "",
         say(
-            f"Trained: {total['items']} items per epoch from {total['files']} files ({size_word(total['bytes'])}). "
-            f"Not trained: {total['skipped']} files.{out}",
+            f"Trained: {counted(total['items'], 'item')} per epoch from {counted(total['files'], 'file')} ({size_word(total['bytes'])}). "
+            f"Not trained: {counted(total['skipped'], 'file')}.{out}",
             f"学習される: {total['files']} ファイル ({size_word(total['bytes'])}) から 1 エポック {total['items']} 件。"
             f"学習されない: {total['skipped']} 件。{out}",
         ),
@@ -43,7 +43,7 @@ def _facts(room: Mapping[str, Any]) -> list[tuple[str, str]]:
     repeats = say(f", each {room['repeats']} times", f"、各 {room['repeats']} 回") if room["repeats"] > 1 else ""
     cached = say(", from cache files alone", "、キャッシュのみ") if room["from_caches"] else ""
     files = say(
-        f"{room['files']} files ({kinds or 'none'}), {size_word(room['bytes'])}{repeats}{cached}",
+        f"{counted(room['files'], 'file')} ({kinds or 'none'}), {size_word(room['bytes'])}{repeats}{cached}",
         f"{room['files']} ファイル ({kinds or 'なし'})、{size_word(room['bytes'])}{repeats}{cached}",
     )
     facts = [(say("trained", "学習"), files)]
@@ -69,22 +69,28 @@ def _caption_fact(captions: Mapping[str, Any]) -> str:
     if not captions["written"]:
         return say("none", "なし")
     empty = say(f", {captions['empty']} empty", f"、空 {captions['empty']}") if captions["empty"] else ""
-    return say(
-        f"{captions['written']} with text{empty}; {length['shortest']} to {length['longest']} characters, middle {length['median']}",
-        f"{captions['written']} 件{empty}、{length['shortest']} ~ {length['longest']} 文字 (中央 {length['median']})",
-    )
+    if length["shortest"] == length["longest"]:
+        all_en, all_ja = counted(length["longest"], "character"), f"{length['longest']} 文字"
+    else:
+        all_en = f"{length['shortest']} to {length['longest']} characters, middle {length['median']}"
+        all_ja = f"{length['shortest']} ~ {length['longest']} 文字 (中央 {length['median']})"
+    return say(f"{captions['written']} with text{empty}; {all_en}", f"{captions['written']} 件{empty}、{all_ja}")
 
 
 def _video_facts(videos: Mapping[str, Any]) -> list[tuple[str, str]]:
     rates = ", ".join(f"{rate} fps ({count})" for rate, count in videos["fps"].items())
     frames, seconds = videos["frames"], videos["seconds"]
+    same = frames["shortest"] == frames["longest"]
     length = say(
-        f"{frames['shortest']} to {frames['longest']} frames", f"{frames['shortest']} ~ {frames['longest']} フレーム"
+        counted(frames["longest"], "frame") if same else f"{frames['shortest']} to {frames['longest']} frames",
+        f"{'' if same else str(frames['shortest']) + ' ~ '}{frames['longest']} フレーム",
     )
     if seconds:
+        same = seconds["shortest"] == seconds["longest"]
+        from_en, from_ja = ("", "") if same else (f"{seconds['shortest']:g} to ", f"{seconds['shortest']:g} ~ ")
         length += say(
-            f", {seconds['shortest']:g} to {seconds['longest']:g} s, together {seconds['total']:g} s",
-            f"、{seconds['shortest']:g} ~ {seconds['longest']:g} 秒、合計 {seconds['total']:g} 秒",
+            f", {from_en}{seconds['longest']:g} s, together {seconds['total']:g} s",
+            f"、{from_ja}{seconds['longest']:g} 秒、合計 {seconds['total']:g} 秒",
         )
     return [(say("rates", "レート"), rates), (say("lengths", "長さ"), length)]  # fmt: skip
 
@@ -110,7 +116,7 @@ def _left_out(room: Mapping[str, Any]) -> list[str]:
     others = room["others"]
     parts = [f"{name} {count}" for name, count in others["files"].items()]
     if others["folders"]:
-        parts.append(say(f"{others['folders']} subfolders", f"サブフォルダ {others['folders']}"))
+        parts.append(say(f"{counted(others['folders'], 'subfolder')}", f"サブフォルダ {others['folders']}"))
     if parts:
         lines.append(f"  {say('also there', 'その他'):<12} {', '.join(parts)}")
     return lines

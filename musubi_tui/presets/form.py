@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.option import Option, Text
 from engine.config.problems import Problem
 from engine.config.schema import OPTIONS, SECTIONS
@@ -187,7 +187,7 @@ def shown(option: Option, value: Any) -> str:
     if option.kind == "list of tables" and isinstance(value, list):
         return say(f"{len(value)} in this file", f"このファイルに {len(value)} 件")
     if option.kind == "table" and isinstance(value, dict):
-        return say(f"{len(value)} keys in this file", f"このファイルに {len(value)} 項目")
+        return say(f"{counted(len(value), 'key')} in this file", f"このファイルに {len(value)} 項目")
     if isinstance(value, list) and all(isinstance(item, str | Path) for item in value):
         return "  ".join(_plain(str(item)) for item in value)
     if isinstance(value, float):

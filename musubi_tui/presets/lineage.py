@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from musubi_tui.presets.stepping import spelled
@@ -77,7 +77,7 @@ def _prompts(value: Any) -> list[str]:
 
 def _count(lines: list[str]) -> str:
     kept = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    return say(f"{len(kept)} prompts", f"プロンプト {len(kept)} 件") if kept else "-"
+    return say(counted(len(kept), "prompt"), f"プロンプト {len(kept)} 件") if kept else "-"
 
 
 def _text(value: Any) -> str | None:

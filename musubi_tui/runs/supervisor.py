@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import MissingRequirement, UserError
 from engine.events.atomic import write_text_atomically
 from engine.events.lines import iso_time
@@ -241,7 +241,7 @@ def settle(queue: Queue, number: int, outcome: str, reason: str) -> Queue:
     if outcome in ("done", "stopped"):
         return _at_the_end(queue, replace(entry, state=outcome, reason=reason))
     if outcome == "preempted":
-        reason = say(f"preempted {entry.tries + 1} times", f"{entry.tries + 1} 回中断されました")
+        reason = say(f"preempted {counted(entry.tries + 1, 'time')}", f"{entry.tries + 1} 回中断されました")
     queue = _at_the_end(queue, replace(entry, state="failed", reason=reason))
     return queue if entry.keep_going else replace(queue, held=f"{entry.run.id}: {reason}")
 

@@ -152,7 +152,7 @@ def test_a_messy_folder_is_told_in_plain_words(dataset: Path, capsys: pytest.Cap
     assert "no caption: mute.png" in out
     assert "-> write a text file of the same name" in out
     assert "a type that is not read here: clip.mp4, drawing.psd, esc\ufffd[31m.gif" in out
-    assert "also there   .md 1, 1 subfolders" in out
+    assert "also there   .md 1, 1 subfolder\n" in out
     assert "16 fps (1), 30 fps (1)" in out
     assert "9 to 21 frames" in out
     assert "Not trained: 5 files." in out
@@ -266,6 +266,6 @@ def test_controls_captions_and_held_out_files_are_counted(
     assert (room["items"], room["batches"], room["short_batches"]) == (3, 2, 1)  # two sizes of controls do not mix
     assert run(["data", "scan", str(file), *family]) == 0
     out = capsys.readouterr().out
-    for words in ("3 for 3 files", "9 captions to draw from, 6 cuts", "0.5", "1 files"):
+    for words in ("3 for 3 files", "9 captions to draw from, 6 cuts", "0.5", "held out     1 file\n"):
         assert words in out
-    assert "also there   .toml 1, 1 subfolders" in out  # neither what is held out nor the controls
+    assert "also there   .toml 1, 1 subfolder\n" in out  # neither what is held out nor the controls

@@ -140,7 +140,7 @@ def test_nothing_outside_the_folder_is_moved(messy: Path) -> None:
 def test_it_speaks_plainly(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "doctor", str(messy), "--family", "wan", "--trigger", "ohwx"]) == 0
     captured = capsys.readouterr()
-    assert "near-duplicates: 1, in 1 groups  [--fix duplicates]" in captured.out
+    assert "near-duplicates: 1, in 1 group  [--fix duplicates]" in captured.out
     assert "'ohwx' in 6 of 8 captions" in captured.out
     assert "estimated: no tokenizer file is named" in captured.out
     assert "fast.mp4" in captured.out

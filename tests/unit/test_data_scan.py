@@ -155,7 +155,7 @@ def test_nothing_to_train_says_why_with_counts(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no_such"):
         run(tmp_path, {"image_directory": "no_such"})
     (tmp_path / "a.png").unlink()
-    with pytest.raises(UserError, match="1 subfolders are not read"):
+    with pytest.raises(UserError, match="1 subfolder is not read"):
         run(tmp_path, {"image_directory": "."})
 
 

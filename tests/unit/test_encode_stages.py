@@ -298,7 +298,7 @@ def test_a_torn_file_is_kept_and_not_called_another_tools(tiny: Path, made: Tiny
     item.latent_cache.write_bytes(torn)
     _, job = run(tiny, made)
     (said,) = [text for code, text in job.warnings if code == "cache_set_aside"]
-    assert "1 latent files are damaged" in said
+    assert "1 latent file is damaged" in said
     assert "another tool" not in said
     assert item.latent_cache.with_name(item.latent_cache.name + ".old").read_bytes() == torn
 

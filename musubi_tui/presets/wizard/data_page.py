@@ -10,7 +10,7 @@ from musubi_tui.presets.wizard.around import Around
 from musubi_tui.presets.wizard.captions import read_only
 from musubi_tui.presets.wizard.fitting import scan_at
 from musubi_tui.presets.wizard.flow import Answers, Choice, Question, refused
-from musubi_tui.presets.wizard.words import chosen, counted, folder_of, pictures_of, short, slug
+from musubi_tui.presets.wizard.words import chosen, contents, folder_of, pictures_of, short, slug
 
 
 def which_pictures(answers: Answers, around: Around) -> Question:
@@ -18,7 +18,7 @@ def which_pictures(answers: Answers, around: Around) -> Question:
     clips = answers["goal"] == "motion"
     likely = around.likely_folders()
     fitting = [folder for folder in likely if around.pictures(folder).clip == clips] or likely
-    lines = [f"  {short(folder, around)}  {counted(around.pictures(folder))}" for folder in fitting[:6]]
+    lines = [f"  {short(folder, around)}  {contents(around.pictures(folder))}" for folder in fitting[:6]]
     later = around.cwd / ("clips" if clips else "pictures")
     if lines:
         lines.insert(0, say("Near by (- to put them somewhere later):", "近くにあるもの（- で後で用意）:"))
@@ -70,7 +70,7 @@ def which_word(answers: Answers, around: Around) -> Question:
     """The trigger word, below the sizes that the pictures will be trained in."""
     found = pictures_of(answers, around)
     name = slug(found.folder.name) if found.folder.name not in ("pictures", "images", "clips", "data") else "mylora"
-    lines = [counted(found)]
+    lines = [contents(found)]
     spec, task = chosen(answers)
     lines += bucket_lines(answers, around, spec, task)
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.families import FamilySpec, TaskSpec, get_family
 from musubi_tui.presets.wizard.around import Around, Pictures
 from musubi_tui.presets.wizard.flow import Answers, refused
@@ -64,16 +64,16 @@ def how_many(found: Pictures) -> str:
     if not found.count:
         return say("no pictures yet", "画像未準備")
     if found.clip:
-        return say(f"{found.count} clips", f"動画 {found.count} 本")
-    return say(f"{found.count} pictures", f"画像 {found.count} 枚")
+        return say(counted(found.count, "clip"), f"動画 {found.count} 本")
+    return say(counted(found.count, "picture"), f"画像 {found.count} 枚")
 
 
-def counted(found: Pictures) -> str:
+def contents(found: Pictures) -> str:
     """What lies in a folder, in words."""
     kinds: list[Any] = []
     if found.pictures:
-        kinds.append(say(f"{found.pictures} pictures", f"画像 {found.pictures} 枚"))
+        kinds.append(say(counted(found.pictures, "picture"), f"画像 {found.pictures} 枚"))
     if found.clips:
-        kinds.append(say(f"{found.clips} clips", f"動画 {found.clips} 本"))
+        kinds.append(say(counted(found.clips, "clip"), f"動画 {found.clips} 本"))
     text = say(f"{found.captions} with a text file", f"テキスト付き {found.captions} 件")
     return ", ".join([*kinds, text]) if kinds else say("nothing there yet", "まだ何もありません")

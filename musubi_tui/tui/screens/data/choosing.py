@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from musubi_tui.datasets.board import SKIPPED, Board, Rows
 
 GROUPINGS = ("bucket", "source", "frames")
@@ -56,7 +56,11 @@ def groups(summary: Mapping[str, Any], grouping: str) -> list[Group]:
 def _merge(key: Any, members: Sequence[tuple[Mapping[str, Any], int]]) -> Group:
     whole = key if isinstance(key, tuple) else None
     title = (
-        _size_word(whole) if whole else say("pictures", "画像") if key == 1 else say(f"{key} frames", f"{key} フレーム")
+        _size_word(whole)
+        if whole
+        else say("pictures", "画像")
+        if key == 1
+        else say(counted(key, "frame"), f"{key} フレーム")
     )
     return Group(
         title,

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.events import Key
 from textual.widgets import Static
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import UserError
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.keymap import key
@@ -136,7 +136,8 @@ class FixScreen(Dialog[bool]):
 
             apply(opened, changes)
             return say(
-                f"{len(changes)} changes made. u takes them back.", f"{len(changes)} 件変更しました。u で取り消せます。"
+                f"{counted(len(changes), 'change')} made. u takes {'it' if len(changes) == 1 else 'them'} back.",
+                f"{len(changes)} 件変更しました。u で取り消せます。",
             )
 
         def done() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.screens.data.painter import Painted
@@ -78,12 +78,12 @@ def frames_lines(line: Timeline, width: int, height: int, glyphs: Glyphs, *, cho
 
     info = line.info
     rate = f"{info.fps:g} fps" if info.fps else say("rate unknown", "レート不明")
-    lines: list[Line] = [[(say(f"{info.frames} frames, {rate}", f"{info.frames} フレーム、{rate}"), "")]]
+    lines: list[Line] = [[(say(f"{counted(info.frames, 'frame')}, {rate}", f"{info.frames} フレーム、{rate}"), "")]]
     if line.by_time:
         lines.append([(say(f"by time, {line.target_fps:g} fps: {len(line.kept)} are left", f"表示時刻で {line.target_fps:g} fps: {len(line.kept)} フレーム"), "muted")])  # fmt: skip
     elif line.source_fps and line.target_fps:
         lines.append([(say(f"{line.source_fps:g} -> {line.target_fps:g} fps: {len(line.kept)} are left", f"{line.source_fps:g} -> {line.target_fps:g} fps: {len(line.kept)} フレーム"), "muted")])  # fmt: skip
-    lines.append([(say(f"{line.used} frames are used by {len(line.clips)} clips", f"{len(line.clips)} クリップが {line.used} フレームを使用"), "muted")])  # fmt: skip
+    lines.append([(say(f"{counted(line.used, 'frame is', 'frames are')} used by {counted(len(line.clips), 'clip')}", f"{len(line.clips)} クリップが {line.used} フレームを使用"), "muted")])  # fmt: skip
     for clip in line.clips[: max(1, height - len(lines))]:
         label = f"@{clip.start:<5}{clip.frames:>3} "
         role = "mark" if clip.start != chosen_start else "ema"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.style import Style
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import Glyphs
@@ -47,8 +47,8 @@ def head_line(board: Board | None, busy: str, width: int, glyphs: Glyphs) -> Lin
     sources = len(board.summary["datasets"])
     facts = [
         busy or say(f"scan {board.seconds:.1f} s", f"スキャン {board.seconds:.1f} 秒"),
-        say(f"{total['files']} files", f"{total['files']} ファイル"),
-        say(f"{sources} sources", f"{sources} ソース"),
+        say(counted(total["files"], "file"), f"{total['files']} ファイル"),
+        say(counted(sources, "source"), f"{sources} ソース"),
     ]
     if board.cached is not None:
         facts.append(say(f"cache {board.cached:.0%}", f"キャッシュ {board.cached:.0%}"))
@@ -83,7 +83,7 @@ def buckets_title(board: Board) -> str:
     count = sum(len(room["buckets"]) for room in board.summary["datasets"])
     total = board.summary["total"]
     return say(
-        f"buckets   {pictures} img, {videos} vid, {count} buckets, {total['batches']} batches/epoch",
+        f"buckets   {pictures} img, {videos} vid, {counted(count, 'bucket')}, {counted(total['batches'], 'batch', 'batches')}/epoch",
         f"バケット   画像 {pictures}、動画 {videos}、{count} バケット、{total['batches']} バッチ/エポック",
     )
 
@@ -94,7 +94,7 @@ def bucket_line(group: Group, most: int, width: int, name_width: int, glyphs: Gl
     full = group.batches - (1 if group.short and group.dataset is None else 0)
     short = f"+{group.short}" if group.short else ""
     if group.dataset is not None:
-        batches = say(f"{group.batches} batches", f"{group.batches} バッチ") + (say(f", {group.short} short", f"、端数 {group.short}") if group.short else "")  # fmt: skip
+        batches = say(counted(group.batches, "batch", "batches"), f"{group.batches} バッチ") + (say(f", {group.short} short", f"、端数 {group.short}") if group.short else "")  # fmt: skip
         tail = f" {group.items:>6}  {batches:<20}"
     else:
         tail = f" {group.items:>6} {full:>5}x{group.batch_size:<2} {short:<4}"
