@@ -228,12 +228,14 @@ def preempt(
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
     from musubi_tui.runs.finding import find_run, list_runs
-    from musubi_tui.runs.preempting import ask_to_save, has_saved, running_here, wait_until_gone
+    from musubi_tui.runs.preempting import ask_to_save, has_saved, let_the_queue_rest, running_here, wait_until_gone
 
     if bool(run) == everything:
         raise UserError.of(
             "usage", say("Give either a run or --all.", "run か --all のどちらか一方を指定してください。")
         )
+    if everything:
+        let_the_queue_rest()
     asked = running_here(list_runs() if everything else [find_run(run)])
     ask_to_save(asked)
     late = wait_until_gone(asked, timeout) if wait else []

@@ -6,17 +6,22 @@ that is stopping already is only waited for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from engine.config.problems import UserError
 from engine.events.process import ProcessIdentity
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, Status, true_state
+from musubi_tui.runs.home import find_home
+from musubi_tui.runs.queue import QueueFile
 
 _POLL_SECONDS = 0.1
+_REST_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,15 @@ def running_here(runs: Iterable[RunDirectory]) -> list[Asked]:
         if status and status.state in ALIVE and status.process and status.process.runs_here():
             found.append(Asked(run, status.process))
     return found
+
+
+def let_the_queue_rest() -> None:
+    """Nothing of this machine's queue is started for two minutes: the machine is about to stop."""
+    file = QueueFile(find_home().path)
+    if not file.path.exists():
+        return
+    with contextlib.suppress(UserError, OSError):  # saving what runs must not wait for a queue that cannot be written
+        file.edit(lambda queue: replace(queue, quiet_until=max(queue.quiet_until, time.time() + _REST_SECONDS)))
 
 
 def ask_to_save(runs: Iterable[Asked]) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from engine.events.process import ProcessIdentity, boot_id, host_name, pid_names
 from engine.events.rundir import RunDirectory
 from engine.events.status import Status
 from musubi_tui.cli.root import run
+from musubi_tui.runs.home import find_home
+from musubi_tui.runs.queue import QueueFile
 
 # An engine that takes half a second to save and writes down each TERM it got.
 _ENGINE = """
@@ -65,6 +68,17 @@ def test_a_run_that_is_stopping_is_not_asked_again(capsys: pytest.CaptureFixture
 def test_without_active_runs_there_is_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["runs", "preempt", "--all", "--wait"]) == 0
     assert "No run is active" in capsys.readouterr().err
+
+
+def test_the_queue_starts_nothing_on_a_machine_that_is_about_to_stop() -> None:
+    file = QueueFile(find_home().path)
+    assert run(["runs", "preempt", "--all"]) == 0
+    assert not file.path.exists()  # where nothing ever waited, nothing is made
+    file.edit(lambda queue: replace(queue, held="for now"))
+    assert run(["runs", "preempt", "--all"]) == 0
+    assert file.read().quiet_until > time.time() + 60
+    file.path.write_text("damaged")
+    assert run(["runs", "preempt", "--all"]) == 0  # what runs is saved all the same
 
 
 def test_a_run_or_all() -> None:
