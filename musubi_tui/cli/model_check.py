@@ -103,11 +103,9 @@ def _chosen_families(family: str, task: str) -> list[FamilySpec]:
 
 
 def _print_file(file: FileCheck) -> None:
-    from engine.planner.disk import gigabytes
-
-    output.print_line(f"{file.path}  {gigabytes(file.size)}")
+    output.print_line(f"{file.path}  {_size(file.size)}")
     if file.wrong:
-        output.print_line(say(f"  damaged: {file.wrong}", f"  破損: {file.wrong}"))
+        output.print_line(say(f"  cannot be used: {file.wrong}", f"  使えません: {file.wrong}"))
         return
     output.print_line(f"  {file.what or say('nothing that is known', '不明なファイル')}")
     for family, option in file.serves:
@@ -125,13 +123,17 @@ def _print_task(found: TaskCheck) -> None:
         output.print_line(f"  {_line(one)}")
 
 
-def _line(one: SlotCheck) -> str:
-    from engine.planner.disk import gigabytes
+def _size(count: int) -> str:
+    from engine.planner.disk import gigabytes, megabytes
 
+    return gigabytes(count) if count >= 1e9 else megabytes(count)
+
+
+def _line(one: SlotCheck) -> str:
     name = f"{one.slot.option:<13}"
     match one.state:
         case "ok":
-            return f"✓ {name}{one.path}" + (f"  {gigabytes(one.size)}" if one.size else "")
+            return f"✓ {name}{one.path}" + (f"  {_size(one.size)}" if one.size else "")
         case "damaged":
             return f"✗ {name}{one.path}: {one.wrong}"
         case "later":

@@ -54,7 +54,7 @@ async def test_keys_only(tiny: Callable[[str], Path], tmp_path: Path, monkeypatc
     assert asked[0] == "goal"
     assert pressed < 20
     assert seconds < 120
-    for _ in range(1200):  # it goes on without the app, to its end
+    for _ in range(2400):  # it goes on without the app, to its end
         status = Status.read(run)
         if status is not None and status.ended:
             break

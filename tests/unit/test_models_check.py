@@ -100,6 +100,15 @@ def test_any_file_is_told_by_what_is_in_it(capsys: pytest.CaptureFixture[str]) -
     assert "serves as vae of Wan 2.1" in capsys.readouterr().out
 
 
+def test_a_toys_tokenizer_goes_with_the_toy_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    write_models(Path("models"))
+    Path("models/google/umt5-xxl").mkdir(parents=True)
+    assert states(checked(capsys, *WAN))["tokenizer"] == "ok"
+    assert states(checked(capsys, "--task", "t2v-14B", code=3))["tokenizer"] == "later"
+    Path("notes.txt").write_text("x")
+    assert "no model file" in checked(capsys, "notes.txt", code=2)["files"][0]["wrong"]
+
+
 def test_a_folder_is_looked_in_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_models(Path("models"))
     write_models(tmp_path / "far", only=("vae",))

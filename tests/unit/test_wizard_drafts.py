@@ -77,6 +77,11 @@ def test_drafts_that_are_damaged_in_use_or_empty_are_not_offered(
     init = {**record["process"], "pid": 1, "started": process_start(1)}
     kept.write_text(json.dumps({**record, "process": init}))
     assert drafts.kept() == []  # another process that is alive is in it
+    kept.write_text(json.dumps({**record, "answers": {"goal": "style", "model": "gone/t2v", "data": 5}}))
+    again = Session(around(tmp_path))
+    again.remember()
+    assert again.question.id == "goal"  # type: ignore[union-attr]
+    kept.write_text(json.dumps({**record, "process": init}))
     for _ in range(12):
         drafts.keep(drafts.new_draft(tmp_path))
     assert len(drafts.kept()) == 8

@@ -116,11 +116,16 @@ class Around:
         chosen: dict[str, FoundFile] = {}
         for slot in slots_for(spec, task):
             found = [one for one in files[slot.option] if not _named_for_others(slot, one.path)]
-            if slot.role == "transformer":
+            if (
+                slot.role == "tokenizer"
+            ):  # the one of the encoder that was chosen: a toy's words are not those of the released one
+                encoder = chosen.get(spec.slot("text_encoder").option)
+                found = [one for one in found if encoder is not None and _belongs(one.path, encoder.path)]
+            elif slot.role == "transformer":
                 found = [transformer] if transformer is not None else []
             elif toy and transformer is not None:  # a toy goes with the toys beside it
                 found = [one for one in found if _near(one.path, transformer.path)]
-            elif slot.role != "tokenizer":  # and a real model with real ones
+            else:  # and a real model with real ones
                 found = [one for one in found if one.size > _LEAST_SHARE * slot.size_gb * 1e9]
             if found:
                 chosen[slot.option] = min(found, key=lambda one: one.path.name not in slot.files)
@@ -229,6 +234,11 @@ def _named_for_others(slot: ModelSlot, path: Path) -> bool:
 def _near(one: Path, other: Path) -> bool:
     """In the folder of the other or below it, or a little above: downloads keep the folders of their repositories."""
     return one.parent.is_relative_to(other.parent) or one.parent in list(other.parents)[1:3]
+
+
+def _belongs(tokenizer: Path, encoder: Path) -> bool:
+    """Whether a tokenizer lies beside a text encoder, or beside its folder."""
+    return any(tokenizer.is_relative_to(folder) for folder in (encoder.parent, encoder.parent.parent))
 
 
 def _quiet_folder(folder: Path) -> bool:

@@ -82,6 +82,11 @@ def what_is_wrong(path: Path) -> str:
 
     A ``.safetensors`` file says in its header how long it is, the others have their table of contents at the end.
     """
+    if path.suffix not in _SUFFIXES:
+        return say(
+            f"it is no model file ({', '.join(_SUFFIXES)}).",
+            f"モデルファイルではありません（{'、'.join(_SUFFIXES)}）。",
+        )
     try:
         files = shards(path)
         gone = [file.name for file in files if not file.is_file()]

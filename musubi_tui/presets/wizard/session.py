@@ -43,7 +43,7 @@ class Session:
     def remember(self) -> None:
         """Keep every answer from now on, and offer the walks that were left half-way."""
         self._draft = drafts.new_draft(self.around.cwd)
-        self._offered = [one for one in drafts.kept() if one.answers]
+        self._offered = [one for one in drafts.kept() if one.answers and _told(one, self.around)]
 
     def keep(self) -> bool:
         """Write the answers so far down; whether there was anything to write. Raises ``OSError``."""
@@ -139,7 +139,7 @@ class Session:
 
 def which_draft(offered: Sequence[drafts.WizardDraft], around: Around) -> Question:
     """Whether to go on with a walk that was left half-way."""
-    choices = [Choice(str(number), _when(one), so_far(one.answers, around)) for number, one in enumerate(offered, 1)]
+    choices = [Choice(str(number), _when(one), _told(one, around)) for number, one in enumerate(offered, 1)]
     return Question(
         DRAFT,
         "goal",
@@ -153,6 +153,14 @@ def which_draft(offered: Sequence[drafts.WizardDraft], around: Around) -> Questi
         ),
         choices=(*choices, Choice("new", say("begin anew", "最初から始める"))),
     )  # fmt: skip
+
+
+def _told(draft: drafts.WizardDraft, around: Around) -> str:
+    """The answers of a draft in one line; nothing where another version of the program gave them, or a hand spoilt them."""
+    try:
+        return so_far(draft.answers, around)
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def _when(draft: drafts.WizardDraft) -> str:
