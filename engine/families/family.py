@@ -91,9 +91,7 @@ class FamilySpec:
     patch: tuple[int, int, int]  # latent cells per token (frames, height, width)
     token_limit: int  # longest caption in encoder tokens
     latents_dtype: str  # dtype of cached latents, as Musubi Tuner writes them
-    cache_window: (
-        int | None
-    )  # extra number in Musubi Tuner's bucket keys of pictures (9 for wan), None where there is none
+    cache_window: int | None  # extra number in Musubi Tuner's bucket keys of pictures (9 for wan); None: there is none
     defaults: Mapping[str, Any] = field(default_factory=dict)  # option name -> recommended value for our own presets
     musubi_keys: frozenset[str] = frozenset()  # option names that only this family's scripts have
     solver: str = "euler"  # name in engine.sample.solvers that its pictures are usually made with

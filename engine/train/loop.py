@@ -81,8 +81,9 @@ def train(
     """Train ``network`` on ``loader`` until the configured step.
 
     ``loader`` starts at ``resume.position.batches`` (0 without). ``sampler(step, epoch, prompts)`` writes previews,
-    named by the epoch that ended, if one is given; prompts None means the preset's. Raises ``Interrupted`` after a stop was asked for and everything is saved, ``TrainingFailed`` when the
-    loss is no longer a number, ``UserError`` for options that cannot be met.
+    named by the epoch that ended, if one is given; prompts None means the preset's.
+    Raises ``Interrupted`` after a stop was asked for and everything is saved, ``TrainingFailed`` when the loss is no
+    longer a number, ``UserError`` for options that cannot be met.
     """
     training = _Training(job, family_model, transformer, network, loader, plan, device, sampler, validation, datasets)
     try:

@@ -238,9 +238,7 @@ def _start(
     try:
         _introduce(run)
         hooks = _hooks(run, config, allow_hooks)
-    except (
-        BaseException
-    ):  # nothing started, as when nobody can be told (a full disk behind 2>): no run is left that waits for nothing
+    except BaseException:  # also where nobody can be told (a full disk behind 2>): no run stays that waits for nothing
         discard(run)
         raise
     return _run(run, device=str(config.run.device), secrets=secrets_environment(config), hooks=hooks, detach=detach, plain=plain, as_json=as_json)  # fmt: skip

@@ -41,6 +41,8 @@ os.replace = spied
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setenv("MUSUBI_TUI_HOME", str(tmp_path / "home"))
     tiny = make_tiny("wan", tmp_path / "tiny")
+    for picture in sorted((tiny.data / "pictures").glob("*.png"))[8:]:
+        picture.unlink()
     (tmp_path / "spy").mkdir()
     (tmp_path / "spy" / "sitecustomize.py").write_text(SPY)
     return engine_child.new_run(tiny.preset, {"device": "cpu", "cache_processes": 2}, kind="cache")
