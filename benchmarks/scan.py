@@ -4,7 +4,8 @@
 
 Makes pictures that are a header and nothing else, each with a caption, in a temporary folder; they are opened by the same code
 as real ones. "again" is a new process's work: the memory is read from its file each time. The aims are 15 s and 1.5 s for
-100,000 pictures. Processor seconds stand beside those of the clock, for machines that others use too.
+100,000 pictures. Processor seconds stand beside those of the clock, for machines that others use too, and so does what no scan can
+do without: listing the folder and asking each file for its size and time. At the end whole commands are measured, as a user waits for them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import cProfile
 import os
 import pstats
 import random
+import resource
 import statistics
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +31,7 @@ from engine.data import read_dataset_config, scan
 from engine.data.index import ScanIndex
 from engine.families import get_family
 
+ROOT = Path(__file__).resolve().parent.parent
 HOUR_AGO = time.time() - 3600
 
 
@@ -69,6 +73,40 @@ def once(folder: Path, memory: Path) -> tuple[float, float]:
     return seconds
 
 
+def listed(folder: Path) -> tuple[float, float]:
+    """The same for listing the folder and asking each file for its size and time."""
+    clock, processor = time.perf_counter(), time.process_time()
+    with os.scandir(folder) as entries:
+        statuses = [entry.stat() for entry in entries]
+    seconds = time.perf_counter() - clock, time.process_time() - processor
+    assert statuses
+    return seconds
+
+
+def command(place: Path, *words: str) -> tuple[float, float]:
+    """The same for a whole command in a process of its own, with a home in ``place``."""
+    file = place / "dataset.toml"
+    file.write_text(
+        'general = { resolution = 1024, enable_bucket = true, caption_extension = ".txt" }\n'
+        f"[[datasets]]\nimage_directory = '{place / 'pictures'}'\ncache_directory = '{place / 'cache'}'\n"
+    )
+    environment = {**os.environ, "MUSUBI_TUI_HOME": str(place / "home"), "PYTHONPATH": str(ROOT)}
+    clock, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-m", "musubi_tui", *words[:2], str(file), "--family", "wan", *words[2:]],
+        env=environment, stdout=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - clock, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def tell(what: str, rounds: list[tuple[float, float]]) -> None:
+    """A row: medians, and the best in brackets where there are several."""
+    clock, processor = (statistics.median(column) for column in zip(*rounds, strict=True))
+    best = f"   ({min(rounds)[0]:.2f}, {min(processor for _, processor in rounds):.2f})" if len(rounds) > 1 else ""
+    print(f"{what:<36} {clock:7.2f}   {processor:7.2f}{best}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=100_000)
@@ -79,12 +117,22 @@ def main() -> None:
         folder, memory = Path(place) / "pictures", Path(place) / "memory"
         folder.mkdir()
         make(folder, arguments.images)
-        first = once(folder, memory)
-        again = [once(folder, memory) for _ in range(arguments.rounds)]
-        print(f"{arguments.images} pictures{'':<14} seconds   of the processor")
-        print(f"{'the first time':<28} {first[0]:7.2f}   {first[1]:7.2f}")
-        print(f"{'again (median)':<28} {statistics.median(a for a, _ in again):7.2f}   {statistics.median(b for _, b in again):7.2f}")  # fmt: skip
-        print(f"{'again (best)':<28} {min(again)[0]:7.2f}   {min(b for _, b in again):7.2f}")
+        print(f"{f'{arguments.images} pictures':<36} seconds   of the processor (best)")
+        tell("the first time", [once(folder, memory)])
+        again, floor = [], []
+        for _ in range(arguments.rounds):
+            floor.append(listed(folder))
+            again.append(once(folder, memory))
+        tell("listing and asking each file", floor)
+        tell("again, that included", again)
+        (folder / "picture_000000.txt").write_text("another caption")
+        tell("again, one caption changed", [once(folder, memory)])
+        for words in (("data", "scan", "--json"), ("data", "buckets", "--json"), ("data", "buckets")):
+            if words == ("data", "scan", "--json"):
+                tell("musubi-tui data scan, first time", [command(Path(place), *words)])
+            tell(
+                f"musubi-tui {' '.join(words)}", [command(Path(place), *words) for _ in range(min(3, arguments.rounds))]
+            )
         if arguments.profile:
             with cProfile.Profile() as profile:
                 once(folder, memory)

@@ -121,7 +121,8 @@ class Presence:
         names = self._names.get(folder)
         if names is None:
             try:
-                names = frozenset(os.listdir(folder or "/"))
+                with os.scandir(folder or "/") as entries:
+                    names = frozenset(e.name for e in entries if not e.is_symlink() or os.path.exists(e.path))
             except OSError:
                 names = frozenset()
             self._names[folder] = names

@@ -152,7 +152,7 @@ class ScanIndex:
 
     def save(self) -> None:
         """Write down what is new. A home that cannot be written only costs the next scan its speed."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), no_collections():
             for room in self._rooms.values():
                 room.save()
             for (folder, extension, encoding), listed in self._listed.items():

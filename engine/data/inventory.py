@@ -10,10 +10,11 @@ from itertools import chain
 
 from engine.config.language import counted, say
 from engine.config.problems import Problem, UserError
+from engine.data.cache_files import Presence
 from engine.data.dataset_scan import DatasetScan
 from engine.data.dataset_spec import DatasetConfig
 from engine.data.index import ScanIndex, no_collections
-from engine.data.items import Scan
+from engine.data.items import PathField, Scan, path_text
 from engine.data.scan_notes import nothing_to_train, shared_folders
 from engine.data.sources import list_sources
 from engine.data.task_needs import unmet_needs
@@ -111,13 +112,13 @@ def content_problems(
 
 
 def _missing_encoders(found: Scan, spec: FamilySpec, models: Collection[str]) -> Iterator[Problem]:
+    encoded, there = list(with_variants(found.cached)), Presence()
     for slot in spec.slots:
         if slot.role == "tokenizer" or slot.option in models:
             continue
-        encoded = list(with_variants(found.cached))
-        caches = {item.latent_cache for item in encoded} if "latents" in slot.needed_for else set()
-        caches |= {item.text_cache for item in encoded} if "text" in slot.needed_for else set()
-        if all(cache.exists() for cache in caches):
+        fields: list[PathField] = ["latent_cache"] if "latents" in slot.needed_for else []
+        fields += ["text_cache"] if "text" in slot.needed_for else []
+        if all(there.has(path_text(item, name)) for name in fields for item in encoded):
             continue
         where = f" ({slot.files[0]}, {slot.repository})" if slot.files else ""
         yield Problem(

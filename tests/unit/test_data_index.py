@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from engine.config import check_config
 from engine.data import folder_memory, read_dataset_config, scan, sources
 from engine.data import index as index_module
 from engine.data.index import ScanIndex
@@ -298,3 +299,16 @@ def test_names_that_are_no_unicode_or_hold_line_breaks(tmp_path: Path, opened: l
             with ScanIndex(tmp_path / "memory") as index:
                 assert index.image_size(path) == (32, 48)
     assert len(opened) == 3
+
+
+def test_a_check_of_a_preset_opens_what_changed_alone(tmp_path: Path, opened: list[str]) -> None:
+    folder, preset = folder_of(tmp_path / "pictures"), tmp_path / "p.toml"
+    preset.write_text(
+        'family = "wan"\n[dataset]\ngeneral = { resolution = 64, caption_extension = ".txt" }\n'
+        f"datasets = [{{ image_directory = '{folder}', cache_directory = '{tmp_path / 'cache'}' }}]\n"
+    )
+    first = check_config(preset, memory=tmp_path / "memory")
+    assert len(opened) == 6
+    opened.clear()
+    assert check_config(preset, memory=tmp_path / "memory") == first
+    assert opened == []
