@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 PROBE_SECONDS = 0.5
-_QUESTION = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b[c"
+_KITTY_QUESTION = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
+_QUESTION = b"\x1b[16t\x1b[c"
 _KITTY = re.compile(rb"\x1b_Gi=31[^;]*;OK\x1b\\")
 _CELL = re.compile(rb"\x1b\[6;(\d{1,4});(\d{1,4})t")
 _ATTRIBUTES = re.compile(rb"\x1b\[\?([\d;]*)c")
@@ -38,12 +39,22 @@ class Terminal:
     cell: tuple[int, int] = (0, 0)
 
 
+def question(environment: Mapping[str, str]) -> bytes:
+    """What to write. Kitty's query only where its answer would be used: tmux and screen would make it the window's title."""
+    return (_KITTY_QUESTION if _has_placeholders(environment) else b"") + _QUESTION
+
+
+def _has_placeholders(environment: Mapping[str, str]) -> bool:
+    names = f"{environment.get('TERM', '')} {environment.get('TERM_PROGRAM', '')}".lower()
+    behind = environment.get("TMUX") or environment.get("STY")
+    return not behind and any(name in names for name in _PLACEHOLDERS)
+
+
 def understand(answer: bytes, environment: Mapping[str, str]) -> Terminal:
     """What an answer to the question says."""
     size = _CELL.search(answer)
     cell = (int(size[2]), int(size[1])) if size else (0, 0)
-    names = f"{environment.get('TERM', '')} {environment.get('TERM_PROGRAM', '')}".lower()
-    if _KITTY.search(answer) and any(name in names for name in _PLACEHOLDERS):
+    if _KITTY.search(answer) and _has_placeholders(environment):
         return Terminal("kitty", cell)
     attributes = _ATTRIBUTES.search(answer)
     if attributes and b"4" in attributes[1].split(b";")[1:]:
@@ -64,7 +75,7 @@ def ask(timeout: float = PROBE_SECONDS) -> bytes | None:
     answer = b""
     try:
         tty.setcbreak(descriptor, termios.TCSANOW)
-        os.write(out, _QUESTION)
+        os.write(out, question(os.environ))
         deadline = time.monotonic() + timeout
         while _ATTRIBUTES.search(answer) is None and len(answer) < 4096:
             ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))

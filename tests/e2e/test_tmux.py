@@ -82,7 +82,9 @@ def told(run: RunDirectory, kind: type) -> list:
 def test_a_run_outlives_its_terminal_and_its_curve_has_no_seam(tmux: Tmux, tmp_path: Path, engine_ends: None) -> None:
     # started from the app
     app = tmux.start(*APP)
+    title = tmux.title()
     tmux.until("No runs yet")
+    assert tmux.title() == title
     tmux.keys("n")
     tmux.until("preset?")
     tmux.type("preset.toml")

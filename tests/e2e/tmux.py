@@ -34,6 +34,10 @@ class Tmux:
         """What is shown now; empty when the window is gone."""
         return self._tmux("capture-pane", "-p", check=False)
 
+    def title(self) -> str:
+        """What the program, or something it wrote by mistake, made of the window's title."""
+        return self._tmux("display-message", "-p", "#{pane_title}")
+
     def until(self, *texts: str | Callable[[], object], seconds: float = PATIENCE_S) -> str:
         """Wait until the screen shows every text and every condition holds; the screen."""
         deadline = time.monotonic() + seconds

@@ -16,7 +16,7 @@ import pytest
 from engine.config.problems import ConfigError
 from musubi_tui.tui import images
 from musubi_tui.tui.images import Images, choose_images, kind_now
-from musubi_tui.tui.probing import Terminal, find_terminal, understand
+from musubi_tui.tui.probing import Terminal, find_terminal, question, understand
 
 KITTY = b"\x1b_Gi=31;OK\x1b\\\x1b[6;20;10t\x1b[?62;c"
 XTERM = b"\x1b[6;18;9t\x1b[?64;1;2;4;6;9;15;18;21;22c"
@@ -40,6 +40,15 @@ PLAIN = b"\x1b[?1;2c"
 )
 def test_answers_of_terminals(answer, environment, found):
     assert understand(answer, environment) == found
+
+
+def test_only_those_who_draw_them_are_asked_for_kittys_pictures():
+    kitty = {"TERM": "xterm-kitty"}
+    assert question(kitty).startswith(b"\x1b_G")
+    # tmux and screen take that sequence for the window's title
+    for other in ({"TERM": "xterm-256color"}, {**kitty, "TMUX": "/tmp/x,1,0"}, {**kitty, "STY": "1.x"}, {}):
+        assert b"\x1b_" not in question(other)
+        assert question(other).endswith(b"\x1b[c")
 
 
 def test_a_terminal_is_asked_once_and_a_silent_one_again(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 
 from engine.config.language import say
@@ -16,7 +17,8 @@ def when_to_stop(name: str, run_id: str, seconds: float | None) -> ConfirmScreen
         "終了の前に完全な状態を保存します。後で再開すると、止めなかった場合と同じ結果になります。",
     )
     if seconds is not None:
-        text += say(f" It takes about {seconds:.0f} s.", f" 約 {seconds:.0f} 秒かかります。")
+        bound = math.ceil(seconds) or 1
+        text += say(f" It takes about {bound} s.", f" 約 {bound} 秒かかります。")
     choices = (
         Choice("now", "n", say("now: after the step it is in", "今すぐ（現在のステップの後）")),
         Choice("save", "s", say("after the next save", "次の保存の後")),
