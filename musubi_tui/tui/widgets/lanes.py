@@ -11,6 +11,7 @@ from engine.events.types import Block
 from musubi_tui.runs.telling import clean
 from musubi_tui.tui.glyphs import SETS
 from musubi_tui.tui.run_view import MOST_BLOCKS, RunView
+from musubi_tui.tui.widgets.grid import wrap
 from musubi_tui.tui.widgets.lines import Line, Span, fit, justify
 
 _SIGNS = {
@@ -93,8 +94,7 @@ def panel(view: RunView, width: int, glyphs: str) -> list[Line]:
     lines: list[Line] = [_numbers(view, width - 2), _lane_line(view, width, glyphs), _legend(view, glyphs), _ring(view, glyphs)]  # fmt: skip
     lines += _costs(view, width, glyphs)
     if view.plan is not None and view.plan.reason:
-        text = clean(view.plan.reason)
-        lines += [[(" " + text[start : start + width - 2], "muted")] for start in range(0, len(text), width - 2)]
+        lines += [[(f" {text}", "muted")] for text in wrap(clean(view.plan.reason), width - 2, 4)]
     return lines
 
 

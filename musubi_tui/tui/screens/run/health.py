@@ -11,6 +11,7 @@ from musubi_tui.runs.pyramid import Column, median
 from musubi_tui.tui.alerts import Alert
 from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.run_view import RunView
+from musubi_tui.tui.widgets.grid import wrap
 from musubi_tui.tui.widgets.lines import Line, fit, width_of
 from musubi_tui.tui.widgets.plot import number
 
@@ -127,8 +128,7 @@ def _wrapped(found: Sequence[Alert], width: int, glyphs: Glyphs) -> list[Line]:
     signs = {"bad": glyphs.state("failed"), "warn": "!"}
     lines: list[Line] = []
     for alert in found:
-        text = alert.text
-        lines.append([(f" {signs[alert.role]} ", alert.role), (text[: width - 3], "")])
-        if len(text) > width - 3:
-            lines.append([("   ", ""), (text[width - 3 : 2 * (width - 3)], "")])
+        first, *rest = wrap(alert.text, width - 3, 2)
+        lines.append([(f" {signs[alert.role]} ", alert.role), (first, "")])
+        lines += [[("   ", ""), (text, "")] for text in rest]
     return lines

@@ -128,12 +128,12 @@ def _table(view: RunView, width: int, glyphs: Glyphs) -> list[Line]:
 def _peak_line(view: RunView, total: int) -> Line:
     memory, plan = view.memory, view.plan
     assert memory is not None
-    at = say(f" @ step {view.peak_step}", f" @ ステップ {view.peak_step}") if view.peak_step else ""
+    at = say(f" @ step {view.peak_step}", f" @{view.peak_step}") if view.peak_step else ""
     spans: list[Span] = [(say(f" peak {gib(memory.peak)} G{at}", f" 最大 {gib(memory.peak)} G{at}"), "bold")]
     if plan is not None and plan.peak and memory.peak:
         off = memory.peak - plan.peak
         share = off / plan.peak
-        words = say(f"  plan {gib(plan.peak)} G ({off / (1 << 30):+.1f}, {share:+.0%})", f"  計画 {gib(plan.peak)} G（{off / (1 << 30):+.1f}、{share:+.0%}）")  # fmt: skip
+        words = say(f"  plan {gib(plan.peak)} G ({off / (1 << 30):+.1f}, {share:+.0%})", f"  計画 {gib(plan.peak)} G ({off / (1 << 30):+.1f}, {share:+.0%})")  # fmt: skip
         spans.append((words, "warn" if share > 0.05 or memory.peak > total * 0.97 else "good"))
     return spans
 

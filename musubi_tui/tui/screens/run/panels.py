@@ -8,6 +8,7 @@ from datetime import datetime
 from engine.config.language import say
 from musubi_tui.runs.money import money
 from musubi_tui.runs.telling import clean
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import Glyphs, state_word
 from musubi_tui.tui.numbers import duration, per_step, wrapped
 from musubi_tui.tui.run_view import LogLine, RunView
@@ -93,8 +94,8 @@ def _time_line(view: RunView, width: int, glyphs: Glyphs) -> Line:
 
 def _swap_line(view: RunView, width: int, glyphs: Glyphs) -> Line:
     text = lanes.summary(view)
-    cells = lanes.lane(view, max(8, width - 9 - len(text)), glyphs.name) if lanes.counts(view)[1] else []
-    return [(" swap ", "muted"), *cells, ("  " if cells else "", ""), (text, "")]
+    lane = lanes.lane(view, max(8, width - 9 - cells(text)), glyphs.name) if lanes.counts(view)[1] else []
+    return [(" swap ", "muted"), *lane, ("  " if lane else "", ""), (text, "")]
 
 
 def _rest_line(view: RunView, width: int, glyphs: Glyphs) -> Line:
