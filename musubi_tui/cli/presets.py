@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ from engine.config.language import say
 from engine.config.problems import ConfigError, UserError
 from musubi_tui.cli import editing, importing, versions
 from musubi_tui.cli.arguments import JsonOption, PresetArgument
-from musubi_tui.cli.output import WRONG_INPUT, narrate, print_json, print_problems, print_table
+from musubi_tui.cli.output import WRONG_INPUT, harmless, narrate, print_json, print_problems, print_table
 
 if TYPE_CHECKING:
     from engine.events.rundir import RunDirectory
@@ -72,7 +73,9 @@ def show(
     if not resolved and not as_json:
         from engine.config.toml_source import read_text
 
-        typer.echo(read_text(path), nl=False)
+        text = read_text(path)
+        # A pipe gets the file as it is; a terminal nothing that would steer it, and no secrets to be read over a shoulder.
+        sys.stdout.write(harmless(text) if sys.stdout.isatty() else text)
         return
     from engine.config.toml_text import toml_value
     from musubi_tui.presets.comparing import resolve

@@ -124,6 +124,8 @@ def resolved(path: Path) -> Path:
         return Path(os.path.realpath(path.expanduser()))
     except (RuntimeError, ValueError):  # "~stranger", a NUL
         return path.absolute()
+    except OSError:  # the working folder is gone
+        return path
 
 
 def _stamp(path: Path) -> Stamp:

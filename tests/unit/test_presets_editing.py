@@ -91,6 +91,15 @@ def test_wrong_keys_and_values_of_a_dataset_are_told(key: str, value: str, told:
         edit_text((CONFIGS / "video_dataset.toml").read_text(), {key: value}, HERE)
 
 
+def test_a_working_folder_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match="no such file"):
+        set_values(Path("x.toml"), {"seed": "1"})
+
+
 def test_a_new_key_goes_beside_its_section_mates() -> None:
     text = 'seed = 1\n[a]\n  network_dim = 8  # rank\n  dit = "x"\n[b]\nsdpa = true\n'
     assert edited(text, network_alpha="4").splitlines()[3] == "  network_alpha = 4"

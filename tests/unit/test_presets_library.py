@@ -210,6 +210,20 @@ def test_diff(tmp_path: Path) -> None:
     assert "secret" not in str(resolve(one))
 
 
+def test_a_terminal_is_shown_no_secret_and_a_pipe_gets_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "one.toml"
+    path.write_text(OURS + "huggingface_token = 'hf_abcdefghijklmnopqrstuvwxyz123456'\n# \x1b[31m\n")
+    assert run(["presets", "show", str(path)]) == 0
+    assert capsys.readouterr().out == path.read_text()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run(["presets", "show", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "hf_abc" not in shown
+    assert "\x1b" not in shown
+
+
 def test_options_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["presets", "options", "learning_rate"]) == 0
     assert "Size of each step of the weights" in capsys.readouterr().out
