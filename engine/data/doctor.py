@@ -213,7 +213,8 @@ class Examination:
         odd: Counter[int] = Counter()
         for item, info in videos if wanted else ():
             expected = item.source_fps or wanted
-            odd[item.dataset] += bool(info.fps) and abs(info.fps - expected) > 0.02 * expected
+            by_number = info.fps and not item.shown  # where times decide, the stated rate does not matter
+            odd[item.dataset] += bool(by_number) and abs(info.fps - expected) > 0.02 * expected
         # Of a dataset with an odd one all videos are told: one source_fps would hold for all of them.
         entries = [Entry(item.path, f"{info.fps:g} fps", item.dataset) for item, info in videos if odd[item.dataset]]
         return Finding(

@@ -62,3 +62,8 @@ def test_a_variable_rate_has_its_own_times(tmp_path: Path, capsys: pytest.Captur
     assert run([*arguments, "--family", "wan", "--json"]) == 0
     (line,) = json.loads(capsys.readouterr().out)["videos"]
     assert (line["variable"], line["by_time"], line["kept"]) == (True, True, 7)
+    entry = '[[datasets]]\nvideo_directory = "."\ncache_directory = "c"\ntarget_frames = [5]\nsource_fps = 30\n'
+    (tmp_path / "d.toml").write_text(entry)
+    assert run(["data", "doctor", str(tmp_path / "d.toml"), "--family", "wan", "--json"]) == 0
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert "frame_rate" not in [finding["code"] for finding in findings]  # what source_fps says does not matter
