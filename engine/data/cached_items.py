@@ -5,7 +5,7 @@ Every ``*_{id}.safetensors`` with its ``*_{id}_te.safetensors`` is an item; its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.config.language import counted, say
 from engine.config.problems import Problem
@@ -34,8 +34,13 @@ class CachedListing:
     warnings: list[Problem] = field(default_factory=list)
 
 
-def list_cached(dataset: DatasetSpec, spec: FamilySpec, cache_id: str, rule: BucketRule) -> CachedListing:
-    """The items that the cache folder can serve by itself. Files that do not fit the present resolution are left out."""
+def list_cached(
+    dataset: DatasetSpec, spec: FamilySpec, cache_id: str, rule: BucketRule, missing: Problem | None = None
+) -> CachedListing:
+    """The items that the cache folder can serve by itself. Files that do not fit the present resolution are left out.
+
+    ``missing`` says that the dataset's folder or list does not exist: a slip in its name would else train old files unseen.
+    """
     listing = CachedListing()
     folder = dataset.cache_directory
     if not folder.is_dir():
@@ -44,7 +49,14 @@ def list_cached(dataset: DatasetSpec, spec: FamilySpec, cache_id: str, rule: Buc
         parsed = parse_latent_name(name, cache_id, clip=dataset.kind == "clip")
         if parsed is not None:
             _add(listing, dataset, spec, cache_id, rule, name, parsed)
-    if listing.items:
+    if listing.items and missing is not None:
+        count = counted(len(listing.items), "old item", "old items")
+        message = say(
+            f"{missing.message} {count} from the cache files in {folder} would be trained.",
+            f"{missing.message}。{folder} の古いキャッシュ {len(listing.items)} 件で学習することになります。",
+        )
+        listing.warnings.append(replace(missing, code="from_caches", message=message, severity="warning"))
+    elif listing.items:
         source = dataset.directory or dataset.jsonl
         message = say(
             f"{source} holds nothing to read: {counted(len(listing.items), 'item is', 'items are')} taken from the cache files in {folder}.",

@@ -90,10 +90,11 @@ class DatasetScan:
             return
         nothing_there = not self.listing.sources and not self.listing.skipped
         if self.cache_id and self.spec is not None and (self.listing.missing or nothing_there):
-            cached = list_cached(self.dataset, self.spec, self.cache_id, self.rules[0])
+            missing = missing_source(self.dataset, self.file) if self.listing.missing else None
+            cached = list_cached(self.dataset, self.spec, self.cache_id, self.rules[0], missing)
             weight, is_reg = self.dataset.loss_weight, self.dataset.is_reg
             self.items = [replace(item, loss_weight=weight, is_reg=is_reg) for item in cached.items]
-            self.warnings += cached.warnings
+            self.warnings = [*cached.warnings, *self.warnings]
             self.skipped += cached.skipped
             if self.items:
                 self.errors += keys_without_sources(self.dataset, self.items)

@@ -18,7 +18,7 @@ from engine.data.cache_files import DamagedCache
 from engine.data.dataset_spec import DatasetConfig
 from engine.data.findings import Diagnosis, Entry, Finding, Questions
 from engine.data.finite import not_finite
-from engine.data.items import Item, Scan
+from engine.data.items import SOURCES_GONE, Item, Scan
 from engine.data.likeness import Signature, alike, files_once
 from engine.data.looking import Look, look_at_all
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info
@@ -29,7 +29,7 @@ from engine.families.family import FamilySpec
 MUCH_ENLARGED = 1.5
 FLAT = 8  # of 255: pictures that vary less have nothing to compare
 _COMMON = 12  # words told
-_UNREADABLE = ("unreadable_image", "unreadable_clip", "unreadable_mask", "unreadable_control")
+_UNREADABLE = ("broken_link", "unreadable_image", "unreadable_clip", "unreadable_mask", "unreadable_control")
 Progress = Callable[[str, int, int], None]
 
 
@@ -52,6 +52,7 @@ class Examination:
         caches = self._caches() if self.questions.decode else []
         videos = self._videos()
         found = [
+            *self._sources_gone(),
             self._corrupt(looks, beside),
             self._damaged_caches(caches),
             self._not_finite(caches),
@@ -62,7 +63,10 @@ class Examination:
             self._frame_rates(videos),
             self._too_short(),
         ]
-        findings = sorted((entry for entry in found if entry.entries), key=lambda entry: entry.severity != "error")
+        findings = sorted(
+            (entry for entry in found if entry.entries),
+            key=lambda entry: (entry.code not in SOURCES_GONE, entry.severity != "error"),
+        )
         return Diagnosis(
             tuple(findings),
             self._token_table(),
@@ -71,6 +75,19 @@ class Examination:
             len(looks),
             len(caches),
         )
+
+    def _sources_gone(self) -> Iterator[Finding]:
+        """Folders and lists that do not exist or hold nothing, which the scan told already: nothing else matters as much."""
+        for problem in (*self.scan.errors, *self.scan.warnings):
+            if problem.code in SOURCES_GONE:
+                title = problem.message.rstrip(".")
+                where = Path(problem.file or self.config.file)
+                entry = Entry(where, problem.key or "")
+                advice = problem.fix or say(
+                    "Put the files back, unless the caches are all that shall be trained.",
+                    "キャッシュだけで学習するのでなければ、ファイルを戻してください。",
+                )
+                yield Finding(problem.code, problem.severity, title, advice, (entry,))
 
     def _count(self, what: str, total: int) -> Callable[[], None]:
         done = 0
@@ -210,26 +227,28 @@ class Examination:
 
     def _frame_rates(self, videos: Sequence[tuple[Item, ClipInfo]]) -> Finding:
         wanted = 0.0 if self.spec is None else self.spec.fps
-        odd: Counter[int] = Counter()
+        odd: list[Entry] = []
+        right: list[Entry] = []
         for item, info in videos if wanted else ():
             expected = item.source_fps or wanted
             by_number = info.fps and not item.shown  # where times decide, the stated rate does not matter
-            odd[item.dataset] += bool(by_number) and abs(info.fps - expected) > 0.02 * expected
-        # Of a dataset with an odd one all videos are told: one source_fps would hold for all of them.
-        entries = [Entry(item.path, f"{info.fps:g} fps", item.dataset) for item, info in videos if odd[item.dataset]]
+            off = bool(by_number) and abs(info.fps - expected) > 0.02 * expected
+            (odd if off else right).append(Entry(item.path, f"{info.fps:g} fps", item.dataset))
+        touched = {entry.dataset for entry in odd}  # one source_fps would hold for all videos of such a dataset
         return Finding(
             "frame_rate",
             "warning",
             say(
-                f"videos at another rate than {wanted:g} fps or source_fps: {odd.total()}",
-                f"想定のレート ({wanted:g} fps、または source_fps) と異なる動画が {odd.total()} 本",
+                f"videos at another rate than {wanted:g} fps or source_fps: {len(odd)}",
+                f"想定のレート ({wanted:g} fps、または source_fps) と異なる動画が {len(odd)} 本",
             ),
             say(
                 "Motion is learned too slow or too fast. Write their rate as source_fps into the dataset, or fps_from_file = true.",
                 "動きの速さがずれて学習されます。データセットの source_fps に実際のレートを書くか、fps_from_file = true にしてください。",
             ),
-            tuple(entries),
+            tuple(odd),
             "frame_rate",
+            tuple(entry for entry in right if entry.dataset in touched),
         )
 
     def _too_short(self) -> Finding:

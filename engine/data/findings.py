@@ -28,7 +28,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of trouble. ``fix`` is the name under which it can be applied, empty where only a person can help."""
+    """One kind of trouble. ``fix`` is the name under which it can be applied, empty where only a person can help.
+
+    ``beside``: files with nothing wrong that the fix would change too.
+    """
 
     code: str
     severity: Literal["error", "warning"]
@@ -36,6 +39,7 @@ class Finding:
     advice: str
     entries: tuple[Entry, ...]
     fix: str = ""
+    beside: tuple[Entry, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """As ``data doctor --json`` prints it."""

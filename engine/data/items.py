@@ -17,6 +17,7 @@ from engine.config.problems import Problem
 
 Kind = Literal["image", "clip"]
 PathField = Literal["path", "latent_cache", "text_cache"]
+SOURCES_GONE = ("missing_file", "from_caches")  # problems of a scan: a folder or list does not exist, or holds nothing
 
 
 class Bucket(NamedTuple):

@@ -42,6 +42,11 @@ _REASONS = {
     "unreadable_caption": Reason(
         say("caption cannot be read", "キャプションを読めない"), say("check permissions", "権限を確認してください")
     ),
+    "broken_link": Reason(
+        say("broken link", "リンク切れ"),
+        say('bring back what it leads to, or remove it; on_bad_item = "skip" trains without it',
+            'リンク先を戻すか、リンクを取り除いてください (on_bad_item = "skip" で除外して学習)'),
+    ),
     "unreadable_image": Reason(say("broken picture", "壊れた画像"), _REPAIR),
     "unreadable_clip": Reason(say("broken video", "壊れた動画"), _REPAIR),
     "unsupported_type": Reason(

@@ -15,6 +15,7 @@ from engine.data.captions import with_trigger
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.document import positions_of
 from engine.data.items import Item, Skipped
+from engine.data.reasons import reason_of
 from engine.families.family import FamilySpec
 
 
@@ -186,8 +187,9 @@ def clip_notes(
             "Train them as stills, or find faster ones.", "静止画として使うか、レートの高い動画を用意してください。"
         )
     elif stated is None:
-        en = f"{spec.title} was trained at {spec.fps:g} fps, and these videos have {listed}: motion will be slower."
-        ja = f"{spec.title} は {spec.fps:g} fps で学習されていますが、動画は {listed} です。動きが遅くなります。"
+        en_way, ja_way = _change_of_motion(off, expected)
+        en = f"{spec.title} was trained at {spec.fps:g} fps, and these videos have {listed}: motion will be {en_way}."
+        ja = f"{spec.title} は {spec.fps:g} fps で学習されていますが、動画は {listed} です。動きが{ja_way}なります。"
         fix = say(
             "Set source_fps to their frame rate, or fps_from_file = true.",
             "source_fps に動画のフレームレートを書くか、fps_from_file = true にしてください。",
@@ -197,6 +199,14 @@ def clip_notes(
         ja = f"source_fps は {stated:g} ですが、{listed} の動画があります。"
         fix = say("Put videos of one rate into one dataset.", "レートごとにデータセットを分けてください。")
     yield about(dataset, "frame_rate", say(en, ja), fix)
+
+
+def _change_of_motion(rates: Iterable[float], expected: float) -> tuple[str, str]:
+    """How videos of these rates move where ``expected`` frames are shown each second, in English and Japanese."""
+    ways = {rate > expected for rate in rates}
+    if len(ways) == 2:
+        return f"slower above {expected:g} fps and faster below", f" {expected:g} fps を超えるものは遅く、下回るものは速く"
+    return ("slower", "遅く") if ways == {True} else ("faster", "速く")
 
 
 def damage_notes(
@@ -293,7 +303,7 @@ def nothing_to_train(left: Sequence[tuple[DatasetSpec, Sequence[Skipped], int]])
     parts = []
     for dataset, skipped, subfolders in left:
         reasons = Counter(entry.code for entry in skipped)
-        told = ", ".join(f"{count} {code}" for code, count in sorted(reasons.items()))
+        told = ", ".join(f"{reason_of(code).title} ({count})" for code, count in sorted(reasons.items()))
         if not told:
             told = say("empty", "空")
             if subfolders:

@@ -201,6 +201,9 @@ class _Folder:
         elif not entry.name.isascii() and not is_unicode(entry.path):
             reason = say("its name is not UTF-8; rename it.", "ファイル名がUTF-8ではありません。名前を変えてください。")
             self._skip(Path(entry.path), "name_not_utf8", reason, broken=True)
+        elif _leads_nowhere(entry):
+            reason = say("it is a link to a file that is not there.", "リンク先のファイルがありません。")
+            self._skip(Path(entry.path), "broken_link", reason, broken=True)
         else:
             return True
         return False
@@ -372,6 +375,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a loop of links: opening it as a file says so by name
         return False
+
+
+def _leads_nowhere(entry: _Entry) -> bool:
+    """Whether it is a link whose file is gone, or one that leads to itself."""
+    file = entry.place.files.get(entry.path.rpartition("/")[2])
+    return file is not None and file.is_symlink() and not os.path.exists(entry.path)
 
 
 def _unsupported(dataset: DatasetSpec, extension: str) -> str:

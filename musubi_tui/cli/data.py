@@ -15,6 +15,7 @@ from musubi_tui.cli.data_words import (
     opened_dataset,
     print_survey,
     tell_problems,
+    tell_sources_gone,
     total_line,
 )
 from musubi_tui.cli.output import print_json, print_line
@@ -53,8 +54,9 @@ def scan(file: FileArgument, family: FamilyOption = None, as_json: JsonOption = 
         print_json(told)
     else:
         print_line(f"{opened.file}: {opened.family_title}")
+        tell_sources_gone(found)
         print_survey(told)
-    tell_problems(opened.config, found)
+    tell_problems(opened.config, found, sources_too=as_json)
     return exit_code(found)
 
 
@@ -89,10 +91,11 @@ def buckets(file: FileArgument, family: FamilyOption = None, as_json: JsonOption
     if as_json:
         print_json(summary)
     else:
+        tell_sources_gone(found)
         for dataset in summary["datasets"]:
             BucketTable(dataset).print()
         print_line(total_line(summary["total"]))
-    tell_problems(opened.config, found)
+    tell_problems(opened.config, found, sources_too=as_json)
     return exit_code(found)
 
 

@@ -93,11 +93,12 @@ def doctor(
         wanted = plan(opened, diagnosis, fix, trigger=questions.trigger, counter=questions.counter)
         return _fix(opened, wanted, yes, as_json)
     codes = {skipped.code for skipped in found.skipped if skipped.broken}
-    stopping = [problem for problem in found.errors if problem.code not in codes]
     if as_json:
         print_json(diagnosis.as_json())
     else:
-        _print(diagnosis, opened)
+        codes |= {finding.code for finding in diagnosis.findings}  # are printed
+        _print(diagnosis, opened, fine=not found.errors)
+    stopping = [problem for problem in found.errors if problem.code not in codes]
     print_problems([*opened.config.warnings, *stopping])
     wrong = found.errors or any(finding.severity == "error" for finding in diagnosis.findings)
     return WRONG_INPUT if wrong else OK
@@ -136,13 +137,13 @@ class Counting:
 # -- the diagnosis for eyes
 
 
-def _print(diagnosis: Diagnosis, opened: OpenedDataset) -> None:
+def _print(diagnosis: Diagnosis, opened: OpenedDataset, *, fine: bool) -> None:
     print_line(f"{opened.file}: {opened.family_title}")
     for finding in diagnosis.findings:
         print_line("")
         _print_finding(finding)
     _print_tables(diagnosis)
-    if not diagnosis.findings:
+    if fine and not diagnosis.findings:
         print_line("")
         print_line(say("Nothing wrong was found.", "問題は見つかりませんでした。"))
     fixes = [finding.fix for finding in diagnosis.findings if finding.fix]
@@ -217,6 +218,8 @@ def _fix(opened: OpenedDataset, wanted: Plan, yes: bool, as_json: bool) -> int:
         narrate(say(f"Left as it is: {sentence}", f"そのまま: {sentence}"))
     shown = wanted.changes if as_json else wanted.changes[:_PREVIEWED]
     if not as_json:
+        if shown and not yes:
+            print_line(say("A preview; nothing is changed yet, and --yes applies it:", "プレビューです。まだ変更していません (--yes で適用):"))  # fmt: skip
         for change in shown:
             print_line(change_line(change))
         if len(wanted.changes) > len(shown):

@@ -51,11 +51,24 @@ def opened_dataset(file: Path, family: str | None) -> OpenedDataset:
     return opened
 
 
-def tell_problems(config: DatasetConfig, found: Scan) -> None:
-    """Warnings and what stops training; broken files stand in the table already and are only counted here."""
+def tell_sources_gone(found: Scan) -> None:
+    """Folders and lists that do not exist or are empty, before any number: what follows may be of old caches."""
+    from engine.data.items import SOURCES_GONE
+
+    print_problems([problem for problem in (*found.errors, *found.warnings) if problem.code in SOURCES_GONE])
+
+
+def tell_problems(config: DatasetConfig, found: Scan, *, sources_too: bool) -> None:
+    """Warnings and what stops training; broken files stand in the table already and are only counted here.
+
+    Without ``sources_too`` what ``tell_sources_gone`` told is not said again.
+    """
+    from engine.data.items import SOURCES_GONE
+
     broken = {skipped.code for skipped in found.skipped if skipped.broken}
     fatal = [problem for problem in found.errors if problem.code not in broken]
-    print_problems([*config.warnings, *found.warnings, *fatal])
+    told = () if sources_too else SOURCES_GONE
+    print_problems([problem for problem in (*config.warnings, *found.warnings, *fatal) if problem.code not in told])
     stopping = len(found.errors) - len(fatal)
     if stopping:
         narrate(

@@ -103,7 +103,7 @@ def _makers(
 ) -> Iterator[Callable[[], list[Change]]]:
     """One function per independent part of a fix."""
     if finding.fix == "frame_rate":
-        yield lambda: _source_fps(opened, finding.entries)
+        yield lambda: _source_fps(opened, (*finding.entries, *finding.beside))
         return
     for entry in finding.entries:
         if finding.fix not in MOVES:

@@ -30,6 +30,7 @@ from engine.data.provenance import (
 )
 from engine.data.variants import with_variants
 from engine.families import get_family
+from musubi_tui.cli.root import run as command_line
 from tests.unit.test_data_scan import picture
 
 WAN = get_family("wan")
@@ -145,6 +146,23 @@ def copy_golden(folder: Path) -> None:
         shutil.copy(path, folder / path.name.split("__")[1])
 
 
+def test_a_folder_that_does_not_exist_is_said_first_when_old_caches_would_be_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy_golden(tmp_path / "cache")
+    dataset = tmp_path / "dataset.toml"
+    dataset.write_text(
+        '[general]\nresolution = 256\nenable_bucket = true\ncaption_extension = ".txt"\n'
+        '[[datasets]]\nimage_directory = "pcis"\ncache_directory = "cache"\n'
+    )
+    for command in ("doctor", "scan", "buckets"):
+        assert command_line(["data", command, str(dataset), "--family", "wan"]) == 0  # allowed, as in Musubi Tuner
+        captured = capsys.readouterr()
+        told = captured.out if command == "doctor" else captured.err
+        assert f"folder does not exist: {tmp_path / 'pcis'}. 1 old item from the cache files" in told
+        assert "Nothing wrong" not in captured.out
+
+
 def test_the_reference_s_files_train_without_their_pictures(tmp_path: Path) -> None:
     copy_golden(tmp_path / "cache")
     found = items_in(tmp_path, 256)
@@ -162,7 +180,7 @@ def test_the_reference_s_files_train_without_their_pictures(tmp_path: Path) -> N
     assert isinstance(text, list)
     assert text[0].shape == (27, 4096)
     assert torch.equal(latents[0], load_file(only.latent_cache)["latents_1x26x38_bfloat16"])
-    with pytest.raises(UserError, match="1 missing_text_cache, 1 stale_cache"):
+    with pytest.raises(UserError, match=r"without a text cache \(1\), cached at another size \(1\)"):
         items_in(tmp_path, 512)
 
 

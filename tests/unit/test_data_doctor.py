@@ -315,6 +315,7 @@ def test_source_fps_goes_into_the_right_table_and_nothing_else_moves(
 def test_videos_of_several_rates_are_read_at_their_own(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     video(messy.parent / "clips" / "slow.mp4", 40, fps=16)
     before = messy.read_text()
+    assert found(examine(messy, capsys))["frame_rate"] == ["fast.mp4"]  # the other counts in the fix alone
     examine(messy, capsys, "--fix", "frame_rate", "--yes")
     assert "# from the phone\nfps_from_file = true\n" in messy.read_text()
     assert "frame_rate" not in found(examine(messy, capsys))

@@ -179,8 +179,8 @@ def test_the_mess_itself_is_explained(mess: Path) -> None:
     }  # fmt: skip
     assert codes(found) == {
         "cut.mp4": "unsupported_type",
-        "gone.png": "unreadable_image",
-        "loop.png": "unreadable_image",
+        "gone.png": "broken_link",
+        "loop.png": "broken_link",
         "m.mp4": "unsupported_type",
         "movie.png": "unreadable_image",
         "zero.png": "unreadable_image",

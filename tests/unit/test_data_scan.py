@@ -105,6 +105,7 @@ def test_everything_that_is_left_out_has_a_reason(tmp_path: Path) -> None:
     picture(tmp_path / "bytes.png").with_suffix(".txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\xff")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     (tmp_path / "loop.txt").write_text("x")
+    (tmp_path / "dangling.png").symlink_to(tmp_path / "gone.png")  # no caption would help it
     found = run(tmp_path, {"image_directory": "."}, strict=False, bucket_no_upscale=True)
     assert [item.name for item in found.items] == ["good"]
     assert codes(found) == {
@@ -115,11 +116,12 @@ def test_everything_that_is_left_out_has_a_reason(tmp_path: Path) -> None:
         "zero.png": "unreadable_image",
         "text.jpg": "unreadable_image",
         "bytes.png": "caption_not_utf8",
-        "loop.png": "unreadable_image",
+        "loop.png": "broken_link",
+        "dangling.png": "broken_link",
     }
     with pytest.raises(UserError) as caught:
         run(tmp_path, {"image_directory": "."})
-    assert {Path(p.file).name for p in caught.value.problems} == {"zero.png", "text.jpg", "bytes.png", "loop.png"}
+    assert {Path(p.file).name for p in caught.value.problems} == {"zero.png", "text.jpg", "bytes.png", "loop.png", "dangling.png"}
     assert run(tmp_path, {"image_directory": "."}, on_bad_item="skip").items
 
 
@@ -150,7 +152,7 @@ def test_captions_with_marks_and_empty_ones_are_read_and_said(tmp_path: Path) ->
 def test_nothing_to_train_says_why_with_counts(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     picture(tmp_path / "a.png", caption=None)
-    with pytest.raises(UserError, match="1 missing_caption"):
+    with pytest.raises(UserError, match=r"no caption \(1\)"):
         run(tmp_path, {"image_directory": "."})
     with pytest.raises(UserError, match="no_such"):
         run(tmp_path, {"image_directory": "no_such"})
@@ -225,10 +227,18 @@ def test_bucket_settings_hold_for_clips_too(tmp_path: Path) -> None:
     assert item.bucket == (64, 64, 5)
 
 
+def _frame_rate(found: Scan) -> str:
+    (warning,) = [warning for warning in found.warnings if warning.code == "frame_rate"]
+    return warning.message
+
+
 def test_frame_rate_is_converted_or_warned_about(tmp_path: Path) -> None:
     video(tmp_path / "a.mp4", 30, fps=30)
     entry: dict[str, Any] = {"video_directory": ".", "target_frames": [17]}
-    assert "frame_rate" in {warning.code for warning in run(tmp_path, entry).warnings}
+    assert [way in _frame_rate(run(tmp_path, entry)) for way in ("slower", "faster")] == [True, False]
+    video(tmp_path / "b.mp4", 30, fps=12)
+    assert "slower above 16 fps and faster below" in _frame_rate(run(tmp_path, entry))
+    (tmp_path / "b.mp4").unlink()
     found = run(tmp_path, {**entry, "source_fps": 30}, strict=False)
     assert codes(found) == {"a.mp4": "too_short"}
     assert "after source_fps" in found.skipped[0].reason
