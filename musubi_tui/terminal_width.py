@@ -5,6 +5,11 @@ from __future__ import annotations
 import unicodedata
 
 
+def padded(text: str, width: int) -> str:
+    """``text`` with blanks behind it up to ``width`` cells."""
+    return text + " " * (width - cells(text))
+
+
 def cells(text: str) -> int:
     """Terminal cells of ``text``: East Asian wide characters take two, combining marks none."""
     if text.isascii():

@@ -108,7 +108,7 @@ def _find(source: TomlSource, address: Address, written: str) -> Path | Problem:
         if written in names:
             return names[written]
         close = get_close_matches(written, names, n=1, cutoff=0.5)
-        fix = say(f'Did you mean "{close[0]}"? ', f'"{close[0]}" のことですか。') if close else ""
+        fix = say(f'Did you mean "{close[0]}"? ', f"「{close[0]}」のことですか。") if close else ""
         fix += say(
             "Names: musubi-tui presets list. A file is written with .toml.",
             "名前の一覧: musubi-tui presets list。ファイルは .toml まで書きます。",

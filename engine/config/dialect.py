@@ -66,11 +66,11 @@ def _named_family(identity: Identity, name: Any) -> None:
         identity.spec = get_family(name)
         return
     close = get_close_matches(str(name).lower().replace("-", "_"), family_names(), n=1)
-    fix = say(f'Did you mean "{close[0]}"?', f'"{close[0]}" のことですか。') if close else ""
+    fix = say(f'Did you mean "{close[0]}"?', f"「{close[0]}」のことですか。") if close else ""
     known = ", ".join(family_names())
     message = say(
         f"there is no family {name!r}; these can be trained: {known}.",
-        f"ファミリー {name!r} はありません。学習できるもの: {known}",
+        f"ファミリー {name!r} はありません。学習できるもの: {known}。",
     )
     identity.problems.append(Problem("unknown_family", message, fix, key="family"))
 
@@ -188,7 +188,7 @@ def _choose_task(identity: Identity, spec: FamilySpec, values: Mapping[str, Any]
 
 def _unknown_task(spec: FamilySpec, source: str, name: str) -> Problem:
     close = get_close_matches(name, spec.tasks, n=1, cutoff=0.5)
-    fix = say(f'Did you mean "{close[0]}"?', f'"{close[0]}" のことですか。') if close else ""
+    fix = say(f'Did you mean "{close[0]}"?', f"「{close[0]}」のことですか。") if close else ""
     known = ", ".join(spec.tasks)
     return Problem(
         "unknown_task",

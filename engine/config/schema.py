@@ -107,7 +107,7 @@ def wrong_value(option: Option, value: Any) -> Problem:
         "wrong_type" if _is_other_type(option, value) else "wrong_value",
         say(
             f"{option.name} must be {expected.en}, not {shown}.",
-            f"{option.name} は{expected.ja}で指定します ({shown} は不可)。",
+            f"{option.name} は{' ' if expected.ja[:1].isascii() else ''}{expected.ja}で指定します ({shown} は不可)。",
         ),
         _repair(option, value),
         key=option.name,
@@ -156,5 +156,5 @@ def _repair(option: Option, value: Any) -> str:
         from difflib import get_close_matches
 
         close = get_close_matches(value.lower(), [str(choice) for choice in option.choices], n=1)
-        return say(f'Did you mean "{close[0]}"?', f'"{close[0]}" のことですか。') if close else ""
+        return say(f'Did you mean "{close[0]}"?', f"「{close[0]}」のことですか。") if close else ""
     return ""

@@ -162,8 +162,24 @@ def _syntax_problem(error: tomllib.TOMLDecodeError, text: str, path: Path) -> Pr
     if "overwrite" in reason or "twice" in reason:
         return _duplicate(text, written, row, path)
     fix = _syntax_hint(reason, written)
+    if open_quote := _open_quote(reason, written):
+        fix = fix or say(
+            f"Write {open_quote} at the end of the text.", f"文字列の終わりに {open_quote} を書いてください。"
+        )
+        message = say(
+            "not valid TOML: a quote is not closed.", "TOML の書式が正しくありません: 引用符が閉じられていません。"
+        )
+        return Problem("syntax", message, fix, str(path), row, int(column) if column else 0)
     message = say(f"not valid TOML: {reason[:1].lower()}{reason[1:]}.", f"TOML の書式が正しくありません: {reason}")
     return Problem("syntax", message, fix, str(path), row, int(column) if column else 0)
+
+
+def _open_quote(reason: str, written: str) -> str:
+    """The quote that begins a text and does not end it, as far as the parser's reason tells; else nothing."""
+    if not re.search(r"character '\\n'|^Unterminated string|^Expected \"'+\"$", reason):
+        return ""
+    found = re.search(r"""\"{3}|'{3}|"|'""", written.partition("=")[2] or written)
+    return found[0] if found else ""
 
 
 def _duplicate(text: str, written: str, row: int, path: Path) -> Problem:

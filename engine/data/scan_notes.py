@@ -205,7 +205,10 @@ def _change_of_motion(rates: Iterable[float], expected: float) -> tuple[str, str
     """How videos of these rates move where ``expected`` frames are shown each second, in English and Japanese."""
     ways = {rate > expected for rate in rates}
     if len(ways) == 2:
-        return f"slower above {expected:g} fps and faster below", f" {expected:g} fps を超えるものは遅く、下回るものは速く"
+        return (
+            f"slower above {expected:g} fps and faster below",
+            f" {expected:g} fps を超えるものは遅く、下回るものは速く",
+        )
     return ("slower", "遅く") if ways == {True} else ("faster", "速く")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,15 @@ def _path(key: DatasetKey, value: Any, base_dir: Path) -> Path:
             value = str(Path(value).expanduser())
         except RuntimeError:  # ~nobody: no such user, so it is a name that begins with a tilde
             pass
-    return base_dir.absolute().joinpath(value)
+    return _plain(base_dir.absolute().joinpath(value))
+
+
+def _plain(path: Path) -> Path:
+    """Without ``..`` where that leads to the same place: behind a link it need not."""
+    if ".." not in path.parts:
+        return path
+    plain = Path(os.path.normpath(path))
+    return plain if os.path.realpath(plain) == os.path.realpath(path) else path
 
 
 def _wrong(key: DatasetKey, value: Any, expected: str) -> WrongValue:

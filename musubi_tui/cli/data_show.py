@@ -16,6 +16,7 @@ from engine.config.problems import UserError
 from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.data_words import FamilyOption, FileArgument, opened_dataset
 from musubi_tui.cli.output import OK, in_colour, narrate, print_json, print_line
+from musubi_tui.terminal_width import cells, padded
 
 if TYPE_CHECKING:
     from engine.data import Item, Scan, Skipped
@@ -58,8 +59,10 @@ def show(
         print_json(facts)
         return OK
     _draw(mine[0], width)
-    for name, text in told(facts):
-        print_line(f"{name:<9} {text}")
+    lines = list(told(facts))
+    first = max(9, *(cells(name) for name, _ in lines))
+    for name, text in lines:
+        print_line(f"{padded(name, first)} {text}")
     return OK
 
 

@@ -46,7 +46,9 @@ def prune(preset: str, overrides: dict[str, str], *, only: str, yes: bool, as_js
 
 
 def _tell(files: Sequence[Leftover], kept: Sequence[Kept], removed: bool) -> None:
-    size = f"{sum(file.bytes for file in files) / 1e6:.1f} MB"
+    from musubi_tui.datasets.words import size_word
+
+    size = size_word(sum(file.bytes for file in files))
     if removed:
         narrate(
             say(

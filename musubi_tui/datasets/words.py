@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.language import counted, say
+from musubi_tui.terminal_width import padded
 
 _EXAMPLES = 3
 
@@ -21,7 +22,7 @@ def survey_lines(told: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     for room in told["datasets"]:
         lines += ["", f"{room['name']}  {kind_word(room['kind'])}  {room['source']}"]
-        lines += [f"  {name:<12} {text}" for name, text in _facts(room)]
+        lines += [f"  {padded(name, 12)} {text}" for name, text in _facts(room)]
         lines += _left_out(room)
     total = told["total"]
     held = total["held_out"]
@@ -118,7 +119,7 @@ def _left_out(room: Mapping[str, Any]) -> list[str]:
     if others["folders"]:
         parts.append(say(f"{counted(others['folders'], 'subfolder')}", f"サブフォルダ {others['folders']}"))
     if parts:
-        lines.append(f"  {say('also there', 'その他'):<12} {', '.join(parts)}")
+        lines.append(f"  {padded(say('also there', 'その他'), 12)} {', '.join(parts)}")
     return lines
 
 

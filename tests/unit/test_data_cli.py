@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from musubi_tui.cli.root import run
+from musubi_tui.terminal_width import cells
 from tests.unit.test_data_scan import picture, video
 
 
@@ -269,3 +270,13 @@ def test_controls_captions_and_held_out_files_are_counted(
     for words in ("3 for 3 files", "9 captions to draw from, 6 cuts", "0.5", "held out     1 file\n"):
         assert words in out
     assert "also there   .toml 1, 1 subfolder\n" in out  # neither what is held out nor the controls
+
+
+def test_japanese_facts_line_up(
+    dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.config.language.language", lambda: "ja")
+    assert run(["data", "scan", str(dataset), "--family", "wan"]) == 0
+    facts = [line for line in capsys.readouterr().out.splitlines() if re.match(r"  (学習|寸法|キャプション) ", line)]
+    assert len(facts) == 6
+    assert {cells(line[: re.match(r"  \S+ +", line).end()]) for line in facts} == {15}  # type: ignore[union-attr]

@@ -140,6 +140,19 @@ def test_a_preset_gives_positions_to_its_tables(tmp_path: Path) -> None:
     assert [(p.line, p.key) for p in found if p.severity == "error"] == [(4, "batch")]
 
 
+def test_paths_are_shown_without_dots_unless_a_link_makes_them_mean_another_place(tmp_path: Path) -> None:
+    (tmp_path / "else" / "deep").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "else" / "deep")
+
+    def read(text: str) -> Path | None:
+        tables = {"datasets": [{"image_directory": text, "cache_directory": "c"}]}
+        return read_dataset_config(tables, base_dir=tmp_path, spec=WAN).datasets[0].directory
+
+    assert read("mine/../pics") == tmp_path / "pics"
+    assert read("link/../pics") == tmp_path / "link" / ".." / "pics"
+
+
 @pytest.mark.parametrize(
     ("entry", "code"),
     [

@@ -275,6 +275,7 @@ def test_without_yes_and_without_a_terminal_nothing_changes(messy: Path, capsys:
     before = {path: path.read_bytes() for path in messy.parent.rglob("*") if path.is_file()}
     assert run(["data", "doctor", str(messy), "--family", "wan", "--trigger", "ohwx", "--fix", "all"]) == 0
     captured = capsys.readouterr()
+    assert captured.out.startswith("A preview; nothing is changed yet, and --yes applies it:\n")
     assert "set aside" in captured.out
     assert "caption of mute.png: (none) -> 'ohwx'" in captured.out
     assert "source_fps = 30" in captured.out

@@ -121,7 +121,13 @@ def test_everything_that_is_left_out_has_a_reason(tmp_path: Path) -> None:
     }
     with pytest.raises(UserError) as caught:
         run(tmp_path, {"image_directory": "."})
-    assert {Path(p.file).name for p in caught.value.problems} == {"zero.png", "text.jpg", "bytes.png", "loop.png", "dangling.png"}
+    assert {Path(p.file).name for p in caught.value.problems} == {
+        "zero.png",
+        "text.jpg",
+        "bytes.png",
+        "loop.png",
+        "dangling.png",
+    }
     assert run(tmp_path, {"image_directory": "."}, on_bad_item="skip").items
 
 

@@ -39,6 +39,13 @@ def test_without_pictures_near_by_a_folder_is_named_and_nothing_is_started(tmp_p
         assert not [problem for problem in check_config(written.preset) if problem.severity == "error"]
 
 
+def test_links_that_lead_back_are_not_offered_as_further_folders(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "work" / "mine", 2, 1)
+    (tmp_path / "work" / "mine" / "loop").symlink_to(tmp_path / "work" / "mine")
+    (tmp_path / "work" / "also").symlink_to(tmp_path / "work" / "mine")
+    assert around(tmp_path).likely_folders() == [tmp_path / "work" / "mine"]
+
+
 def test_a_minus_puts_the_pictures_off_and_a_wrong_folder_does_not(tmp_path: Path) -> None:
     wizard = session(tmp_path)
     while wizard.flow.question.id != "data":  # type: ignore[union-attr]

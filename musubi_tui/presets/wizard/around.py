@@ -23,6 +23,7 @@ TINY_PARAMETERS = 50_000_000  # a smaller transformer is a toy to try things wit
 CLIPS = (".mp4", ".mov", ".webm", ".mkv", ".avi")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _LEAST_SHARE = 0.2  # of the released file's size: a smaller one is a toy (8-bit files are half, 4-bit ones a quarter)
+_LOOKED_INTO = 400  # folders near by
 _MANY = 20_000  # files of a folder that are counted
 
 
@@ -170,9 +171,9 @@ class Around:
         """Folders near by that hold pictures or clips, fullest first."""
         if self._likely is not None:
             return self._likely
-        near = [self.cwd, *(folder for depth in range(1, 5) for folder in sorted(self.cwd.glob("*/" * depth)))]
+        near = _folders_below(self.cwd)
         near += [self.home / "Pictures", self.home / "datasets", Path("/workspace/datasets")]
-        counted = [self.pictures(folder) for folder in near[:400] if _quiet_folder(folder)]
+        counted = [self.pictures(folder) for folder in near[:_LOOKED_INTO] if _quiet_folder(folder)]
         self._likely = [one.folder for one in sorted(counted, key=lambda one: -one.count) if one.count]
         return self._likely
 
@@ -239,6 +240,32 @@ def _near(one: Path, other: Path) -> bool:
 def _belongs(tokenizer: Path, encoder: Path) -> bool:
     """Whether a tokenizer lies beside a text encoder, or beside its folder."""
     return any(tokenizer.is_relative_to(folder) for folder in (encoder.parent, encoder.parent.parent))
+
+
+def _folders_below(top: Path, deepest: int = 4) -> list[Path]:
+    """``top`` and the folders below it, level by level, each once: links back up, or to one that was seen, are not followed."""
+    found, level, seen = [top], [top], {os.path.realpath(top)}
+    for _ in range(deepest):
+        inside = [entry for folder in level for entry in _subfolders(folder)]
+        level = []
+        for entry in sorted(inside, key=lambda entry: entry.is_symlink()):  # where both are there, the folder itself
+            real = os.path.realpath(entry.path)
+            if real not in seen:
+                seen.add(real)
+                level.append(Path(entry.path))
+        level.sort()
+        found += level
+        if len(found) >= _LOOKED_INTO:
+            break
+    return found
+
+
+def _subfolders(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.is_dir()]
+    except OSError:  # not ours to read, or a link to itself
+        return []
 
 
 def _quiet_folder(folder: Path) -> bool:

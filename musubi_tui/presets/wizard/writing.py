@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import ConfigError
 from engine.config.toml_text import toml_value
 from engine.events.atomic import write_text_atomically
@@ -117,7 +117,7 @@ def summary_lines(answers: Answers, around: Around) -> Iterator[str]:
     texts = planned(answers, around)
     if texts:
         file, text = next(iter(texts.items()))
-        yield say(f"{len(texts)} captions will be written, {file.stem}.txt: {text}", f"キャプションを {len(texts)} 件書きます。{file.stem}.txt: {text}")  # fmt: skip
+        yield say(f"{counted(len(texts), 'caption')} will be written, {file.stem}.txt: {text}", f"キャプションを {len(texts)} 件書きます。{file.stem}.txt: {text}")  # fmt: skip
     if not found.count:
         yield say(f"! Still to do: put your files into {found.folder}", f"! 未完了: {found.folder} に画像や動画を入れてください")  # fmt: skip
     missing = file_lines(answers, around)[1]
