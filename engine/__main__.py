@@ -167,8 +167,20 @@ def _failed(attempt: Attempt, problems: tuple[Problem, ...], exit_code: int) -> 
         message = f"{where}: {problem.message}" if where else problem.message
         attempt.events.emit(Failed(problem.code, message, problem.fix))
         sys.stderr.write(f"{problem}\n")
-    attempt.finish("failed", problems[0].message if problems else "", exit_code, hook="on_error")
+    attempt.finish("failed", _in_short(problems), exit_code, hook="on_error")
     return exit_code
+
+
+def _in_short(problems: tuple[Problem, ...]) -> str:
+    """The first complaint with the name of its file, and how many more there are."""
+    if not problems:
+        return ""
+    first, more = problems[0], len(problems) - 1
+    name = os.path.basename(first.file.rstrip(os.sep))
+    text = first.message if not name or name in first.message else f"{name}: {first.message}"
+    if not more:
+        return text
+    return say(f"{text} ({more} more)", f"{text}（ほか {more} 件）")
 
 
 def _explain(error: BaseException, run: RunDirectory) -> Problem:

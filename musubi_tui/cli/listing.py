@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +13,10 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.output import OK, narrate, print_json, print_table
+from musubi_tui.terminal_width import cells
+
+if TYPE_CHECKING:
+    from musubi_tui.runs.registry import RunEntry
 
 LIST_HELP = say("List runs, newest first.", "run の一覧（新しい順）。")
 ARCHIVE_HELP = say(
@@ -35,7 +41,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
     from musubi_tui.runs.registry import Registry
-    from musubi_tui.runs.telling import clock
+    from musubi_tui.runs.state_words import state_word
 
     _check_state(state)
     entries = Registry().runs(whole=as_json)
@@ -52,7 +58,7 @@ def list_(
     wanted = [
         entry
         for entry in entries
-        if state in ("", "gone" if entry.gone else entry.summary.state) and family in ("", entry.summary.family)
+        if state in ("", _state(entry), state_word(_state(entry))) and family in ("", entry.summary.family)
     ][: limit or None]
     if as_json:
         marks = [
@@ -60,19 +66,7 @@ def list_(
         ]
         print_json([entry.summary.as_json() | mark for entry, mark in zip(wanted, marks)])
         return OK
-    rows: list[tuple[str, ...]] = []
-    for entry in wanted:
-        now = entry.summary
-        steps = f"{now.step}/{now.max_steps}" if now.max_steps else str(now.step or "-")
-        loss = "-" if now.loss is None else f"{now.loss:.4f}"
-        shown = ("gone" if entry.gone else now.state) + (say(", archived", "・保管済み") if entry.archived else "")
-        eta = "" if now.eta_seconds is None else clock(now.eta_seconds)
-        rows.append((now.id, now.family, now.kind, shown, steps, loss, eta, _local_time(now.started)))
-    headers: tuple[str, ...] = ("id", say("family", "ファミリー"), say("kind", "種類"), say("state", "状態"), say("step", "ステップ"), "loss", "ETA", say("started", "開始"))  # fmt: skip
-    if not any(row[6] for row in rows):  # nothing goes on
-        headers, rows = headers[:6] + headers[7:], [row[:6] + row[7:] for row in rows]
-    if wanted:
-        print_table(headers, rows, right=[4, 5] if len(headers) == 7 else [4, 5, 6])
+    print_runs(wanted)
     if any(entry.gone for entry in wanted):
         narrate(
             say(
@@ -83,6 +77,52 @@ def list_(
     if hidden:
         narrate(say(f"{hidden} archived: `musubi-tui runs list --archived` shows them too.", f"アーカイブ {hidden} 件は `musubi-tui runs list --archived` で表示できます。"))  # fmt: skip
     return OK
+
+
+def print_runs(entries: Sequence[RunEntry]) -> None:
+    """The table, a line a run: on a terminal that is too narrow, what is least missed is shortened or left out."""
+    from musubi_tui.runs.state_words import state_word
+    from musubi_tui.runs.telling import clock
+
+    rows: list[dict[str, str]] = []
+    for entry in entries:
+        now = entry.summary
+        rows.append({
+            "id": now.id,
+            say("family", "ファミリー"): now.family,
+            say("kind", "種類"): now.kind,
+            say("state", "状態"): state_word(_state(entry)) + (say(", archived", "・保管済み") if entry.archived else ""),
+            say("step", "ステップ"): f"{now.step}/{now.max_steps}" if now.max_steps else str(now.step or "-"),
+            "loss": "-" if now.loss is None else f"{now.loss:.4f}",
+            "ETA": "" if now.eta_seconds is None else clock(now.eta_seconds),
+            say("started", "開始"): _local_time(now.started),
+        })  # fmt: skip
+    if not rows:
+        return
+    if not any(row["ETA"] for row in rows):  # nothing goes on
+        rows = [{title: text for title, text in row.items() if title != "ETA"} for row in rows]
+    if sys.stdout.isatty():
+        rows = _fitting(rows, shutil.get_terminal_size().columns)
+    right = (say("step", "ステップ"), "loss", "ETA")
+    headers = tuple(rows[0])
+    print_table(headers, [tuple(row.values()) for row in rows], right=[headers.index(one) for one in right if one in headers])  # fmt: skip
+
+
+def _fitting(rows: list[dict[str, str]], width: int) -> list[dict[str, str]]:
+    """The year goes first, then when it started (the id tells), the family, and what follows; id and state stay."""
+    started = say("started", "開始")
+    if _width(rows) > width:
+        rows = [row | {started: row[started][5:] or "-"} for row in rows]
+    for title in (started, say("family", "ファミリー"), "ETA", "loss", say("kind", "種類"), say("step", "ステップ")):
+        if _width(rows) > width:
+            rows = [{one: text for one, text in row.items() if one != title} for row in rows]
+    return rows
+
+
+def _width(rows: list[dict[str, str]]) -> int:
+    """Cells of a line of the table, two between columns."""
+    widths = [max(cells(title), *(cells(row[title]) for row in rows)) for title in rows[0]]
+    return sum(widths) + 2 * (len(widths) - 1)
 
 
 def archive(runs: RunsArgument, as_json: JsonOption = False) -> int:
@@ -144,10 +184,15 @@ def _move(words: list[str], away: bool, as_json: bool) -> int:
     return OK
 
 
+def _state(entry: RunEntry) -> str:
+    return "gone" if entry.gone else entry.summary.state
+
+
 def _check_state(state: str) -> None:
     from engine.events.status import STATES
+    from musubi_tui.runs.state_words import state_word
 
-    if state not in ("", "gone", *STATES):
+    if state not in ("", *(word for one in ("gone", *STATES) for word in (one, state_word(one)))):
         raise UserError.of(
             "usage",
             say(f"There is no state {state!r}.", f"状態 {state!r} はありません。"),

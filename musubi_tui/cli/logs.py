@@ -32,8 +32,14 @@ def print_log(run: RunDirectory, lines: int, *, follow: bool) -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return OK
-    if not told and not run.engine_log.exists():
-        narrate(say("This run has written nothing yet.", "この run はまだ何も出力していません。"))
+    if not told:
+        events = f"`musubi-tui runs watch {run.id} --plain`"
+        narrate(
+            say(
+                f"The engine of {run.id} wrote nothing here. What happened in the run: {events}",
+                f"{run.id} のエンジンは何も出力していません。run の経過: {events}",
+            )
+        )
     return OK
 
 

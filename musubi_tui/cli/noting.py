@@ -43,11 +43,11 @@ def note(
 
 
 def headroom(run: RunArgument, as_json: JsonOption = False) -> int:
-    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.finding import find_training
     from musubi_tui.runs.headroom import headroom as judge
     from musubi_tui.runs.headroom import headroom_lines
 
-    found = judge(find_run(run))
+    found = judge(find_training(run))
     if as_json:
         print_json(found.as_json())
     else:

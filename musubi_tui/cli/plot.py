@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import string
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,7 @@ RunsArgument = Annotated[
 ]
 QUANTITIES = {"loss": "loss", "lr": "lr", "grad-norm": "grad_norm", "seconds": "step_s", "wait": "data_s"}
 EMA_WEIGHT = 0.95  # of the past, in the smoothed loss
+_LETTERS = string.ascii_uppercase
 _MARGIN = 2  # columns that stay free, so that no terminal wraps a line
 
 
@@ -41,7 +43,7 @@ def plot(
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
     """Draw a curve of one or several runs over the steps."""
-    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.finding import find_training
 
     if what not in QUANTITIES:
         raise UserError.of(
@@ -52,7 +54,7 @@ def plot(
     smooth = what == "loss" and not raw
     curves = []
     for word in runs:
-        run = find_run(word)
+        run = find_training(word)
         steps, values = _curve(run, QUANTITIES[what])
         if not steps:
             raise UserError.of(
@@ -78,7 +80,7 @@ def compare(
 ) -> int:  # fmt: skip
     """Show in which settings runs differ, and what came of them."""
     from musubi_tui.runs import comparing
-    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.finding import find_training
     from musubi_tui.runs.pricing import known_price
 
     if by not in comparing.AXES:
@@ -87,7 +89,7 @@ def compare(
             say(f"--by knows {', '.join(comparing.AXES)}, not {by!r}.", f"--by は {', '.join(comparing.AXES)} のいずれかです（{by!r} は不可）。"),
         )  # fmt: skip
     price = known_price()
-    found = comparing.compare_runs([find_run(word) for word in runs], price.per_hour if price else None)
+    found = comparing.compare_runs([find_training(word) for word in runs], price.per_hour if price else None)
     settings = comparing.setting_rows(found, everything=everything)
     losses = comparing.aligned(found, by, points)
     if as_json:
@@ -133,9 +135,10 @@ def draw(
     plotext.title(title)
     if log:
         plotext.yscale("log")
-    for name, steps, values in curves:
+    for number, (name, steps, values) in enumerate(curves):
         label: str | None = name if len(curves) > 1 else None
-        plotext.plot(steps, values, label=label, marker="braille")
+        letter = plain and len(curves) > 1  # what has no colour is told apart by its letter
+        plotext.plot(steps, values, label=label, marker=_LETTERS[number % len(_LETTERS)] if letter else "braille")
     plotext.xlabel(say("step", "ステップ"))
     picture: str = plotext.build()
     lines = (plotext.uncolorize(picture) if plain else picture).splitlines()

@@ -11,6 +11,7 @@ from musubi_tui.runs.fetching import copy_line, fetch_line, is_away
 from musubi_tui.runs.money import money
 from musubi_tui.runs.origin import read_origin
 from musubi_tui.runs.snapshot import Snapshot
+from musubi_tui.runs.state_words import state_word
 from musubi_tui.runs.telling import clean, clock, weight
 from musubi_tui.terminal_width import cells
 
@@ -89,7 +90,8 @@ def _facts(now: Snapshot) -> list[tuple[str, str]]:
         (say("run", "run"), now.id),
         (say("name", "名前"), now.name),
         (say("family", "ファミリー"), now.family),
-        (say("state", "状態"), now.state + (f" - {now.reason}" if now.reason else "")),
+        (say("kind", "種類"), "" if now.kind == "train" else now.kind),
+        (say("state", "状態"), state_word(now.state) + (f" - {now.reason}" if now.reason else "")),
         (say("phase", "フェーズ"), progress or now.phase),
         (say("step", "ステップ"), "  ".join(filter(None, [steps, *numbers]))),
         (say("attempt", "試行"), str(now.attempt)),

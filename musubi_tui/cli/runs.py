@@ -20,13 +20,16 @@ from musubi_tui.cli.output import JOB_FAILED, OK, WRONG_INPUT, narrate, print_js
 if TYPE_CHECKING:
     from engine.events.rundir import RunDirectory
 
+_OF_TRAINING = ("save", "sample", "set")  # a cache run does none of these
+
 app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
     help=say(
         "List, show, watch and control runs. RUN is an id, a unique prefix of one, a name (its newest run), a path, or "
-        "[bold]last[/bold].",
-        "run の一覧・表示・監視・操作。RUN は ID、その一意な先頭部分、名前（最新のもの）、パス、または [bold]last[/bold] です。",
+        "[bold]last[/bold]: the newest run; for what only trainings have (plot, compare, resume, stop, save …) the newest training.",
+        "run の一覧・表示・監視・操作。RUN は ID、その一意な先頭部分、名前（最新のもの）、パス、または [bold]last[/bold]"
+        "（最新の run。plot・compare・resume・stop・save など学習に関するものでは最新の学習 run）です。",
     ),
 )
 
@@ -129,16 +132,17 @@ def resume(
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
     from engine.events.status import ALIVE, true_state
-    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.finding import find_run, works_or_trains
 
-    if true_state(find_run(run)) in ALIVE:
-        return _steer(run, "resume", {}, timeout, as_json)
+    found = find_run(run, works_or_trains)
+    if true_state(found) in ALIVE:
+        return _steer(str(found.path), "resume", {}, timeout, as_json)
     from musubi_tui.cli.following import how_to_watch
     from musubi_tui.cli.train import resume_run
 
-    code = resume_run(run, overrides, detach=True, plain=True, as_json=as_json, allow_hooks=allow_hooks)
+    code = resume_run(str(found.path), overrides, detach=True, plain=True, as_json=as_json, allow_hooks=allow_hooks)
     if code == OK:
-        narrate(how_to_watch(find_run(run)).strip())
+        narrate(how_to_watch(found).strip())
     return code
 
 
@@ -227,8 +231,9 @@ def preempt(
     timeout: Annotated[float | None, typer.Option("--timeout", min=0, help=say("Seconds to wait at most (with --wait).", "待つ秒数の上限（--wait と併用）。"))] = None,
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
-    from musubi_tui.runs.finding import find_run, list_runs
+    from musubi_tui.runs.finding import find_run, list_runs, works_or_trains
     from musubi_tui.runs.preempting import ask_to_save, has_saved, let_the_queue_rest, running_here, wait_until_gone
+    from musubi_tui.runs.state_words import state_word
 
     if bool(run) == everything:
         raise UserError.of(
@@ -236,7 +241,7 @@ def preempt(
         )
     if everything:
         let_the_queue_rest()
-    asked = running_here(list_runs() if everything else [find_run(run)])
+    asked = running_here(list_runs() if everything else [find_run(run, works_or_trains)])
     ask_to_save(asked)
     late = wait_until_gone(asked, timeout) if wait else []
     lost = [one for one in asked if wait and one not in late and not has_saved(one)]
@@ -247,7 +252,7 @@ def preempt(
         print_json(report)
     else:
         for entry in report:
-            sys.stdout.write(f"{entry['id']}  {entry['state']}\n")
+            sys.stdout.write(f"{entry['id']}  {state_word(str(entry['state']))}\n")
         if not asked:
             narrate(say("No run is active on this machine.", "このマシンで実行中の run はありません。"))
         for one in late:
@@ -297,15 +302,18 @@ def _steer(word: str, command: str, arguments: Mapping[str, Any], timeout: float
     """Put a command before the engine and tell its answer; the exit code."""
     from engine.events.control import send, wait_for_ack
     from engine.events.status import ALIVE, Lease, true_state
-    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.finding import cache_run, find_run, find_training, is_training, works_or_trains
+    from musubi_tui.runs.state_words import takes_no_commands
 
-    run = find_run(word)
+    run = find_training(word) if command in _OF_TRAINING else find_run(word, works_or_trains)
     state = true_state(run)
     lease = Lease.read(run)  # held after the end, too, while a hook waits or runs
     if state not in ALIVE and not (command == "cancel_hooks" and lease is not None and lease.alive()):
+        if state == "done" and not is_training(run):
+            raise cache_run(run)
         raise UserError.of(
             "not_running",
-            say(f"The run {run.id} is {state}: it takes no commands.", f"run {run.id} は {state} で、命令を受け付けません。"),
+            takes_no_commands(run.id, state),
             say(f"Train it further: `musubi-tui train --resume {run.id} --set max_train_steps=N`.", f"さらに学習: `musubi-tui train --resume {run.id} --set max_train_steps=N`。")
             if state == "done"
             else say(f"`musubi-tui train --resume {run.id}` goes on with it.", f"再開: `musubi-tui train --resume {run.id}`。"),

@@ -179,10 +179,10 @@ def resume_run(
     word: str, overrides: Sequence[str] | None, *, detach: bool, plain: bool, as_json: bool, allow_hooks: bool = False
 ) -> int:
     """Go on with a run; the exit code."""
-    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.finding import find_run, is_training
     from musubi_tui.runs.resuming import parse_value, prepare_resume, run_option
 
-    run = find_run(word)
+    run = find_run(word, is_training)
     changes = {key: parse_value(value) for key, value in parse_overrides(overrides).items()}
     prepare_resume(run, changes)
     narrate(say(f"Resuming {run.id}.", f"{run.id} を再開します。"))

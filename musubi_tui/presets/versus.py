@@ -102,13 +102,13 @@ def run_side(run: RunDirectory) -> Side:
 
 def last_run(preset: Path) -> RunDirectory:
     """The newest run that was made of this preset, else the newest of all. Raises ``UserError`` without runs."""
-    from musubi_tui.runs.finding import list_runs
+    from musubi_tui.runs.finding import is_training, list_runs
     from musubi_tui.runs.origin import runs_of
 
     runs = runs_of(preset) or list_runs()
     if not runs:
         raise UserError.of("no_such_run", say("There are no runs yet.", "まだ run がありません。"))
-    return runs[0]
+    return next((run for run in runs if is_training(run)), runs[0])
 
 
 def differences_to(draft: Draft, side: Side) -> list[Difference]:

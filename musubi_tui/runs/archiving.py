@@ -14,6 +14,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, true_state
+from musubi_tui.runs.state_words import state_word
 
 _FOLDER = ".archived"
 
@@ -32,7 +33,7 @@ def archive(run: RunDirectory) -> None:
     if run.exists() and state in ALIVE:
         raise UserError.of(
             "run_alive",
-            say(f"The run {run.id} is {state}: it stays on the list.", f"run {run.id} は {state} のため、一覧に残ります。"),
+            say(f"The run {run.id} is {state_word(state)}: it stays on the list.", f"run {run.id} は {state_word(state)} のため、一覧に残ります。"),
             say(f"Stop it first: `musubi-tui runs stop {run.id}`.", f"先に停止してください: `musubi-tui runs stop {run.id}`。"),
             file=run.path,
         )  # fmt: skip

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory, safe_name
-from engine.events.status import Status
+from engine.events.status import ALIVE, Status, true_state
 from musubi_tui.runs.home import known_homes
 
 if TYPE_CHECKING:
@@ -36,10 +37,45 @@ def list_runs(homes: list[Path] | None = None) -> list[RunDirectory]:
     return sorted(found.values(), key=lambda run: age(run.id), reverse=True)
 
 
-def find_run(word: str) -> RunDirectory:
+def is_training(run: RunDirectory) -> bool:
+    """Whether the run trains; the other kind only fills caches."""
+    status = Status.read(run)
+    return status is None or status.kind == "train"
+
+
+def works_or_trains(run: RunDirectory) -> bool:
+    """What a person means who stops or resumes: a training, or whatever works now."""
+    return is_training(run) or true_state(run) in ALIVE
+
+
+def find_training(word: str) -> RunDirectory:
+    """The training a person means, as ``find_run``; caching that came after it is passed over.
+
+    Raises ``UserError`` (also cache_run: the run was named, and it only filled caches).
+    """
+    run = find_run(word, is_training)
+    if not is_training(run):
+        raise cache_run(run)
+    return run
+
+
+def cache_run(run: RunDirectory) -> UserError:
+    """The complaint about a run that only filled caches, where a training was wanted."""
+    return UserError.of(
+        "cache_run",
+        say(f"{run.id} is a cache run: it trained nothing, and there is nothing to train further.",
+            f"{run.id} はキャッシュの run です。学習はしておらず、続けて学習するものはありません。"),
+        say("To train with what it cached: `musubi-tui train PRESET`. `last` is the newest training.",
+            "キャッシュを使って学習: `musubi-tui train PRESET`。`last` は最新の学習 run です。"),
+        file=run.path,
+    )  # fmt: skip
+
+
+def find_run(word: str, wanted: Callable[[RunDirectory], bool] | None = None) -> RunDirectory:
     """The run a person means: ``last``, an id, a name (its newest run), a unique prefix of an id, or a path.
 
-    Raises ``UserError`` (usage: the word is blank; no_such_run, ambiguous_run, run_gone).
+    ``wanted``: which runs ``last`` and a name pass over where it says no. An id or a path means that very run.
+    Raises ``UserError`` (usage: the word is blank; no_such_run, ambiguous_run, run_gone, cache_run).
     """
     if not word.strip():  # an unset shell variable: as a prefix it would fit every run
         raise UserError.of(
@@ -52,12 +88,17 @@ def find_run(word: str) -> RunDirectory:
         return as_path
     runs = list_runs()
     if word == "last" and runs:
-        return runs[0]
+        found = next((run for run in runs if wanted is None or wanted(run)), None)
+        if found is None:
+            raise cache_run(runs[0])
+        return found
     by_id = [run for run in runs if run.id == word]
     if len(by_id) == 1:
         return by_id[0]
     entries = _entries()
     named = [RunDirectory(entry.path) for entry in entries if not entry.gone and _is_called(entry.summary, word)]
+    if wanted is not None:
+        named = [run for run in named if wanted(run)] or named
     for matches in (by_id, named[:1], [run for run in runs if run.id.startswith(word)]):
         if len(matches) == 1:
             return matches[0]

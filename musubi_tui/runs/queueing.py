@@ -15,6 +15,7 @@ from engine.events.lines import iso_time
 from engine.events.status import ALIVE, true_state
 from musubi_tui.runs.queue import OPEN, Entry, Queue, QueueFile, all_queues
 from musubi_tui.runs.registry import Registry
+from musubi_tui.runs.state_words import state_word
 from musubi_tui.runs.supervisor import ensure_supervisor, supervisor_of
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _waiting(queue: Queue, word: str) -> Entry:
     if entry.state != "waiting":
         raise UserError.of(
             "entry_not_waiting",
-            say(f"{entry.run.id} is {entry.state}: it has no place among those that wait.", f"{entry.run.id} は {entry.state} のため、順番を変更できません。"),
+            say(f"{entry.run.id} is {state_word(entry.state)}: it has no place among those that wait.", f"{entry.run.id} は {state_word(entry.state)} のため、順番を変更できません。"),
             say("`musubi-tui queue list` shows what waits.", "待機中のものは `musubi-tui queue list` にあります。"),
         )  # fmt: skip
     return entry

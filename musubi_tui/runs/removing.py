@@ -15,6 +15,7 @@ from musubi_tui.runs.home import known_homes
 from musubi_tui.runs.queue import entry_of
 from musubi_tui.runs.registry import Registry
 from musubi_tui.runs.resuming import run_option
+from musubi_tui.runs.state_words import state_word
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def refuse_unless_removable(run: RunDirectory) -> None:
     if state in ALIVE or (lease is not None and lease.alive()):
         raise UserError.of(
             "run_alive",
-            say(f"The run {run.id} is {state}.", f"run {run.id} は {state} です。"),
+            say(f"The run {run.id} is {state_word(state)}.", f"run {run.id} は {state_word(state)} です。"),
             say(f"Stop it first: `musubi-tui runs stop {run.id}`.", f"先に停止してください: `musubi-tui runs stop {run.id}`。"),
             file=run.path,
         )  # fmt: skip

@@ -17,8 +17,10 @@ from engine.events.rundir import RunDirectory
 from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE
 from musubi_tui.runs import archiving
+from musubi_tui.runs.finding import cache_run, is_training
 from musubi_tui.runs.launching import refuse_if_alive
 from musubi_tui.runs.snapshot import brief
+from musubi_tui.runs.state_words import state_word
 
 
 def prepare_resume(run: RunDirectory, changes: Mapping[str, Any]) -> None:
@@ -31,7 +33,10 @@ def prepare_resume(run: RunDirectory, changes: Mapping[str, Any]) -> None:
     if now.state in ALIVE:
         raise UserError.of(
             "run_alive",
-            say(f"The run {run.id} is {now.state} on {now.host}.", f"run {run.id} は {now.host} で {now.state} です。"),
+            say(
+                f"The run {run.id} is {state_word(now.state)} on {now.host}.",
+                f"run {run.id} は {now.host} で {state_word(now.state)} です。",
+            ),
             say(f"Watch it: `musubi-tui runs watch {run.id}`.", f"監視: `musubi-tui runs watch {run.id}`。"),
             file=run.path,
         )
@@ -43,6 +48,8 @@ def prepare_resume(run: RunDirectory, changes: Mapping[str, Any]) -> None:
             file=run.path,
         )
     _check_keys(changes)
+    if now.state == "done" and not is_training(run):
+        raise cache_run(run)
     if now.state == "done":
         _check_done(run, now.step, changes)
     _check_values(run, now.step, changes)

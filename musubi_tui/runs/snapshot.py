@@ -91,6 +91,16 @@ def snapshot_and_events(run: RunDirectory) -> tuple[Snapshot, list[Record]]:
     return replace(_fold(run, records, index), notes=notes), records
 
 
+def encoded(records: list[Record]) -> tuple[tuple[str, int, int], ...]:
+    """How far each phase of the encoding came: (phase, done, in all), in order; of a phase that ran again its last word."""
+    found: dict[str, tuple[str, int, int]] = {}
+    for record in records:
+        event = record.event
+        if isinstance(event, Progress) and event.total and event.phase in ("latents", "text"):
+            found[event.phase] = (event.phase, event.done, event.total)
+    return tuple(found.values())
+
+
 def moving_average(losses: list[float]) -> float | None:
     """Exponential moving average without the bias of its start; None for no finite values."""
     total = weight = 0.0

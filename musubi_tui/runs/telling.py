@@ -31,6 +31,7 @@ from engine.events.types import (
 from musubi_tui.runs.money import money
 from musubi_tui.runs.plain_text import clean as clean
 from musubi_tui.runs.snapshot import EMA_DECAY
+from musubi_tui.runs.state_words import state_word
 
 PLAIN_SECONDS = 5.0  # a step or progress line at most this often
 
@@ -276,10 +277,12 @@ def describe(event: Event) -> str:
         case Hook():
             return clean(f"{event.name}: {event.state} {event.message}".rstrip())
         case RunEnd(state="failed"):
-            return event.state  # the error before it said why
+            return state_word(event.state)  # the error before it said why
         case RunEnd():
             return clean(
-                event.reason if event.reason.startswith(event.state) else f"{event.state} {event.reason}".rstrip()
+                event.reason
+                if event.reason.startswith(event.state)
+                else f"{state_word(event.state)} {event.reason}".rstrip()
             )
     return ""
 

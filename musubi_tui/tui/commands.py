@@ -13,6 +13,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.types import IgnoreReturnCallbackType
 
 from engine.config.language import say
+from musubi_tui.tui.modes import MODES
 from musubi_tui.tui.twins import twin_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ def run_in_view(screen: Any) -> str:
     """The id of the run that a screen is about, quoted for a shell; empty for none."""
     run = getattr(screen, "chosen", None) or getattr(getattr(screen, "source", None), "run", None)
     return shlex.quote(str(run.id)) if run is not None else ""
+
+
+def _title(id: str, description: str) -> str:
+    """What an action does, in words that stand without its screen; a mode's name alone says nothing."""
+    room, _, name = id.partition(".")
+    if room == "app" and name in {mode.id for mode in MODES}:
+        return say(f"Go to {description}", f"{description} へ移動")
+    return description[:1].upper() + description[1:]
 
 
 class MusubiCommands(Provider):
@@ -37,7 +46,9 @@ class MusubiCommands(Provider):
         """What fits."""
         matcher = self.matcher(query)
         for text, hint, run in self._commands():
-            score = max(matcher.match(text), matcher.match(hint) / 2)
+            score = matcher.match(text)
+            if not score and query.casefold() in hint.casefold():  # letters strewn over a command fit nearly everything
+                score = 0.1
             if score > 0:
                 yield Hit(score, matcher.highlight(text), run, help=hint)
 
@@ -49,8 +60,8 @@ class MusubiCommands(Provider):
             if binding.id is None or binding.id in seen or not binding.description or not active.enabled:
                 continue
             seen.add(binding.id)
-            hint = "   ".join(filter(None, [app.get_key_display(binding), binding.id, twin_of(binding.id, run)]))
-            yield binding.description, hint, partial(app.run_action, binding.action, active.node)
+            hint = "   ".join(filter(None, [app.get_key_display(binding), twin_of(binding.id, run)]))
+            yield _title(binding.id, binding.description), hint, partial(app.run_action, binding.action, active.node)
         other = "ascii" if app.glyphs.name == "unicode" else "unicode"
         yield (
             say(f"Draw with {other} characters", f"{other} 文字で描画"),

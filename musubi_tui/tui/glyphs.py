@@ -10,8 +10,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.config.language import say
-
 
 @dataclass(frozen=True)
 class Glyphs:
@@ -80,14 +78,3 @@ def choose_glyphs(wanted: str = "") -> Glyphs:
     locale = next((os.environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(name)), "UTF-8")
     plain = "utf" not in locale.lower() and locale not in ("C", "POSIX")  # containers say C and draw UTF-8
     return ASCII if plain or os.environ.get("TERM") == "linux" else UNICODE
-
-
-def state_word(state: str) -> str:
-    """The state in the user's language."""
-    words = {
-        "queued": say("queued", "待機"), "starting": say("starting", "開始中"), "running": say("running", "実行中"),
-        "paused": say("paused", "一時停止"), "stopping": say("stopping", "停止中"), "done": say("done", "完了"),
-        "stopped": say("stopped", "停止"), "preempted": say("preempted", "中断"), "failed": say("failed", "失敗"),
-        "orphaned": say("orphaned", "消失"), "gone": say("gone", "削除済み"),
-    }  # fmt: skip
-    return words.get(state, state)

@@ -24,7 +24,7 @@ from musubi_tui.runs.origin import read_origin
 from musubi_tui.runs.pricing import known_price
 from musubi_tui.runs.queue import QueueFile
 from musubi_tui.runs.registry import Registry
-from musubi_tui.runs.snapshot import Snapshot, snapshot
+from musubi_tui.runs.snapshot import Snapshot, encoded, snapshot, snapshot_and_events
 from musubi_tui.tui.numbers import means
 from musubi_tui.tui.view import Detail, View, WaitingHook
 
@@ -88,14 +88,16 @@ class RunsReader:
             steps = sound_index(run).tail(_CURVE_STEPS)
             losses = [entry.loss for entry in steps if entry.loss == entry.loss]
             norm = steps[-1].grad_norm if steps else None
-            whole = now if now.state == GONE else _without_heartbeats((snapshot(run),))[0]
+            whole, records = (now, []) if now.state == GONE else snapshot_and_events(run)
+            whole = _without_heartbeats((whole,))[0]
             elsewhere = now.state in ALIVE and now.host != host_name()
             origin = None if now.state == GONE else read_origin(run)
             if whole.cost is None and now.cost is not None:
                 whole = replace(whole, cost=now.cost)
             fetch = fetch_line(whole) if whole.state not in (*ALIVE, GONE) and is_away(whole) else ""
             norm = norm if norm == norm else None
-            self._detail = mark, Detail(whole, means(losses, _CURVE_CELLS), norm, origin, elsewhere, fetch)
+            made = encoded(records) if whole.kind == "cache" else ()
+            self._detail = mark, Detail(whole, means(losses, _CURVE_CELLS), norm, origin, elsewhere, fetch, made)
         return self._detail[1]
 
 

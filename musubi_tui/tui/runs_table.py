@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
 from musubi_tui.runs.money import money as as_money
 from musubi_tui.runs.plain_text import clean
+from musubi_tui.runs.state_words import state_word
 from musubi_tui.tui.filtering import fits
-from musubi_tui.tui.glyphs import Glyphs, state_word
+from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.numbers import duration, fit, per_step, percent, small
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def columns(width: int, facts: Facts = NO_FACTS) -> tuple[Column, ...]:
     eta = Column("eta", "ETA", 5, True, lambda now, _: duration(now.eta_seconds), "ETA")
     cost = Column("cost", say("cost", "費用"), 7, True, lambda now, _: money(now), "cost")
     if width < _WIDE:
-        return (mark, name, family, state, share, loss, pace, eta, cost)
+        return (mark, name, family, state, replace(share, text=_share_or_kind), loss, pace, eta, cost)
     kind = Column("kind", say("kind", "種類"), 8, False, lambda now, _: clean(now.kind))
     phase = Column("phase", say("phase", "フェーズ"), 14, False, lambda now, _: clean(now.phase))
     steps = Column(
@@ -105,6 +106,11 @@ def _state(now: Snapshot, glyphs: Glyphs, facts: Facts) -> str:
     if place is not None and now.state not in _RUNNING:
         word = f"{say('held', '保留') if facts.held else state_word('queued')} {place}"
     return f"{glyphs.state(now.state)} {word}"
+
+
+def _share_or_kind(now: Snapshot, glyphs: Glyphs) -> str:
+    """The share; of a run that has no steps what it is, where there is no room for a column of its own."""
+    return clean(now.kind) if now.kind == "cache" else _share(now, glyphs)
 
 
 def _share(now: Snapshot, _: Glyphs) -> str:

@@ -19,6 +19,7 @@ from engine.events.status import ALIVE, true_state
 from musubi_tui.runs.home import Home
 from musubi_tui.runs.launching import launch, record_stillborn
 from musubi_tui.runs.resuming import prepare_resume, run_option
+from musubi_tui.runs.state_words import state_word, takes_no_commands
 
 ANSWER_SECONDS = 10.0
 _launched: list[tuple[RunDirectory, subprocess.Popen[bytes]]] = []
@@ -31,7 +32,7 @@ def steer(run_dir: str, command: str, arguments: Mapping[str, Any] | None = None
     if state not in ALIVE:
         raise UserError.of(
             "not_running",
-            say(f"{run.id} is {state}: nobody would obey.", f"{run.id} は {state} で、命令を受け付けません。"),
+            takes_no_commands(run.id, state),
         )
     ack = wait_for_ack(run, send(run, command, arguments), ANSWER_SECONDS)
     if ack is None:
@@ -90,4 +91,4 @@ def tidy() -> None:
 def _launch(run: RunDirectory, device: str, secrets: dict[str, str]) -> str:
     process = launch(run, device=device, secrets=secrets)
     _launched.append((run, process))
-    return f"{run.id}: {true_state(run)}"
+    return f"{run.id}: {state_word(true_state(run))}"

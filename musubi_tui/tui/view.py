@@ -17,7 +17,7 @@ class Detail:
     """The chosen run: its whole snapshot, the end of its loss curve as a few means, and the preset it came from.
 
     ``elsewhere``: it works on another machine, so it is only watched. ``fetch``: the line that brings home what it made, where the
-    person sits elsewhere.
+    person sits elsewhere. ``encoded``: of a cache run how far each phase came, done and in all.
     """
 
     now: Snapshot
@@ -26,6 +26,7 @@ class Detail:
     origin: Origin | None = None
     elsewhere: bool = False
     fetch: str = ""
+    encoded: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True)

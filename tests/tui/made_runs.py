@@ -33,6 +33,7 @@ class Made:
     steps: int = 0  # written to the log
     reason: str = ""
     alive: bool = False
+    kind: str = "train"
 
 
 STORY = (
@@ -71,6 +72,7 @@ def make_run(home: Path, made: Made) -> RunDirectory:
         started=iso_time(began) if made.state != "queued" else "",
         name=made.name,
         family=made.family,
+        kind=made.kind,
     ).write(run)
     if made.steps or made.state == "failed":
         _write_events(run, made)

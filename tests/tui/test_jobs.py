@@ -15,7 +15,9 @@ from textual.widgets import Input
 
 from engine.events.control import Ack, unanswered, write_ack
 from engine.events.rundir import RunDirectory
+from engine.events.sink import EventSink
 from engine.events.status import Status
+from engine.events.types import Progress
 from musubi_tui.runs.home import Home
 from musubi_tui.tui.app import MusubiApp
 from musubi_tui.tui.runs_table import arranged, keeps
@@ -23,7 +25,7 @@ from musubi_tui.tui.screens.confirm import ConfirmScreen
 from musubi_tui.tui.screens.jobs import JobsScreen
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.widgets.run_list import RunList
-from tests.tui.made_runs import STORY, home_with, still_machine
+from tests.tui.made_runs import STORY, Made, home_with, still_machine
 from tests.tui.screen_text import assert_snapshot, screen_text
 
 
@@ -97,6 +99,24 @@ async def test_the_card_follows_the_cursor(home: Home) -> None:
         assert app.cli_twin() == "musubi-tui runs show mascot-20261120-230000"
         await pilot.press("end")
         assert app.screen.query_one(RunList).run.name == "paused-one"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
+async def test_a_cache_run_is_told_apart_and_counts_what_it_encoded(tmp_path: Path, size: tuple[int, int]) -> None:
+    home = home_with(tmp_path / "home", Made("tiny-wan", "done", "20261122-080000", kind="cache"))
+    run = run_named(home, "tiny-wan")
+    sink = EventSink(run.events, run.steps_idx, attempt=1)
+    for event in (Progress("latents", 3, 24), Progress("latents", 24, 24), Progress("text", 12, 12)):
+        sink.emit(event)
+    sink.close()
+    app = MusubiApp(home)
+    async with app.run_test(size=size) as pilot:
+        await read(pilot)
+        listed = next(line for line in screen_text(app).splitlines() if "tiny-wan" in line and "done" in line)
+        assert listed.split("││")[0].split().count("cache") == 1
+        assert "cache run: 24/24 latents, 12/12 text" in screen_text(app)
+        assert "no loss yet" not in screen_text(app)
+        assert "step 0" not in screen_text(app)
 
 
 async def test_words_from_outside_are_text(home: Home) -> None:
@@ -177,7 +197,9 @@ async def test_a_run_that_ended_cannot_be_paused_and_the_app_says_so(home: Home)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await read(pilot)
         await pilot.press("j", "j", "p")
-        assert [notice.message for notice in app._notifications] == ["figurine is done: nobody would obey."]
+        assert [notice.message for notice in app._notifications] == [
+            "figurine is not running (done): there is nothing to control."
+        ]
 
 
 async def test_a_run_that_was_deleted_by_hand_is_shown_as_such(home: Home) -> None:

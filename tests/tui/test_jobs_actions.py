@@ -251,9 +251,7 @@ async def test_the_next_version_of_a_preset(home: Home, tmp_path: Path) -> None:
         assert read_origin(again) is not None
         await until(pilot, lambda: names(app)[0] == "ink-v2")
         await pilot.press("home")
-        await until(
-            pilot, lambda: "v2 of ink.toml, since the parent: learning_rate 0.0001 -> 5e-05" in screen_text(app)
-        )
+        await until(pilot, lambda: "v2 of ink.toml, since the parent: learning_rate 1e-4 -> 5e-5" in screen_text(app))
         await pilot.press("end", "D")
         assert "Nobody noted which preset" in told(app)[-1]
 

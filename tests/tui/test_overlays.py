@@ -250,9 +250,11 @@ async def test_the_palette_lists_every_action_with_key_and_command(home: Home) -
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await read(pilot)
         found = {text: hint for text, hint, _ in MusubiCommands(app.screen)._commands()}
-        assert found["pause"] == "p   jobs.pause   musubi-tui runs pause ink-style-20261121-081500"
-        reachable = {hint.split()[1] for hint in found.values() if hint.split()[1].startswith(("jobs.", "app."))}
+        assert found["Pause"] == "p   musubi-tui runs pause ink-style-20261121-081500"
+        reachable = {active.binding.id for active in app.screen.active_bindings.values()}
         assert set(known_bindings(("app", "jobs"))) - reachable == set()
+        assert found["Go to Preset"] == "2   musubi-tui presets list"
+        assert not [text for text, hint in found.items() if "app." in text + hint or "jobs." in text + hint]
         await pilot.press("colon", *"archive, or")
         await pilot.pause(0.5)
         await pilot.press("enter")

@@ -313,7 +313,7 @@ async def test_a_recording_cannot_be_steered():
         await app.shown(pilot)
         await pilot.press("p")
         await pilot.pause()
-        assert "this is a recording: nobody would obey" in screen_text(app)
+        assert "this is a recording: there is nothing to control" in screen_text(app)
         await pilot.press("X")
         assert app.screen is app.run_screen
 
@@ -411,7 +411,7 @@ async def test_a_run_that_ended_is_not_steered(tmp_path):
         await app.until(pilot, lambda screen: screen.view.state == "stopped")
         await pilot.press("t")
         await pilot.pause()
-        assert "the run is stopped: nobody would obey" in screen_text(app)
+        assert "is not running (stopped)" in screen_text(app)
         assert not list(run.control.iterdir())
 
 

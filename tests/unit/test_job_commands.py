@@ -255,3 +255,15 @@ def test_a_signal_that_comes_after_the_end_changes_nothing(run: RunDirectory, mo
     monkeypatch.setattr(Status, "write", signalled)
     job.finish("done")
     assert Status.read(run).state == "done"
+
+
+def test_the_reason_of_a_failed_run_names_the_file_and_how_many_there_are() -> None:
+    from engine.__main__ import _in_short
+    from engine.config.problems import Problem
+
+    broken = Problem("unreadable_image", "it is not a picture.", file="/data/cats/broken.png")
+    assert _in_short((broken,)) == "broken.png: it is not a picture."
+    assert _in_short((broken, broken, broken)) == "broken.png: it is not a picture. (2 more)"
+    assert (
+        _in_short((Problem("missing_file", "cats.toml is missing.", file="/a/cats.toml"),)) == "cats.toml is missing."
+    )

@@ -18,11 +18,13 @@ from engine.attempt import Attempt
 from engine.config import Config, write_run_toml
 from engine.events import RunDirectory, Status, Step, read_events, true_state
 from engine.events.control import Command
+from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity, host_name
 from engine.events.sink import repair_index
 from engine.job import Job
 from musubi_tui.cli.root import run as musubi
 from musubi_tui.runs.creating import create_job
+from musubi_tui.runs.finding import find_run, works_or_trains
 from musubi_tui.runs.home import find_home
 from tests.unit.test_job_process import _FRAME, HANGS, TRAINS
 from tests.waiting import wait_until
@@ -155,6 +157,68 @@ def test_a_run_that_is_over_is_not_steered(
     assert musubi(["runs", command, "last", *options]) == 2
     assert "error:" in capsys.readouterr().err
     assert list(finished.control.iterdir()) == []
+
+
+def test_last_is_the_newest_training_where_trainings_are_meant(
+    finished: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cached = RunDirectory.create(find_home().path, "tiny-wan")
+    cached.run_toml.write_text('kind = "cache"\n')
+    Status("done", name="tiny-wan", kind="cache").write(cached)
+    cases = [
+        ["train", "--resume", "last"],
+        ["runs", "resume", "last"],
+        ["runs", "stop", "last"],
+        ["runs", "save", "last"],
+    ]
+    for words in cases:
+        assert musubi(words) == 2
+        assert finished.id in capsys.readouterr().err
+    for words in (
+        ["train", "--resume", cached.id, "--set", "max_train_steps=9"],
+        ["runs", "stop", cached.id],
+        ["runs", "headroom", cached.id],
+    ):
+        assert musubi(words) == 2
+        assert "is a cache run" in capsys.readouterr().err
+    assert musubi(["runs", "show", "last"]) == 0
+    assert cached.id in capsys.readouterr().out
+    shutil.rmtree(finished.path)
+    assert musubi(["train", "--resume", "last"]) == 2
+    assert "is a cache run" in capsys.readouterr().err
+    Status(
+        "running", ProcessIdentity.of_this_process(), heartbeat=iso_time(time.time()), name="tiny-wan", kind="cache"
+    ).write(cached)
+    assert find_run("last", works_or_trains).id == cached.id
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_row_is_a_line_in_any_terminal(
+    finished: RunDirectory, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    named = finished.path.with_name("a-longer-name-of-a-style-20261126-040400")
+    finished.path.rename(named)
+    assert musubi(["runs", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= width
+    assert lines[1].startswith(named.name)
+    assert "done" in lines[1]
+    assert "200/200" in lines[1]
+    assert ("2026-05-2" in lines[1]) == (width == 160)
+
+
+def test_states_are_words_of_the_language(
+    finished: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("engine.config.language.language", lambda: "ja")
+    assert musubi(["runs", "show", "last"]) == 0
+    assert "完了" in capsys.readouterr().out
+    assert musubi(["runs", "list", "--state", "完了"]) == 0
+    assert finished.id in capsys.readouterr().out
 
 
 def test_commands_are_answered(job: Job, capsys: pytest.CaptureFixture[str]) -> None:

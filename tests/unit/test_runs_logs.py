@@ -68,7 +68,11 @@ def test_a_file_that_comes_later_is_followed_and_one_that_never_comes_is_told(ru
     assert list(log_lines(run, 50, goes_on)) == ["late"]
     run.engine_log.unlink()
     assert print_log(run, 50, follow=False) == 0
-    assert "nothing yet" in capsys.readouterr().err
+    run.engine_log.touch()
+    assert print_log(run, 50, follow=False) == 0
+    told = capsys.readouterr().err
+    assert told.count("wrote nothing here") == 2
+    assert f"runs watch {run.id} --plain" in told
 
 
 def test_secrets_and_escapes_do_not_reach_the_terminal(run, capsys):

@@ -14,6 +14,7 @@ from engine.config import load_config, write_run_toml
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
+from engine.events.status import Status
 from engine.events.types import RunStart, Step
 from musubi_tui.cli import plot as plots
 from musubi_tui.cli.runs import app
@@ -50,6 +51,22 @@ def test_a_curve_is_text_of_the_asked_size_without_colour_codes_in_a_pipe(two_ru
     assert "\x1b" not in done.stdout
     assert "loss (EMA 0.95)" in done.stdout
     assert "step" in lines[-1]
+
+
+def test_curves_are_told_apart_without_colour_and_caching_is_none_of_them(two_runs):
+    lines = cli.invoke(app, ["plot", *(run.id for run in two_runs), "--width", "100"]).stdout.splitlines()
+    assert [
+        next(line for line in lines if run.id in line).count(f"{letter * 2} {run.id}")
+        for run, letter in zip(two_runs, "AB")
+    ] == [1, 1]
+    assert not any("\u2801" <= char <= "\u28ff" for char in "".join(lines))
+    cached = RunDirectory.create(find_home().path, "r16")
+    Status("done", kind="cache", name="r16").write(cached)
+    curve = json.loads(cli.invoke(app, ["plot", "last", "r16", "--json"]).stdout)
+    assert curve[0]["id"] in {run.id for run in two_runs}
+    assert curve[1]["id"] == two_runs[1].id
+    with pytest.raises(UserError, match="cache run"):
+        plots.plot([cached.id])
 
 
 def test_several_runs_are_named_and_json_has_the_numbers(two_runs):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.runs.state_words import takes_no_commands
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.twins import twin_of
 from musubi_tui.tui.widgets.run_list import RunList
@@ -247,7 +248,7 @@ class JobsActions(ModeScreen):
 
         chosen = self._existing()
         if chosen is not None and chosen.state not in ALIVE:
-            self.musubi.tell(say(f"{chosen.name} is {chosen.state}: nobody would obey.", f"{chosen.name} は {chosen.state} で、命令を受け付けません。"))  # fmt: skip
+            self.musubi.tell(takes_no_commands(chosen.name, chosen.state))
             return None
         return chosen
 

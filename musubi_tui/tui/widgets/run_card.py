@@ -11,8 +11,9 @@ from textual.markup import escape
 from engine.config.language import say
 from musubi_tui.runs.money import money as as_money
 from musubi_tui.runs.plain_text import clean
+from musubi_tui.runs.state_words import state_word
 from musubi_tui.terminal_width import cells
-from musubi_tui.tui.glyphs import Glyphs, state_word
+from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.numbers import duration, fit, means, per_step, small, wrapped
 from musubi_tui.tui.runs_table import local_time, money
 from musubi_tui.tui.view import Detail, View
@@ -57,12 +58,14 @@ def card_lines(
 ) -> list[str]:
     """The lines, top down; the folder only where there is room."""
     now = detail.now
-    steps = f"{now.step}/{now.max_steps}" if now.max_steps else say(f"step {now.step}", f"ステップ {now.step}")
-    right = "  ".join(filter(None, [steps, f"ep {now.epoch}" if now.epoch is not None else ""]))
+    if now.kind == "cache":
+        done, total = sum(one[1] for one in detail.encoded), sum(one[2] for one in detail.encoded)
+        share, right = (done / total if total else 0.0), f"{done}/{total}" if total else ""
+    else:
+        share, right = _steps(now)
     room = max(10, width - cells(right) - 2)
-    done = now.step / now.max_steps if now.max_steps else 0.0
     lines = [
-        f"{glyphs.bar(done, room)}  {right}",
+        f"{glyphs.bar(share, room)}  {right}",
         _learning(detail, glyphs, curve=height < _TALL),
         _state(now, view, glyphs, waiting),
         _made(now),
@@ -76,6 +79,21 @@ def card_lines(
     if len(lines) + len(notes) < _LINES:
         lines.append(folder)
     return [*lines, *notes][:_LINES]
+
+
+def _steps(now: Snapshot) -> tuple[float, str]:
+    """How much of the training is done, and the words for it."""
+    steps = f"{now.step}/{now.max_steps}" if now.max_steps else say(f"step {now.step}", f"ステップ {now.step}")
+    words = "  ".join(filter(None, [steps, f"ep {now.epoch}" if now.epoch is not None else ""]))
+    return (now.step / now.max_steps if now.max_steps else 0.0), words
+
+
+def _encoded(detail: Detail) -> str:
+    """``cache run: 24/24 latents, 24/24 text``, or that it is one."""
+    words = {"latents": say("latents", "latent"), "text": say("text", "テキスト")}
+    parts = [f"{done}/{total} {words[phase]}" for phase, done, total in detail.encoded]
+    told = ": " + ", ".join(parts) if parts else ""
+    return say("cache run", "キャッシュの run") + told
 
 
 def _more(detail: Detail, glyphs: Glyphs, width: int) -> list[str]:
@@ -188,6 +206,8 @@ def _money(now: Snapshot, view: View) -> str:
 
 def _learning(detail: Detail, glyphs: Glyphs, *, curve: bool) -> str:
     now = detail.now
+    if now.kind == "cache":
+        return _encoded(detail)
     if now.loss is None:
         return say("no loss yet", "loss はまだありません")
     sparks = glyphs.sparkline(list(means(detail.losses, _SPARKS))) if curve else ""

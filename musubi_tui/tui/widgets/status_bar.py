@@ -9,8 +9,9 @@ from textual.widgets import Static
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
+from musubi_tui.runs.state_words import state_word
 from musubi_tui.terminal_width import cells
-from musubi_tui.tui.glyphs import UNICODE, Glyphs, state_word
+from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.numbers import duration, fit, percent
 from musubi_tui.tui.view import View, WaitingHook
 from musubi_tui.tui.widgets.lines import Lines, justify

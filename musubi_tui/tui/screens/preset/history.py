@@ -17,7 +17,8 @@ from textual.widgets.option_list import Option as ListOption
 from engine.config.language import say
 from musubi_tui.presets.lineage import Chapter
 from musubi_tui.runs.snapshot import Snapshot, brief
-from musubi_tui.tui.glyphs import Glyphs, state_word
+from musubi_tui.runs.state_words import state_word
+from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import small
 from musubi_tui.tui.screens.dialog import Dialog

@@ -7,9 +7,10 @@ from datetime import datetime
 
 from engine.config.language import say
 from musubi_tui.runs.money import money
+from musubi_tui.runs.state_words import state_word
 from musubi_tui.runs.telling import clean
 from musubi_tui.terminal_width import cells
-from musubi_tui.tui.glyphs import Glyphs, state_word
+from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.numbers import duration, per_step, wrapped
 from musubi_tui.tui.run_view import LogLine, RunView
 from musubi_tui.tui.screens.run.health import clip_level

@@ -14,6 +14,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.status import ALIVE
 from musubi_tui.runs.notes import add_note
+from musubi_tui.runs.state_words import takes_no_commands
 from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.run_view import RunView
 from musubi_tui.tui.screens.ask import AskScreen
@@ -158,10 +159,9 @@ class SteeringScreen(Screen[None]):
     def _may_steer(self, command: str) -> bool:
         """Whether a command would be heard; else the reason is shown."""
         if self.source.run is None:
-            self.tell(say("this is a recording: nobody would obey", "これは記録なので操作できません"))
+            self.tell(say("this is a recording: there is nothing to control", "これは記録なので操作できません"))
         elif self.view is None or self.view.state not in ALIVE:
-            state = self.view.state if self.view else "?"
-            self.tell(say(f"the run is {state}: nobody would obey", f"run は {state} なので操作できません"))
+            self.tell(takes_no_commands(self.view.name, self.view.state) if self.view else say("the run is not read yet", "run を読み込み中です"))  # fmt: skip
         elif command in self._locked:
             self.tell(say(f"{command}: still waiting for the answer", f"{command}: 応答待ちです"))
         else:
