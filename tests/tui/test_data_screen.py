@@ -280,12 +280,17 @@ async def test_a_warning_leads_to_its_files(home: Home, folder: Path) -> None:
     app = MusubiApp(home)
     async with app.run_test(size=(80, 24)) as pilot:
         found = await opened(pilot)
+        assert "tab here: j/k scroll, z zoom" in screen_text(app)
         found.query_one("#warnings").focus()
         await pilot.pause()
         assert "empty captions: 1" in screen_text(app)
         assert "captions without" not in screen_text(app)
         await pilot.press("down", "down", "down", "up")
         assert "captions without 'ohwx': " in screen_text(app)
+        assert "j/k 3/5  enter its files  z zoom" in screen_text(app)
+        await pilot.press("z")
+        await until(pilot, lambda: "empty captions: 1" in screen_text(app) and "short batches" in screen_text(app))
+        await pilot.press("z")
         await pilot.press("enter")
         assert found.board is not None
         names = {found.board.rows.names[int(row)] for row in found.rows}

@@ -99,6 +99,7 @@ class Warnings(Drawn):
         set_title(self, say(f"warnings {len(told)}", f"警告 {len(told)}") + closer)
         height = max(1, self.size.height)
         self.cursor = max(0, min(self.cursor, len(told) - 1))
+        self.border_subtitle = self._way_to_the_rest(len(told), height)
         lines: list[Line] = [entry.line for entry in told]
         if not lines:
             lines = [[(say("nothing is wrong", "問題なし"), "good")]]
@@ -108,6 +109,16 @@ class Warnings(Drawn):
         elif height == 1:
             lines = [[span for line in lines for span in (*line[:2], ("  ", ""))]]
         self.show(lines)
+
+    def _way_to_the_rest(self, count: int, height: int) -> str:
+        """Which keys show what does not fit, or lead from a warning to its files."""
+        if self.has_focus and count:
+            place, zoom = f"{self.cursor + 1}/{count}", count > height and not self.is_maximized
+            return say(
+                f"j/k {place}  enter its files" + ("  z zoom" if zoom else ""),
+                f"j/k {place}  enter 対象ファイル" + ("  z 拡大" if zoom else ""),
+            )
+        return say("tab here: j/k scroll, z zoom", "tab で選択: j/k スクロール、z 拡大") if count > height else ""
 
     def on_focus(self) -> None:
         """Show where one is."""
