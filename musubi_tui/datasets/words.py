@@ -103,7 +103,7 @@ def _left_out(room: Mapping[str, Any]) -> list[str]:
     lines = []
     if room["skipped"]:
         count = len(room["skipped"])
-        lines.append(f"  {say('NOT trained', '学習されない')}  {count}")
+        lines.append(f"  {padded(say('NOT trained', '学習されない'), 12)} {count}")
     for code, count in room["skipped_by_code"].items():
         reason = reason_of(code)
         examples = first_examples(room["skipped"], code, _EXAMPLES)
