@@ -11,7 +11,7 @@ import typer
 
 from engine.config.language import counted, say
 from engine.config.problems import ConfigError, MissingRequirement, UserError
-from musubi_tui.cli.output import narrate, print_json, print_problems
+from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_json, print_problems
 
 if TYPE_CHECKING:
     from musubi_tui.presets.importing.account import Line
@@ -46,7 +46,11 @@ def import_(
     ],
     out: Annotated[
         Path | None,
-        typer.Argument(metavar="[OUT]", help=say("Preset to write.", "書き込むプリセット。"), show_default=False),
+        typer.Argument(
+            metavar="[OUT]",
+            help=say("Preset to write; - or nothing prints it.", "書き込むプリセット。- または省略で表示。"),
+            show_default=False,
+        ),
     ] = None,
     format: Annotated[
         str | None,
@@ -74,16 +78,19 @@ def import_(
     as_json: Annotated[
         bool, typer.Option("--json", help=say("Print the account as JSON.", "報告を JSON で出力します。"))
     ] = False,
-) -> None:
+) -> int:
     from musubi_tui.presets.importing.preset_text import preset_text, settle
 
+    if out == Path("-"):
+        out = None
     imported = _read(source, format, family)
+    trainable = imported.family is not None
     settle(imported)
     folder = Path.cwd() if out is None else out.absolute().parent
     named = source if source != "-" else say("a pasted text", "貼り付けたテキスト")
     prompts = None if out is None or not imported.account.prompts else out.with_name(f"{out.stem}-prompts.txt")
     text = preset_text(imported, source=Path(named).name, folder=folder, prompts=prompts.name if prompts else "")
-    if out is not None:
+    if out is not None and (trainable or force):
         if prompts is not None:
             _write(prompts, "\n".join(imported.account.prompts) + "\n", force)
         _write(out, text, force)
@@ -91,24 +98,30 @@ def import_(
         [] if imported.family is None else _check(text, folder / (out.name if out is not None else "preset.toml"))
     )
     if as_json:
-        print_json(_as_json(imported, out, text, problems))
-        return
+        print_json(_as_json(imported, out if trainable or force else None, text, problems))
+        return OK if trainable else WRONG_INPUT
+    if not trainable:
+        names = ", ".join(_families())
+        narrate(say(f"Not for a model that is trained here ({names}): nothing of it can be trained as it is.", f"対応モデル ({names}) の設定ではないため、このままでは学習できません。"))  # fmt: skip
     if out is None:
         sys.stdout.write(text)
-    _tell(imported, out)
+    _tell(imported, out if trainable or force else None)
     print_problems(problems)
-    if imported.family is None:
-        names = ", ".join(_families())
-        again = _again(source, out, format)
-        narrate(say(f"Which family shall it train? Import again with --family ({names}): {again}", f"--family で学習するモデルを指定してください ({names}): {again}"))  # fmt: skip
+    if trainable:
+        return OK
+    if out is not None and not force:
+        narrate(say(f"{out} was not written; --force writes it all the same.", f"{out} は書き込みませんでした。--force なら書き込みます。"))  # fmt: skip
+    again = _again(source, out, format, force)
+    narrate(say(f"To use its settings for another model name the family, --family ({names}): {again}", f"別のモデルにこの設定を使うには --family ({names}) を指定してください: {again}"))  # fmt: skip
+    return WRONG_INPUT
 
 
-def _again(source: str, out: Path | None, format: str | None) -> str:
-    """The same command with a family; the file it has just written is replaced."""
+def _again(source: str, out: Path | None, format: str | None, force: bool) -> str:
+    """The same command with a family; a file it has just written is replaced."""
     import shlex
 
     words = ["musubi-tui", "presets", "import", source]
-    words += [] if out is None else [str(out), "--force"]
+    words += [] if out is None else [str(out), *(["--force"] if force else [])]
     words += [] if format is None else ["--from", format]
     return f"{shlex.join(words)} --family {say('FAMILY', 'モデル名')}"
 

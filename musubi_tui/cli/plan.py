@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from engine.config import LoadedConfig
     from engine.planner.lines import Line, Plan, Suggestion
 
+ENCODING = ("latents", "text")  # phases that write files which a later run finds
+
 
 @in_japanese(
     """プリセットの学習に必要な GPU メモリ、時間、費用、ディスクを、何も開始せずに計算します。
@@ -169,16 +171,57 @@ def verdict(found: Plan) -> str:
     name = f" {found.card}" if found.card else ""
     if found.fits:
         return say(f"It fits: {peak} of {have}{name}.", f"収まります: {peak} / {have}{name}。")
-    fixed = next((line.amount or 0 for line in found.widest.lines if line.id in ("weights", "text_encoder")), 0)
+    weights = found.line("weights")
+    fixed = weights.amount or 0 if weights is not None else 0
     if fixed > found.available:
-        return say(
-            f"It does not fit: the model alone takes {gib(fixed)}, and {have}{name} is there. Choose a smaller model or a larger card.",
-            f"収まりません: モデルだけで {gib(fixed)} 必要ですが、使えるのは {have}{name} です。小さいモデルか大きい GPU を選んでください。",
+        smaller = _smaller_tasks(found)
+        choose = say("Choose ", "")
+        choose += (
+            say(f"a smaller model ({', '.join(smaller)}) or ", f"小さいモデル（{'、'.join(smaller)}）か")
+            if smaller
+            else ""
         )
-    return say(
+        return say(
+            f"It does not fit: the model alone takes {gib(fixed)} in training, and {have}{name} is there. {choose}a larger card.",
+            f"収まりません: 学習時にモデルだけで {gib(fixed)} 必要ですが、使えるのは {have}{name} です。{choose}大きい GPU を選んでください。",
+        )  # fmt: skip
+    told = say(
         f"It does not fit: {peak} ({found.widest.title}) of {have}{name}.",
         f"収まりません: {peak}（{found.widest.title}） / {have}{name}。",
     )
+    return " ".join([told, *_encoded_elsewhere(found)])
+
+
+def _encoded_elsewhere(found: Plan) -> Iterable[str]:
+    """What helps where encoding needs more than the card has: the files it makes may come from the CPU or another machine."""
+    from engine.planner.lines import gib
+
+    large = [phase for phase in found.phases if phase.id in ENCODING and phase.peak > (found.available or 0)]
+    train = found.phase("train")
+    if large and train is not None and train.peak <= (found.available or 0):
+        yield say(f"Training itself takes {gib(train.peak)} and fits.", f"学習自体は {gib(train.peak)} で収まります。")
+    for phase in large:
+        command = f"musubi-tui cache PRESET --only {phase.id} --set device=cpu"
+        title = phase.title[0].upper() + phase.title[1:]
+        yield say(
+            f"{title} can be done once without the card, in main memory: {command} (or on a larger card; keep the cache folder). The run then skips it.",
+            f"{phase.title}は GPU を使わず、メインメモリで一度だけ実行できます: {command}（大きい GPU でも可。キャッシュフォルダーを残す）。以後の run では省略されます。",
+        )  # fmt: skip
+
+
+def _smaller_tasks(found: Plan) -> list[str]:
+    """Tasks of the family that do the same with fewer weights."""
+    from engine.families import get_family
+    from engine.planner.transformer import find_transformer
+
+    spec = get_family(found.family)
+    mine = spec.task(found.task)
+    size = {name: find_transformer(spec, name, None).parameters for name, task in spec.tasks.items() if task.built}
+    return [
+        name
+        for name in size
+        if spec.task(name).capabilities == mine.capabilities and size[name] < size.get(found.task, 0)
+    ]
 
 
 def _row(line: Line) -> tuple[str, ...]:

@@ -111,7 +111,11 @@ def _afterwards(session: Session, written: Written, as_json: bool) -> int:
         undo = f"musubi-tui data doctor {shlex.quote(str(written.dataset))} --undo"
         narrate(say(f"{written.captions} captions written beside the pictures. Take them back: {undo}", f"キャプションを {written.captions} 件書きました。取り消し: {undo}"))  # fmt: skip
     if then in ("write", "form"):
-        narrate(say(f"Train it: musubi-tui train {quoted}", f"学習: musubi-tui train {quoted}"))
+        lacking = still_to_do(session, written)
+        for line in lacking:
+            narrate(harmless(line))
+        first = say("Then train it", "その後に学習") if lacking else say("Train it", "学習")
+        narrate(f"{first}: musubi-tui train {quoted}")
         if then == "form":
             narrate(
                 say(
@@ -130,6 +134,23 @@ def _afterwards(session: Session, written: Written, as_json: bool) -> int:
             say(f"It works. The whole run: musubi-tui train {quoted}", f"動作しました。本番: musubi-tui train {quoted}")
         )
     return code
+
+
+def still_to_do(session: Session, written: Written) -> list[str]:
+    """What must be there before the preset can train; nothing where all is."""
+    from musubi_tui.presets.wizard.model_page import missing_lines
+    from musubi_tui.presets.wizard.words import pictures_of
+
+    answers, around = session.flow.answers, session.around
+    lines = missing_lines(answers, around, written.preset)
+    if not pictures_of(answers, around).count:
+        lines.append(
+            say(
+                f"Put your files into {answers['data']} first.",
+                f"先に {answers['data']} に画像や動画を入れてください。",
+            )
+        )
+    return lines
 
 
 def _ask_all(session: Session) -> bool:

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ PRESET_KEYS = frozenset(
     {"family", "base", "dataset_config", "network_module", "dit", "vae", "output_dir", "output_name", "network_dim"}
 )
 _LARGEST = 1 << 20  # bytes that a listing reads
+_MOST_LOOKED_AT = 200  # files of each depth: one may stand in a folder of everything
 _DEEPEST = 8  # bases that a listing follows
 
 
@@ -71,6 +73,15 @@ def may_be_preset(path: Path) -> bool:
     except (ValueError, RecursionError):
         return True
     return holds_preset(data)
+
+
+def presets_near(folder: Path) -> list[Path]:
+    """Presets in a folder, one below it and in the versions of those: ``p.toml``, ``my-lora/p.toml``, ``my-lora/v1/p.toml``."""
+    found: list[Path] = []
+    for pattern in ("*.toml", "*/*.toml", "*/v*/*.toml"):
+        looked = islice((path for path in folder.glob(pattern) if not path.relative_to(folder).parts[0].startswith(".")), _MOST_LOOKED_AT)  # fmt: skip
+        found += [path for path in sorted(looked) if may_be_preset(path)]
+    return found
 
 
 def holds_preset(data: Mapping[str, Any]) -> bool:

@@ -34,6 +34,7 @@ from musubi_tui.tui.modes import MODES as ALL_MODES
 from musubi_tui.tui.modes import make_screen
 from musubi_tui.tui.reading import Reader
 from musubi_tui.tui.remembered import keep, recall
+from musubi_tui.tui.screens.dialog import AnswersOnce
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.stylesheet import KeptStylesheet
@@ -288,7 +289,9 @@ class MusubiApp(App[None]):
         go(self)
 
     def action_zoom(self) -> None:
-        """The focused panel on the whole screen, and back."""
+        """The focused panel on the whole screen, and back; a dialog has no panels."""
+        if isinstance(self.screen, AnswersOnce):
+            return
         if self.screen.maximized is not None:
             self.screen.minimize()
         elif self.focused is not None:

@@ -527,6 +527,16 @@ async def test_typing_in_the_text_changes_the_form(home: Home, ink: Path) -> Non
 # Files
 
 
+def test_values_that_work_are_not_called_not_built() -> None:
+    from engine.config.schema import OPTIONS
+    from musubi_tui.tui.screens.preset.dock import values_built
+
+    schedule, precision = OPTIONS["lr_scheduler"], OPTIONS["mixed_precision"]
+    assert values_built(schedule, "constant", works=True) == "also built: constant_with_warmup, cosine, linear"
+    assert values_built(precision, "no", works=True) == "also built: bf16 / not built: fp16"
+    assert values_built(precision, "fp16", works=False) == "fp16 is not built yet. Built: no, bf16"
+
+
 async def test_the_picker_opens_by_list_and_by_path(home: Home, ink: Path) -> None:
     async with editing(home, None) as editor:
         assert_snapshot(editor.app, "preset-picker-80x24")
@@ -541,6 +551,9 @@ async def test_the_picker_opens_by_list_and_by_path(home: Home, ink: Path) -> No
         assert listed.has_focus
         assert "recent   ink" in editor.text
         await editor.press("slash")
+        await editor.type("zzzz")
+        assert "No preset fits these words." in editor.text
+        await editor.press("escape", "slash")
         await editor.type("/nowhere/x.toml")
         await editor.press("enter")
         assert "nowhere" in editor.text

@@ -134,6 +134,27 @@ async def test_why_back_and_wrong_answers(app: MusubiApp, tmp_path: Path) -> Non
         assert "40 steps" in screen_text(app)
 
 
+async def test_a_mistyped_folder_stays_and_explanations_are_whole(app: MusubiApp, tmp_path: Path) -> None:
+    for number in range(6):
+        write_pictures(tmp_path / "work" / f"set{number}", 1)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(WizardScreen(session(tmp_path)))
+        await at(pilot, "files")
+        before = screen_text(app)
+        await pilot.press("z", "w")
+        await pilot.pause()
+        text = screen_text(app)
+        assert before.splitlines()[4] in text, "z does nothing here"
+        assert "names do not matter." in " ".join(text.replace("│", "").split())
+        screen = await at(pilot, "data")
+        field = screen.query_one(Input)
+        field.value = "/nowhere/bela"
+        await press(pilot, "enter")
+        assert "there is no folder /nowhere/bela" in screen_text(app)
+        assert field.value == "/nowhere/bela"
+        assert "Nothing that is in the folder is changed." in " ".join(screen_text(app).replace("│", "").split())
+
+
 async def test_writing_only(app: MusubiApp, tmp_path: Path) -> None:
     wizard = session(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -146,7 +167,7 @@ async def test_writing_only(app: MusubiApp, tmp_path: Path) -> None:
                 break
             await pilot.pause(0.02)
         assert isinstance(app.screen, JobsScreen)
-    assert (tmp_path / "work" / "bella" / "v1" / "preset.toml").is_file()
+    assert (tmp_path / "work" / "bella-lora" / "v1" / "preset.toml").is_file()
 
 
 async def test_the_run_of_the_wizard_is_under_the_cursor(

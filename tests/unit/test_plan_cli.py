@@ -82,9 +82,23 @@ def test_shipped_presets_can_be_planned_without_their_files(capsys: pytest.Captu
     out, err = capsys.readouterr()
     assert "14,288,491,584 parameters" in out
     assert "RTX 4090" in out
-    assert "the model alone takes 27.0 GB" in err
+    assert "the model alone takes 27.0 GB in training" in err
+    assert "Choose a smaller model (t2v-1.3B) or a larger card." in err
     assert "no files yet" in err
     assert run(["plan", "wan-2.1-14b-t2i-48gb", "--card", "L40S"]) == 0
+
+
+def test_encoding_that_does_not_fit_is_named_with_what_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", "wan-2.1-1.3b-t2v-16gb", "--vram", "8"]) == 3
+    err = capsys.readouterr().err
+    assert "(encoding captions) of 8.0 GB" in err
+    assert "Training itself takes" in err
+    assert "musubi-tui cache PRESET --only text --set device=cpu" in err
+    assert "smaller model" not in err
+    assert run(["plan", "wan-2.1-1.3b-t2v-16gb", "--vram", "2"]) == 3
+    err = capsys.readouterr().err
+    assert "takes 2.7 GB in training" in err
+    assert "smaller model" not in err, "there is none"
 
 
 @pytest.mark.parametrize(

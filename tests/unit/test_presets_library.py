@@ -250,3 +250,12 @@ def test_other_programs_files_are_no_presets(tmp_path: Path) -> None:
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     assert {name for name in texts if library.may_be_preset(tmp_path / name)} == {"musubi.toml", "ours.toml", "broken.toml"}  # fmt: skip
+
+
+def test_presets_of_the_wizard_and_of_folders_are_found_near_by(tmp_path: Path) -> None:
+    for name in ("a.toml", "my-lora/preset.toml", "bella/v1/preset.toml", ".hidden/preset.toml", "x/y/z/preset.toml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('family = "wan"\n')
+    (tmp_path / "my-lora" / "dataset.toml").write_text("[general]\n")
+    found = [str(path.relative_to(tmp_path)) for path in library.presets_near(tmp_path)]
+    assert found == ["a.toml", "my-lora/preset.toml", "bella/v1/preset.toml"]

@@ -23,7 +23,7 @@ from musubi_tui.presets.wizard.flow import PAGES
 from musubi_tui.presets.wizard.model_files import find_files, tensor_names, usual_places
 from musubi_tui.presets.wizard.questions import STEPS
 from musubi_tui.presets.wizard.session import Session, answer_all, read_answers
-from musubi_tui.presets.wizard.words import slug
+from musubi_tui.presets.wizard.words import beside, slug, word_in
 from tests.unit.wizard_set import VAE_NAMES, around, session, write_models, write_pictures, write_pth
 
 IDS = [step.id for step in STEPS]
@@ -42,7 +42,9 @@ def test_every_answer_can_be_skipped_and_the_result_is_a_preset_without_errors(t
     wizard = session(tmp_path)
     assert asked(wizard) == ["goal", "model", "files", "data", "trigger", "card", "fit", "steps", "prompts", "name", "folder", "then"]  # fmt: skip
     written = wizard.write()
-    assert written.preset == tmp_path / "work" / "bella" / "v1" / "preset.toml"
+    assert (
+        written.preset == tmp_path / "work" / "bella-lora" / "v1" / "preset.toml"
+    )  # beside the pictures, not among them
     assert check_config(written.preset) == []
     loaded = load_config(written.preset, check_files=True)
     assert loaded.config.run.family == "wan"
@@ -452,6 +454,44 @@ def test_names_become_file_names() -> None:
         "a-b-c",
         "x",
     ]
+
+
+def test_plain_folder_names_are_no_trigger_words(tmp_path: Path) -> None:
+    assert [word_in(name) for name in ("my-pictures", "photos_2", "Images", "写真")] == [""] * 4
+    assert [word_in(name) for name in ("Bella", "bella-photos")] == ["bella", "bella-photos"]
+    pictures = tmp_path / "my-pictures"
+    assert beside(pictures / "mylora", pictures) == tmp_path / "mylora"
+    assert beside(tmp_path / "x", pictures) == tmp_path / "x"
+
+
+def test_what_cannot_be_done_now_is_told_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_models(tmp_path / "models", only=("dit",))
+    write_pictures(tmp_path / "bella")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    fetch = f"musubi-tui models download --family wan --task t2v-1.3B --out {tmp_path / 'models'} --only vae --only t5"
+
+    def said(then: str) -> tuple[int, str]:
+        (tmp_path / "a.toml").write_text(f'model = "wan/t2v-1.3B"\nthen = "{then}"\n')
+        code = run(["wizard", "--answers", "a.toml"])
+        return code, capsys.readouterr().err
+
+    code, err = said("smoke")
+    assert code == 2
+    assert "model files are missing: vae, t5" in err
+    assert fetch in err
+    code, err = said("x")
+    assert code == 2
+    why = "(not now: model files are missing: vae, t5)"
+    assert f"There are: smoke {why}, train {why}, write, form." in err
+    code, err = said("write")
+    assert code == 0
+    assert f"vae: {tmp_path / 'models' / 'Wan2.1_VAE.pth'} (huggingface.co/" in err
+    assert fetch in err
+    assert "musubi-tui models list" in err
+    assert err.index("It cannot train yet") < err.index("Then train it:")
 
 
 def test_headless_and_asked_are_the_same(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from musubi_tui.presets.wizard.around import Around
 from musubi_tui.presets.wizard.captions import read_only
 from musubi_tui.presets.wizard.fitting import scan_at
 from musubi_tui.presets.wizard.flow import Answers, Choice, Question, refused
-from musubi_tui.presets.wizard.words import chosen, contents, folder_of, pictures_of, short, slug
+from musubi_tui.presets.wizard.words import MADE_UP, chosen, contents, folder_of, pictures_of, short, word_in
 
 
 def which_pictures(answers: Answers, around: Around) -> Question:
@@ -69,7 +69,7 @@ def which_pictures(answers: Answers, around: Around) -> Question:
 def which_word(answers: Answers, around: Around) -> Question:
     """The trigger word, below the sizes that the pictures will be trained in."""
     found = pictures_of(answers, around)
-    name = slug(found.folder.name) if found.folder.name not in ("pictures", "images", "clips", "data") else "mylora"
+    name = word_in(found.folder.name) or MADE_UP
     lines = [contents(found)]
     spec, task = chosen(answers)
     lines += bucket_lines(answers, around, spec, task)

@@ -29,12 +29,13 @@ PAGES: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to answer. ``unavailable`` says why it cannot be taken today."""
+    """One way to answer. ``unavailable`` says why it cannot be taken today, ``remedy`` what would change that."""
 
     value: str
     title: str
     note: str = ""
     unavailable: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,12 @@ class Question:
         for number, choice in enumerate(self.choices, 1):
             if text.lower() in (choice.value.lower(), str(number)):
                 if choice.unavailable:
-                    raise refused(self.id, choice.unavailable)
+                    raise refused(self.id, choice.unavailable, choice.remedy)
                 return choice.value
-        known = ", ".join(choice.value for choice in self.choices if not choice.unavailable)
+        known = ", ".join(
+            choice.value + (say(f" (not now: {why})", f"（現在は不可: {why}）") if (why := choice.unavailable.rstrip("。.")) else "")
+            for choice in self.choices
+        )  # fmt: skip
         raise refused(
             self.id,
             say(f"{text!r} is none of the choices.", f"{text!r} は選択肢にありません。"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.planner.disk import gigabytes
@@ -95,6 +98,43 @@ def file_lines(answers: Answers, around: Around) -> tuple[list[str], list[str]]:
             )
             lines.append(f"      huggingface.co/{slot.repository}, {slot.size_gb:g} GB")
     return lines, missing
+
+
+def models_folder(answers: Answers, around: Around) -> Path:
+    """Where the preset says that files are which are not here yet."""
+    return Path(answers.get("models_folder") or around.cwd / "models")
+
+
+def to_fetch(answers: Answers, around: Around) -> str:
+    """The command that downloads the missing files to where the preset expects them."""
+    spec, task = chosen(answers)
+    out = shlex.quote(str(models_folder(answers, around)))
+    only = "".join(f" --only {option}" for option in file_lines(answers, around)[1])
+    return f"musubi-tui models download --family {spec.name} --task {task.name} --out {out}{only}"
+
+
+def missing_lines(answers: Answers, around: Around, preset: Path) -> list[str]:
+    """The files that a written preset lacks: what each is called, where it comes from, and what to do; nothing where all are here."""
+    missing = file_lines(answers, around)[1]
+    if not missing:
+        return []
+    folder, quoted = models_folder(answers, around), shlex.quote(str(preset))
+    lines = [
+        say("It cannot train yet: model files are missing.", "まだ学習できません。モデルファイルが不足しています。")
+    ]
+    lines += [
+        say(f"  {slot.option}: {folder / slot.files[0]} (huggingface.co/{slot.repository}, {slot.size_gb:g} GB)",
+            f"  {slot.option}: {folder / slot.files[0]}（huggingface.co/{slot.repository}、{slot.size_gb:g} GB）")
+        for slot in slots_for(*chosen(answers))
+        if slot.option in missing
+    ]  # fmt: skip
+    sets = " ".join(f"{option}=FILE" for option in missing)
+    lines += [
+        say(f"Fetch them: {to_fetch(answers, around)}", f"取得: {to_fetch(answers, around)}"),
+        say(f"Or name files that are elsewhere: musubi-tui presets set {quoted} {sets}   (what is here: musubi-tui models list)",
+            f"別の場所のファイルを指定: musubi-tui presets set {quoted} {sets}（一覧: musubi-tui models list）"),
+    ]  # fmt: skip
+    return lines
 
 
 def which_folder(answers: Answers, around: Around) -> Question | None:

@@ -6,6 +6,8 @@ that explains its term.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from engine.config.language import say
 from engine.planner.cards import CARDS
 from engine.planner.lines import gib
@@ -14,8 +16,8 @@ from musubi_tui.presets.wizard.captions import which_sentence
 from musubi_tui.presets.wizard.data_page import which_captions, which_pictures, which_word
 from musubi_tui.presets.wizard.fitting import offers, tiny
 from musubi_tui.presets.wizard.flow import Answers, Choice, Question, Step, refused
-from musubi_tui.presets.wizard.model_page import file_lines, which_files, which_folder, which_model
-from musubi_tui.presets.wizard.words import chosen, folder_of, pictures_of, slug
+from musubi_tui.presets.wizard.model_page import file_lines, to_fetch, which_files, which_folder, which_model
+from musubi_tui.presets.wizard.words import beside, chosen, folder_of, pictures_of, slug, word_in
 from musubi_tui.runs.money import currency
 
 _PER_ITEM = {"character": 100, "style": 60, "motion": 80}
@@ -221,7 +223,7 @@ def _name(answers: Answers, around: Around) -> Question:
 
     return Question(
         "name", "review", "text", say("A name for the LoRA", "LoRA の名前"),
-        slug(str(answers["trigger"])) or slug(pictures_of(answers, around).folder.name) or "my-lora",
+        slug(str(answers["trigger"])) or word_in(pictures_of(answers, around).folder.name) or "my-lora",
         say("The LoRA file is called so, and the run in every list.", "LoRA ファイルと、一覧に表示される run の名前になります。"),
         check=check,
     )  # fmt: skip
@@ -234,7 +236,7 @@ def _folder_question(answers: Answers, around: Around) -> Question:
             raise refused("folder", say(f"{folder} is a file.", f"{folder} はファイルです。"))
         return str(folder)
 
-    default = around.cwd / str(answers["name"])
+    default = beside(around.cwd / str(answers["name"]), Path(answers["data"]))
     return Question(
         "folder", "review", "folder", say("Where shall the preset be written?", "プリセットをどこに書きますか？"), str(default),
         say(
@@ -251,16 +253,25 @@ def _then(answers: Answers, around: Around) -> Question:
 
     _, missing = file_lines(answers, around)
     elsewhere = answers.get("card") not in (None, "cpu")
-    lacking = ""
+    lacking, remedy = "", ""
     if not pictures_of(answers, around).count:
         lacking = say("the folder of pictures is empty", "画像フォルダーが空です")
+        remedy = say(
+            f"Put files into {answers['data']}, or choose write.",
+            f"{answers['data']} に画像や動画を入れるか、write を選んでください。",
+        )
     elif missing:
-        lacking = say("model files are missing", "モデルファイルが不足しています")
+        listed = ", ".join(missing)
+        lacking = say(f"model files are missing: {listed}", f"モデルファイルが不足: {listed}")
+        remedy = say(
+            f"{to_fetch(answers, around)} fetches them, `musubi-tui models list` shows what is here; or choose write.",
+            f"{to_fetch(answers, around)} で取得、`musubi-tui models list` で一覧を表示できます。または write を選んでください。",
+        )
     elif elsewhere:
         lacking = say("that card is not in this computer", "その GPU はこのコンピューターにありません")
     choices = (
-        Choice("smoke", say("write, and try five steps", "書いて、5 ステップ試す"), say("a minute that saves hours", "数分の確認"), lacking),
-        Choice("train", say("write, and start the run", "書いて、学習を開始"), "", lacking),
+        Choice("smoke", say("write, and try five steps", "書いて、5 ステップ試す"), say("a minute that saves hours", "数分の確認"), lacking, remedy),
+        Choice("train", say("write, and start the run", "書いて、学習を開始"), "", lacking, remedy),
         Choice("write", say("only write", "書くだけ")),
         Choice("form", say("write, and open the full form", "書いて、詳細フォームを開く"), say("every option, explained", "全項目を説明付きで")),
     )  # fmt: skip

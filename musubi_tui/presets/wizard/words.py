@@ -13,6 +13,16 @@ from musubi_tui.presets.wizard.around import Around, Pictures
 from musubi_tui.presets.wizard.flow import Answers, refused
 from musubi_tui.presets.wizard.model_files import can_be_written
 
+MADE_UP = "mylora"  # a trigger word where the folder's name gives none: no model knows it
+# Words of folder names that say nothing of what is in them, or that every model knows.
+_EVERYDAY = frozenset({
+    "a", "all", "album", "camera", "clip", "clips", "data", "dataset", "datasets", "dir", "files", "final",
+    "folder", "frames", "good", "image", "images", "img", "imgs", "input", "lora", "media", "misc", "movies", "my",
+    "new", "old", "our", "photo", "photos", "photoshoot", "pic", "pics", "picture", "pictures", "raw", "sample",
+    "samples", "set", "sets", "shots", "stuff", "temp", "test", "the", "tmp", "train", "training", "video",
+    "videos", "vids",
+})  # fmt: skip
+
 
 def chosen(answers: Answers) -> tuple[FamilySpec, TaskSpec]:
     """Family and task of the model answer."""
@@ -35,6 +45,21 @@ def trains_clips(answers: Answers, around: Around) -> bool:
 def slug(text: str) -> str:
     """A word that may name a file: ``Bella the cat`` -> ``bella-the-cat``."""
     return re.sub(r"[^a-zA-Z0-9_]+", "-", text).strip("-").lower()
+
+
+def word_in(name: str) -> str:
+    """The word that a folder's name gives for a LoRA, ``Bella`` -> ``bella``; nothing of ``my-pictures`` and ``photos_2``."""
+    found = slug(name)
+    parts = [part for part in re.split(r"[-_0-9]+", found) if part]
+    return "" if all(part in _EVERYDAY for part in parts) else found
+
+
+def beside(folder: Path, data: Path) -> Path:
+    """``folder``, or one beside the pictures where it would lie among them."""
+    if not folder.is_relative_to(data):
+        return folder
+    name = folder.name
+    return data.parent / (f"{name}-lora" if name == data.name else name)
 
 
 def folder_of(text: str, around: Around) -> Path:

@@ -18,7 +18,7 @@ from engine.planner.lines import duration
 from musubi_tui.presets.wizard.around import Around, slots_for
 from musubi_tui.presets.wizard.captions import planned, write_captions
 from musubi_tui.presets.wizard.fitting import Answers, Offer, model_values, offer_of, reads_captions, tiny
-from musubi_tui.presets.wizard.model_page import file_lines
+from musubi_tui.presets.wizard.model_page import file_lines, models_folder
 from musubi_tui.presets.wizard.questions import FIRST_PREVIEW
 from musubi_tui.presets.wizard.words import chosen, how_many, trains_clips
 from musubi_tui.runs.money import money_range
@@ -171,7 +171,7 @@ def _preset(answers: Answers, around: Around) -> Iterator[_Row]:
         if found is not None:
             yield _Row(slot.option, str(found.path), slot.title)
         elif slot.role != "tokenizer":
-            expected = Path(answers.get("models_folder") or around.cwd / "models") / slot.files[0]
+            expected = models_folder(answers, around) / slot.files[0]
             yield _Row(slot.option, str(expected), say(f"{slot.title}: not there yet, from huggingface.co/{slot.repository}", f"{slot.title}: まだありません（huggingface.co/{slot.repository}）"))  # fmt: skip
     yield _Row(None, comment="dataset")
     yield _Row("dataset_config", "dataset.toml", say("which pictures, and how", "どの画像をどう学習するか"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -18,7 +17,8 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
 from engine.config.language import say
-from musubi_tui.presets.library import list_presets, may_be_preset
+from musubi_tui.presets.completing import working_folder
+from musubi_tui.presets.library import list_presets, presets_near
 from musubi_tui.runs.home import Home, survives
 from musubi_tui.tui.acting import enqueue
 from musubi_tui.tui.keymap import key
@@ -57,7 +57,8 @@ class StartScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """The question, the answer, and what is wrong with it."""
-        found = sorted(path.name for path in Path.cwd().glob("*.toml") if may_be_preset(path)) + [
+        here = working_folder()
+        found = [str(path.relative_to(here)) for path in presets_near(here)] + [
             preset.name for preset in list_presets()
         ]
         with Vertical(id="start"):

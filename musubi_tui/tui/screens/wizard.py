@@ -36,8 +36,7 @@ _TITLES = {
     "fit": say("Fit to the GPU", "GPU に合わせる"), "length": say("Length", "長さ"), "samples": say("Previews", "プレビュー"), "review": say("Review", "確認"),
 }  # fmt: skip
 _MARKS = {"unicode": {"done": "✓", "here": "▸", "open": "○"}, "ascii": {"done": "+", "here": ">", "open": "."}}
-
-
+_LEAST_TOLD = 2  # lines below the question that stay in sight
 _KEPT = say("Your answers are kept: n goes on with them.", "回答は残してあります。n で続けられます。")
 # What the logic writes, for terminals that draw ASCII only.
 _ASCII = str.maketrans({"█": "#", "░": ".", "▕": "|", "▏": "|", "✓": "+", "–": "-", "×": "x", "·": "-"})
@@ -107,6 +106,7 @@ class WizardScreen(AnswersOnce[None]):
     def on_resize(self) -> None:
         """The lines of the frame follow the width."""
         self.call_after_refresh(self._show_frame)
+        self.call_after_refresh(self._make_room)
 
     def cli_twin(self) -> str:
         """The same questions at a plain prompt."""
@@ -143,7 +143,7 @@ class WizardScreen(AnswersOnce[None]):
         again = message.question is not None and self._question is not None and message.question.id == self._question.id
         self._question = message.question
         self._why = self._why and again
-        self._show(message.error)
+        self._show(message.error, keep=again and bool(message.error))
 
     def on_wizard_screen_downloading(self, message: Downloading) -> None:
         """Tell how far it is."""
@@ -161,14 +161,16 @@ class WizardScreen(AnswersOnce[None]):
             wrong = self.query_one("#wrong", Static)
             wrong.update(text)
             wrong.display = bool(text)
+            self.call_after_refresh(self._make_room)
 
-    def _show(self, error: str = "") -> None:
+    def _show(self, error: str = "", *, keep: bool = False) -> None:
+        """The question, and what is wrong; ``keep``: with what was typed, which needs a letter changed and not all of it anew."""
         question = self._question
         if question is None:
             return
-        self.query_one("#title", Static).update(question.title)
-        self._show_lines(str(question.default))
         choices, box = self.query_one(OptionList), self.query_one(Input)
+        self.query_one("#title", Static).update(question.title)
+        self._show_lines(box.value if keep and question.kind != "choice" else str(question.default))
         choosing = question.kind == "choice"
         choices.display, box.display = choosing, not choosing
         if choosing:
@@ -180,7 +182,8 @@ class WizardScreen(AnswersOnce[None]):
             choices.highlighted = values.index(question.default) if question.default in values else 0
             choices.focus()
         else:
-            box.value = f"{question.default:g}" if isinstance(question.default, float) else str(question.default)
+            if not keep:
+                box.value = f"{question.default:g}" if isinstance(question.default, float) else str(question.default)
             box.cursor_position = len(box.value)
             box.focus()
         self._show_why()
@@ -193,6 +196,7 @@ class WizardScreen(AnswersOnce[None]):
         lines = self._question.shown(text) if self._question is not None else ()
         self.query_one("#lines", Static).update(self._plain("\n".join(lines)))
         self.query_one("#told").display = bool(lines)
+        self.call_after_refresh(self._make_room)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what it would do."""
@@ -227,6 +231,17 @@ class WizardScreen(AnswersOnce[None]):
         if question is not None:
             shown = self._why or question.kind != "choice"
             self.query_one("#why", Static).update(question.why if shown else "")
+            self.call_after_refresh(self._make_room)
+
+    def _make_room(self) -> None:
+        """The lines below the question scroll in what the rest leaves of the page, so that the explanation is seen whole."""
+        if not self.is_mounted:
+            return
+        page, told = self.query_one("#page"), self.query_one("#told")
+        others = [one for one in page.children if one.display and one is not told]
+        room = page.content_size.height - sum(one.outer_size.height + one.styles.margin.top for one in others)
+        room -= told.styles.margin.top
+        told.styles.max_height = max(_LEAST_TOLD, min(room, page.content_size.height * 3 // 5))
 
     def _show_frame(self) -> None:
         if self._session is None or self._question is None or not self.is_mounted:

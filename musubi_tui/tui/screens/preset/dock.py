@@ -99,12 +99,24 @@ def _state(option: Option, facts: Facts) -> str:
         status = option.status_of(value)
     except TypeError:
         return ""
-    if built and option.kind == "choice":
-        listed = ", ".join(str(one) for one in built)
-        return say(f"built for {listed}", f"対応済み: {listed}")
+    if built:
+        return values_built(option, value, works=status == "built")
     if option.status != "built" and (status != "built" or not option.is_active(value)):
         return say("not built yet. ", "未対応。") + (str(told) if told else "")
     return ""
+
+
+def values_built(option: Option, value: object, *, works: bool) -> str:
+    """Which values work beside the one of now, and which do not."""
+    built = [str(one) for one in option.built_values()]
+    others = ", ".join(one for one in built if one != str(value))
+    lacking = ", ".join(one for one in option.suggestions if one not in built)
+    if not works:
+        return say(f"{value} is not built yet. Built: {others}", f"{value} は未対応です。対応済み: {others}")
+    if not others and not lacking:
+        return ""
+    also = say(f"also built: {others}", f"他に対応済み: {others}")
+    return f"{also} / " + say(f"not built: {lacking}", f"未対応: {lacking}") if lacking else also
 
 
 def needs_text(option: Option, facts: Facts) -> str:

@@ -18,26 +18,28 @@ from engine.config.language import say
 from musubi_tui.presets.completing import candidates, completed, working_folder
 from musubi_tui.presets.document import resolved
 from musubi_tui.presets.journal import recent_presets
-from musubi_tui.presets.library import list_presets, may_be_preset
+from musubi_tui.presets.library import list_presets, presets_near
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.preset.ask import Choices, candidate_text
 from musubi_tui.tui.screens.preset.panels import short_path
 from musubi_tui.tui.widgets.field import Field
 
+_RUNS = 20  # newest runs whose presets are offered
+
 
 @dataclass(frozen=True)
 class Found:
     """One preset to choose."""
 
-    kind: Literal["recent", "own", "shipped", "here"]
+    kind: Literal["recent", "own", "shipped", "here", "run"]
     path: Path
     name: str
     about: str
 
 
 def found_presets() -> list[Found]:
-    """Recent files, those of the working directory, one's own and the shipped ones; each file once."""
+    """Recent files, those in and below the working directory, of recent runs, one's own and the shipped ones; each file once."""
     seen: set[Path] = set()
     found: list[Found] = []
     library = list_presets()
@@ -45,14 +47,29 @@ def found_presets() -> list[Found]:
     for path in recent_presets():
         found.append(Found("recent", path, path.stem, titles.get(path) or short_path(path.parent, 60)))
         seen.add(path)
-    for path in sorted(working_folder().glob("*.toml")):
-        if resolved(path) not in seen and may_be_preset(path):
-            found.append(Found("here", path, path.stem, short_path(path.parent, 60)))
+    here = working_folder()
+    for path in presets_near(here):
+        below = path.parent != here
+        if resolved(path) not in seen and not (below and resolved(path) in titles):
+            found.append(Found("here", path, str(path.relative_to(here).with_suffix("")), short_path(path.parent, 60)))
+            seen.add(resolved(path))
+    for path in _of_recent_runs():
+        if resolved(path) not in seen and resolved(path) not in titles:
+            found.append(Found("run", path, path.stem, short_path(path.parent, 60)))
             seen.add(resolved(path))
     for preset in library:
         if resolved(preset.path) not in seen:
             found.append(Found(preset.origin, preset.path, preset.name, preset.title))
     return found
+
+
+def _of_recent_runs() -> list[Path]:
+    """The presets of the newest runs, as far as they are still there."""
+    from musubi_tui.runs.finding import list_runs
+    from musubi_tui.runs.origin import read_origin
+
+    origins = [origin for run in list_runs()[:_RUNS] if (origin := read_origin(run)) is not None]
+    return [path for path in dict.fromkeys(origin.preset for origin in origins) if path.is_file()]
 
 
 class Picker(Vertical):
@@ -119,7 +136,7 @@ class Picker(Vertical):
         listed.highlighted = 0 if self._shown else None
 
     def _lines(self) -> Iterator[str]:
-        kinds = {"recent": say("recent", "最近"), "here": say("here", "ここ"), "own": say("own", "自作"), "shipped": say("shipped", "同梱")}  # fmt: skip
+        kinds = {"recent": say("recent", "最近"), "here": say("here", "ここ"), "run": "run", "own": say("own", "自作"), "shipped": say("shipped", "同梱")}  # fmt: skip
         width = min(40, max((len(one.name) for one in self._shown), default=0))
         for one in self._shown:
             yield f"{fit(kinds[one.kind], 8)} {fit(one.name, width)}  {one.about}"
@@ -130,6 +147,8 @@ class Picker(Vertical):
         self._fill()
         looks_like_path = "/" in event.value or event.value.startswith((".", "~"))
         text = candidate_text(event.value, working_folder(), "file") if looks_like_path else ""
+        if event.value.strip() and not self._shown and not text:
+            text = say("No preset fits these words.", "該当するプリセットはありません。")
         self.query_one("#candidates", Static).update(text)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
