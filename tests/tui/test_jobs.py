@@ -110,13 +110,15 @@ async def test_a_cache_run_is_told_apart_and_counts_what_it_encoded(tmp_path: Pa
         sink.emit(event)
     sink.close()
     app = MusubiApp(home)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         await read(pilot)
         listed = next(line for line in screen_text(app).splitlines() if "tiny-wan" in line and "done" in line)
         assert listed.split("││")[0].split().count("cache") == 1
         assert "cache run: 24/24 latents, 12/12 text" in screen_text(app)
         assert "no loss yet" not in screen_text(app)
         assert "step 0" not in screen_text(app)
+        await pilot.press("r")
+        assert "is a cache run" in next(notice.message for notice in app._notifications)
 
 
 async def test_words_from_outside_are_text(home: Home) -> None:

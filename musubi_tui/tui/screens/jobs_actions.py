@@ -52,6 +52,11 @@ class JobsActions(ModeScreen):
             self.musubi.tell(
                 say(f"{chosen.name} runs already on {chosen.host}.", f"{chosen.name} は {chosen.host} で実行中です。")
             )
+        elif chosen.state == "done" and chosen.kind == "cache":
+            self.musubi.tell(
+                say(f"{chosen.name} is a cache run: there is nothing to train further.",
+                    f"{chosen.name} はキャッシュの run です。続けて学習するものはありません。")
+            )  # fmt: skip
         elif chosen.state == "done":
             self._train_further(chosen)
         else:
