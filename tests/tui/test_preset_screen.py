@@ -539,6 +539,7 @@ def test_values_that_work_are_not_called_not_built() -> None:
 
 async def test_the_picker_opens_by_list_and_by_path(home: Home, ink: Path) -> None:
     async with editing(home, None) as editor:
+        await editor.press("z")  # a list to choose from is no panel to zoom
         assert_snapshot(editor.app, "preset-picker-80x24")
         assert editor.app.cli_twin() == "musubi-tui presets list"
         await editor.press("slash")

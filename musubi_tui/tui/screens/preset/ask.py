@@ -38,6 +38,8 @@ class Answer:
 class Choices(OptionList):
     """A list whose page keys work before it was laid out, and when it is empty: Textual's own fail then."""
 
+    ALLOW_MAXIMIZE = False  # alone on the screen it would lose its question and its keys
+
     def action_page_up(self) -> None:
         """A page up."""
         self._page(-1)
