@@ -5,4 +5,4 @@ from __future__ import annotations
 
 def clean(text: str) -> str:
     """``text`` on one line without control characters (escape sequences would steer the terminal)."""
-    return "".join(char if char.isprintable() else " " if char in "\n\t\r" else "�" for char in text)
+    return "".join(char if char.isprintable() else " " if char.isspace() else "�" for char in text)

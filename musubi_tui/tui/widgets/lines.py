@@ -17,6 +17,8 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from musubi_tui.runs.plain_text import clean
+
 Span = tuple[str, "str | Style"]  # text, and a role of ``ROLES`` or a style of its own
 Line = Sequence[Span]
 
@@ -40,6 +42,8 @@ def fit(line: Line, width: int) -> list[Span]:
     fitted: list[Span] = []
     left = width
     for text, role in line:
+        if not text.isprintable():  # the last door before the terminal: whoever forgot to clean it, nothing steers
+            text = clean(text)
         size = cell_len(text)
         if size > left:
             fitted.append((set_cell_size(text, left), role))

@@ -36,7 +36,7 @@ def header(view: RunView, width: int, glyphs: Glyphs, note: str = "") -> list[Li
     ]
     if width >= 120:
         left.append((f"  {_kind(view)}", "muted"))
-    doing = "" if view.phase in ("", "train") else f"  {view.phase}"
+    doing = "" if view.phase in ("", "train") else f"  {clean(view.phase)}"
     if doing and view.progress and view.progress[0] == view.phase:
         doing += f" {view.progress[1]}/{view.progress[2]}"
     left.append((f"  {view.step}/{view.max_steps}{percent}" if view.max_steps else "", ""))
