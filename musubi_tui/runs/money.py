@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from functools import lru_cache
 from pathlib import Path
 
-from musubi_tui.runs.home import config_file
+from engine.config.problems import ConfigError
+from musubi_tui.runs.home import config_file, read_config
 
 KEY = "currency"
 SIGNS = "$€£¥"
@@ -43,7 +43,7 @@ def currency() -> str:
 @lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> str:
     try:
-        found = tomllib.loads(path.read_text("utf-8")).get(KEY)
-    except (OSError, ValueError):
+        found = read_config().get(KEY)
+    except ConfigError:
         return _USUAL
     return found if isinstance(found, str) and 0 < len(found) <= _LONGEST and found.isprintable() else _USUAL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from musubi_tui.tui.filtering import fits
@@ -20,9 +21,9 @@ class LogScreen(SteeringScreen):
         self.words = ""  # that lines must have
         self.wrap = False  # long lines go on below
 
+    @abstractmethod
     def action_show_tab(self, tab: str) -> None:
         """This tab."""
-        raise NotImplementedError
 
     def _log(self, view: RunView) -> Sequence[LogLine]:
         """The lines of the log that the filter keeps."""
