@@ -78,6 +78,16 @@ async def test_pages(app: MusubiApp, tmp_path: Path, size: tuple[int, int]) -> N
         assert_snapshot(app, f"wizard-length-{mark}")
 
 
+async def test_a_click_answers(app: MusubiApp, tmp_path: Path) -> None:
+    wizard = session(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(WizardScreen(wizard))
+        await settled(pilot)
+        await pilot.click("#choices", offset=(6, 1))
+        await settled(pilot)
+        assert "so far: a style" in screen_text(app)
+
+
 async def test_mono_and_ascii(app: MusubiApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     plain = MusubiApp(app.home, settings=Settings(glyphs="ascii", theme="mono"))
