@@ -14,10 +14,49 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.data import index_file
-from engine.data.index_file import Entry, Stored, identity
+from engine.data.index_file import Entry, Identity, Stored, identity
 
 MANY = 1000  # pictures: below, reading a file more is not worth it
-Scanned = Sequence["os.DirEntry[str]"]
+
+
+class Scanned:
+    """A folder's entries as they were listed, and which file each of them is, asked once."""
+
+    def __init__(self, folder: str) -> None:
+        """Raises ``OSError``."""
+        with os.scandir(folder) as entries:
+            self.entries = list(entries)
+        self.folder = folder
+        self._asked: dict[str, Identity | None] = {}
+
+    def identities(self, names: Sequence[str]) -> list[Identity | None]:
+        """Of the files of these names (a link's is that of the file it leads to); None where there is none that can be asked."""
+        if self._asked and self._asked.keys() >= set(names):
+            return [self._asked[name] for name in names]
+        try:
+            found = self._ask(names)
+        except OSError:
+            found = [self._by_path(name) for name in names]
+        self._asked.update(zip(names, found, strict=True))
+        return found
+
+    def identity(self, name: str) -> Identity | None:
+        """The same for one."""
+        return self._asked[name] if name in self._asked else self.identities([name])[0]
+
+    def _ask(self, names: Sequence[str]) -> list[Identity | None]:
+        """By the folder's descriptor: the system need not walk the path for each of a hundred thousand. Raises ``OSError``."""
+        stat, place = os.stat, os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return [identity(stat(name, dir_fd=place)) for name in names]
+        finally:
+            os.close(place)
+
+    def _by_path(self, name: str) -> Identity | None:
+        try:
+            return identity(os.stat(os.path.join(self.folder, name)))
+        except OSError:
+            return None
 
 
 class WholeFolder(NamedTuple):
@@ -32,17 +71,18 @@ class WholeFolder(NamedTuple):
 
 def recall(file: Path | None, listed: Scanned) -> WholeFolder | None:
     """What ``file`` holds of a folder with these entries; None when it is another one by now, or was never remembered."""
-    stored = Stored() if file is None or len(listed) < MANY else index_file.read(file)
-    if stored.read is None or stored.names != "\0".join([entry.name for entry in listed]):
+    entries = listed.entries
+    stored = Stored() if file is None or len(entries) < MANY else index_file.read(file)
+    names = [entry.name for entry in entries]
+    if stored.read is None or stored.names != "\0".join(names):
         return None
     folders, asked, *columns = stored.read
     try:
-        if [row for row, entry in enumerate(listed) if entry.is_dir()] != folders:
+        if [row for row, entry in enumerate(entries) if entry.is_dir()] != folders:
             return None
-        statuses = [entry.stat() for entry in compress(listed, bytes.fromhex(asked))]
     except OSError:
         return None
-    if not stored.is_of(statuses):
+    if not stored.is_of(listed.identities([*compress(names, bytes.fromhex(asked))])):
         return None
     files, captions, notices, widths, heights = columns
     return WholeFolder(files, captions, notices, [*zip(widths, heights, strict=True)], len(folders))
@@ -54,7 +94,7 @@ class Listed:
 
     names: list[str]  # of all entries, in the order they were listed
     folders: list[int]  # rows of those that are folders
-    statuses: dict[str, index_file.Identity]  # of the pictures and captions
+    statuses: dict[str, Identity]  # of the pictures and captions
     pictures: Sequence[str]
     captions: Sequence[str]  # the file of each picture's caption
 
@@ -84,14 +124,14 @@ class Listed:
         return [known[1] for known in found if known is not None]
 
 
-def listed_folder(entries: Scanned, pictures: Sequence[str], captions: Sequence[str]) -> Listed | None:
+def listed_folder(listed: Scanned, pictures: Sequence[str], captions: Sequence[str]) -> Listed | None:
     """The folder as it was listed; None when a caption is missing."""
-    mine = {*pictures, *captions}
+    mine = [*pictures, *captions]
+    statuses = {name: found for name, found in zip(mine, listed.identities(mine), strict=True) if found is not None}
     try:
-        statuses = {entry.name: identity(entry.stat()) for entry in entries if entry.name in mine}
-        folders = [row for row, entry in enumerate(entries) if entry.is_dir()]
+        folders = [row for row, entry in enumerate(listed.entries) if entry.is_dir()]
     except OSError:
         return None
     if len(statuses) < len(mine):
         return None
-    return Listed([entry.name for entry in entries], folders, statuses, pictures, captions)
+    return Listed([entry.name for entry in listed.entries], folders, statuses, pictures, captions)

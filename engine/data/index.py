@@ -25,7 +25,7 @@ from engine.data import index_file
 from engine.data.captions import read_caption
 from engine.data.folder_memory import Listed, Scanned, WholeFolder, recall
 from engine.data.frames import FrameTimes
-from engine.data.index_file import Entry, Stored, identity
+from engine.data.index_file import Entry, Identity, Stored, identity
 from engine.data.media import ClipInfo, clip_info, image_size, times_shown
 from engine.data.pictures import read_image
 
@@ -88,25 +88,20 @@ class ScanIndex:
         numerator, denominator, ticks = self.read("times", os.fspath(path), told)
         return FrameTimes(tuple(ticks), Fraction(numerator, denominator)) if ticks else None
 
-    def caption(self, path: str, encoding: str | None, status: os.stat_result | None = None) -> tuple[str, str]:
+    def caption(self, path: str, encoding: str | None, now: Identity | None = None) -> tuple[str, str]:
         """Text and notice of ``captions.read_caption``, from memory where the file did not change.
 
-        Raises ``WrongCaption`` and ``OSError`` as it does. ``status`` spares a look when the caller has it.
+        Raises ``WrongCaption`` and ``OSError`` as it does. ``now`` spares a look when the caller has it.
         """
-        known = self.read("caption", path, lambda: [*_caption(path, encoding), encoding], status)
+        known = self.read("caption", path, lambda: [*_caption(path, encoding), encoding], now)
         text, notice, read_in = known
         return (text, notice) if read_in == encoding else _caption(path, encoding)
 
     def recall(
-        self, kind: Kind, folder: str, names: Sequence[str], statuses: Sequence[os.stat_result | None]
+        self, kind: Kind, folder: str, names: Sequence[str], identities: Sequence[Identity | None]
     ) -> Sequence[Sequence[Any] | None]:
         """What is remembered of many files of one folder, in their order; None of those that must be read."""
-        there = [(name, status) for name, status in zip(names, statuses, strict=True) if status is not None]
-        room = self._room(kind, folder)
-        if len(there) == len(names):
-            return room.recall(names, [status for _, status in there])
-        recalled = iter(room.recall([name for name, _ in there], [status for _, status in there]))
-        return [None if status is None else next(recalled) for status in statuses]
+        return self._room(kind, folder).recall(names, identities)
 
     @property
     def remembers(self) -> bool:
@@ -121,25 +116,25 @@ class ScanIndex:
         """Remember the folder as a whole, if everything in it is read before the end."""
         self._listed[folder, extension, encoding] = listed
 
-    def read(self, kind: Kind, path: str, read: Callable[[], Any], status: os.stat_result | None = None) -> Any:
+    def read(self, kind: Kind, path: str, read: Callable[[], Any], now: Identity | None = None) -> Any:
         """What ``read`` gives (a list that JSON can hold, of the same length for all files of a kind), from memory where the file
         of that path did not change.
 
-        ``status`` spares a look when the caller has it. What ``read`` raises is not remembered.
+        ``now``, which file it is, spares a look when the caller has it. What ``read`` raises is not remembered.
         """
         folder, _, name = path.rpartition("/")
         room = self._room(kind, folder)
-        if status is None:
+        if now is None:
             try:
-                status = os.stat(path)
+                now = identity(os.stat(path))
             except OSError:
                 return read()  # says itself what is wrong
-        known, now = room.entries.get(name), identity(status)
+        known = room.entries.get(name)
         room.asked += 1
         if known is not None and known[0] == now:
             return known[1]
         value = read()
-        if status.st_mtime_ns < self._now - _SETTLED_NS:
+        if now[1] < self._now - _SETTLED_NS:
             room.entries[name] = now, value
             room.changed.add(name)
         return value
@@ -193,14 +188,14 @@ class _Room:
         names = self._stored.names.split("\0") if self._values else []
         return dict(zip(names, zip(self._stored.identities(), self._values, strict=True), strict=True))
 
-    def recall(self, names: Sequence[str], statuses: Sequence[os.stat_result]) -> Sequence[Sequence[Any] | None]:
+    def recall(self, names: Sequence[str], identities: Sequence[Identity | None]) -> Sequence[Sequence[Any] | None]:
         """What is known of each, in their order; None where it is another file than the one that was read."""
         self._order = names
-        if not self.changed and self._stored.names == "\0".join(names) and self._stored.is_of(statuses):
+        if not self.changed and self._stored.names == "\0".join(names) and self._stored.is_of(identities):
             self.asked += len(names)
             return self._values
         get = self.entries.get
-        pairs = ((get(name), identity(status)) for name, status in zip(names, statuses, strict=True))
+        pairs = zip(map(get, names), identities, strict=True)
         found = [None if known is None or known[0] != now else known[1] for known, now in pairs]
         self.asked += len(found) - found.count(None)
         return found

@@ -20,6 +20,7 @@ from engine.data.companions import base_and_number, pictures_by_name, split_targ
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.folder_memory import MANY, Scanned, listed_folder
 from engine.data.index import Kind, ScanIndex
+from engine.data.index_file import Identity
 from engine.data.items import Skipped
 from engine.data.listing import CaptionNotices, Listing, Source, tell_empty
 from engine.data.lists import is_unicode, list_jsonl
@@ -42,16 +43,21 @@ def list_sources(dataset: DatasetSpec, index: ScanIndex | None = None) -> Listin
 class _Place(NamedTuple):
     """A folder and the files in it as they were listed: nobody is asked once more whether a caption is there."""
 
-    folder: str
-    files: dict[str, os.DirEntry[str]]  # in the order they were listed
+    listed: Scanned
+    files: dict[str, os.DirEntry[str]]
     media: int  # how many of them may be sources; -1 when those of subfolders stand between them
 
     def recall(self, index: ScanIndex, kind: Kind, names: Sequence[str]) -> Sequence[Sequence[Any] | None]:
         """What ``index`` remembers of these files, in their order."""
-        get = self.files.get
+        there = self.files.keys()
+        identities = iter(self.listed.identities([name for name in names if name in there]))
         return index.recall(
-            kind, self.folder, names, [None if (file := get(name)) is None else _status(file) for name in names]
+            kind, self.listed.folder, names, [next(identities) if name in there else None for name in names]
         )
+
+    def identity(self, name: str) -> Identity | None:
+        """Which file it is; None when it was not listed."""
+        return self.listed.identity(name) if name in self.files else None
 
 
 class _Entry(NamedTuple):
@@ -130,15 +136,14 @@ class _Folder:
 
     def _walk(self, folder: str, prefix: str, seen: set[str], found: list[_Entry | _Known]) -> None:
         """Paths are texts here: of a hundred thousand files most are captions, and a ``Path`` for each would be felt."""
-        with os.scandir(folder) as scanned:
-            listed = list(scanned)
+        listed = Scanned(folder)
         if (known := self._known_folder(folder, prefix, listed)) is not None:
             found.append(known)
             return
-        files, media = {entry.name: entry for entry in listed}, self.wanted | self.others
+        files, media = {entry.name: entry for entry in listed.entries}, self.wanted | self.others
         folders = {name for name, entry in files.items() if _is_folder(entry)}
         candidates = [name for name in files if name not in folders and _extension(name) in media]
-        place = _Place(folder, files, -1 if folders and self.dataset.recursive else len(candidates))
+        place = _Place(listed, files, -1 if folders and self.dataset.recursive else len(candidates))
         for name in sorted((*candidates, *folders)):
             entry, extension = files[name], _extension(name)
             if name not in folders:
@@ -220,8 +225,8 @@ class _Folder:
             sizes = place.recall(self.index, "image", files)
         if self.whole and len(entries) == place.media >= MANY and self.index.remembers:
             of_stems = [stem + self.extensions[0] for stem in stems]
-            if (whole := listed_folder([*place.files.values()], files, of_stems)) is not None:
-                self.index.note_folder(place.folder, self.extensions[0], self.encoding, whole)
+            if (whole := listed_folder(place.listed, files, of_stems)) is not None:
+                self.index.note_folder(place.listed.folder, self.extensions[0], self.encoding, whole)
         if len(captions) == 1 and None not in captions[0] and self._add_known(entries, captions[0], sizes):
             return
         for entry, size, known in zip(entries, sizes, zip(*captions) if captions else repeat(())):
@@ -253,9 +258,9 @@ class _Folder:
                 text, notice = known[0], known[1]
             else:
                 path = entry.captions((extension,))[0]
-                there = entry.place.files.get(path.rpartition("/")[2])
+                now = entry.place.identity(path.rpartition("/")[2])
                 try:
-                    text, notice = self.index.caption(path, self.encoding, there and _status(there))
+                    text, notice = self.index.caption(path, self.encoding, now)
                 except FileNotFoundError:
                     continue
                 except WrongCaption as error:
@@ -361,13 +366,6 @@ def _extension(name: str) -> str:
     """As ``os.path.splitext`` tells it, in lower case, in a third of its time."""
     stem, dot, ending = name.rpartition(".")
     return f".{ending.lower()}" if dot and stem.lstrip(".") else ""
-
-
-def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return entry.stat()
-    except OSError:
-        return None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
