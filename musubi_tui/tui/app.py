@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
 LEAST = Size(80, 24)  # cells that the screens need
-TOO_SMALL_ID = "too-small"
 
 
 def _commands() -> type[Provider]:
@@ -125,6 +124,7 @@ class MusubiApp(App[None]):
 
     def on_mount(self) -> None:
         """Start reading; open what was asked for."""
+        self.screen_change_signal.subscribe(self, lambda _: self._cover(self.size))
         self.call_after_refresh(self.reader.start)  # the first screen does not wait for it
         if self._forgotten:
             self.tell(self._forgotten, wrong=True)
@@ -302,12 +302,13 @@ class MusubiApp(App[None]):
         self.copy(self.cli_twin())
 
     def on_resize(self, event: Resize) -> None:
-        """Say when the terminal is too small, and go on when it is not."""
-        told = self.screen.id == TOO_SMALL_ID
-        fits = event.size.width >= LEAST.width and event.size.height >= LEAST.height
-        if told and fits:
-            self.pop_screen()
-        elif not told and not fits:
+        """Another size."""
+        self._cover(event.size)
+
+    def _cover(self, size: Size) -> None:
+        """Say so above whatever is seen in a terminal that is too small; the notice goes by itself when there is room."""
+        if size.width < LEAST.width or size.height < LEAST.height:
             from musubi_tui.tui.screens.too_small import TooSmallScreen
 
-            self.push_screen(TooSmallScreen(LEAST))
+            if not isinstance(self.screen, TooSmallScreen):
+                self.push_screen(TooSmallScreen(LEAST))

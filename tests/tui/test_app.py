@@ -22,6 +22,7 @@ from musubi_tui.tui.numbers import duration, fit, means, per_step, small, wrappe
 from musubi_tui.tui.screens.help import HelpScreen, help_lines
 from musubi_tui.tui.screens.jobs import JobsScreen
 from musubi_tui.tui.screens.later import LaterScreen
+from musubi_tui.tui.screens.preset.screen import PresetScreen
 from musubi_tui.tui.screens.run import RunScreen
 from musubi_tui.tui.screens.too_small import TooSmallScreen
 from musubi_tui.tui.settings import read_settings
@@ -166,6 +167,58 @@ async def test_a_small_terminal_is_told_and_recovers(home: Home) -> None:
         await pilot.pause(0.1)
         await pilot.press("q")
         assert not app.is_running
+
+
+def shown(app: MusubiApp) -> str:
+    """The class of the screen that is seen."""
+    return type(app.screen).__name__
+
+
+@pytest.mark.parametrize("opened", ["run", "replay", "preset"])
+async def test_whatever_is_opened_in_a_small_terminal_waits_behind_the_notice(
+    home: Home, repository: Path, tmp_path: Path, opened: str
+) -> None:
+    run = next((home.path / "runs").iterdir())
+    recording = repository / "tests/data/replay/interrupted.jsonl"
+    app = MusubiApp(home, open_run=run if opened == "run" else None, replay=recording if opened == "replay" else None)
+    preset = tmp_path / "mine.toml"
+    preset.write_text("family = 'wan'\n")
+    app.edit_first = str(preset) if opened == "preset" else None
+    wanted = "PresetScreen" if opened == "preset" else "RunScreen"
+    async with app.run_test(size=(60, 20)) as pilot:
+        await read(pilot)
+        await pilot.pause(0.5)
+        assert "60x20" in screen_text(app)
+        for width, height, seen in ((80, 24, wanted), (60, 20, "TooSmallScreen"), (50, 10, "TooSmallScreen"), (160, 48, wanted), (70, 24, "TooSmallScreen")):  # fmt: skip
+            await pilot.resize_terminal(width, height)
+            await pilot.pause(0.2)
+            assert shown(app) == seen, (width, height)
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause(0.2)
+        if isinstance(app.screen, PresetScreen):
+            assert app.screen.draft is not None
+            assert app.screen.draft.path == preset
+        await pilot.press("1")
+        await pilot.pause(0.1)
+        assert isinstance(app.screen, JobsScreen)
+
+
+async def test_a_dialog_that_comes_up_in_a_small_terminal_waits_too(home: Home) -> None:
+    app = MusubiApp(home)
+    async with app.run_test(size=(60, 20)) as pilot:
+        await read(pilot)
+        app.push_screen(HelpScreen([("text", "words")]))  # as a worker does that had begun before
+        await pilot.pause(0.1)
+        assert shown(app) == "TooSmallScreen"
+        await pilot.resize_terminal(61, 20)
+        await pilot.pause(0.1)
+        assert shown(app) == "TooSmallScreen"
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause(0.1)
+        assert shown(app) == "HelpScreen"
+        await pilot.press("escape")
+        await pilot.pause(0.1)
+        assert shown(app) == "JobsScreen"
 
 
 async def test_q_leaves_at_once(home: Home) -> None:

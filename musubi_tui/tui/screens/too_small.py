@@ -11,7 +11,6 @@ from textual.geometry import Size
 from textual.widgets import Static
 
 from engine.config.language import say
-from musubi_tui.tui.app import TOO_SMALL_ID
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.screens.dialog import Dialog
 
@@ -26,7 +25,7 @@ class TooSmallScreen(Dialog[None]):
     """
 
     def __init__(self, need: Size) -> None:
-        super().__init__(id=TOO_SMALL_ID)
+        super().__init__()
         self._need = need
 
     def compose(self) -> ComposeResult:
@@ -34,8 +33,17 @@ class TooSmallScreen(Dialog[None]):
         yield Static(self._text(self.app.size), markup=False)
 
     def on_resize(self, event: Resize) -> None:
-        """Say the size of now."""
+        """Say the size of now, or go."""
         self.query_one(Static).update(self._text(event.size))
+        self._go_if_it_fits(event.size)
+
+    def on_screen_resume(self) -> None:
+        """There may be room by now: another mode or a dialog was shown meanwhile."""
+        self._go_if_it_fits(self.app.size)
+
+    def _go_if_it_fits(self, size: Size) -> None:
+        if size.width >= self._need.width and size.height >= self._need.height:
+            self.dismiss(None)
 
     def _text(self, size: Size) -> str:
         have, need = f"{size.width}x{size.height}", f"{self._need.width}x{self._need.height}"

@@ -13,5 +13,6 @@ async def edit_preset(app: MusubiApp, word: str) -> None:
     from musubi_tui.tui.screens.preset.screen import PresetScreen
 
     await app.switch_mode("preset")
-    if word and isinstance(app.screen, PresetScreen):
-        app.screen.open_word(word)
+    editor = app.screen_stack[0]  # a notice or a dialog may lie above
+    if word and isinstance(editor, PresetScreen):
+        editor.open_word(word)
