@@ -46,13 +46,14 @@ def scan(
     errors = [error for room in rooms for error in room.errors]
     errors += shared_folders([(room.dataset, room.cache_folders()) for room in rooms])
     if not errors and not any(room.items for room in rooms):
-        errors.append(nothing_to_train([(room.dataset, room.skipped, room.listing.subfolders) for room in rooms]))
+        errors.append(nothing_to_train([(room.dataset, room.skipped, len(room.listing.subfolders)) for room in rooms]))
     result = Scan(
         tuple(chain.from_iterable(room.items for room in rooms)),
         tuple(skipped for room in rooms for skipped in room.skipped),
         tuple(warning for room in rooms for warning in room.warnings),
         tuple(errors),
         tuple(item for room in rooms for item in room.held_out),
+        tuple((path, room.dataset.index) for room in rooms for path in room.listing.unused_captions),
     )
     if strict and errors:
         raise UserError(errors)
@@ -67,7 +68,7 @@ def _scan_datasets(
     strict: bool,
     index: ScanIndex,
 ) -> list[DatasetScan]:
-    listings = [list_sources(dataset, index) for dataset in config.datasets]
+    listings = [list_sources(dataset, index, config.datasets) for dataset in config.datasets]
     total = sum(len(listing.sources) for listing in listings)
     done = 0
 

@@ -160,6 +160,7 @@ class Scan:
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = ()  # why training must not start; empty unless the scan was asked not to raise
     held_out: tuple[Item, ...] = ()  # never trained: what the validation loss is measured on
+    unused_captions: tuple[tuple[Path, int], ...] = ()  # caption files that belong to nothing, with their dataset
 
     @property
     def cached(self) -> tuple[Item, ...]:

@@ -45,15 +45,20 @@ class Source(NamedTuple):
 class Listing:
     """What one dataset's folder or list holds. ``missing``: there is no such folder or list.
 
-    ``unreadable``: keys of further folders (controls, masks) that cannot be read, with the reason; then there are no sources.
+    ``subfolders``: names of those that may hold sources and are not read. ``unreadable``: keys of further folders (controls, masks) that cannot be read, with the reason; then there are no sources.
     """
 
     sources: list[Source] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     missing: bool = False
-    subfolders: int = 0
+    subfolders: list[str] = field(default_factory=list)
+    unused_captions: list[Path] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+
+    def skip(self, dataset: DatasetSpec, path: Path, code: str, reason: str, *, broken: bool = False) -> None:
+        """Note a file that is not trained."""
+        self.skipped.append(Skipped(path, code, reason, dataset.index, broken))
 
 
 class CaptionNotices:

@@ -1,27 +1,33 @@
 """Find what the user pointed at: the pictures or videos of a folder, each with its captions, in sorted order.
 
 Nothing disappears: a file that cannot be used becomes a ``Skipped`` with its reason. Lists are read by ``lists``; what belongs to
-an item by its name alone (controls, further targets, masks) is found by ``companions``.
+an item by its name alone (controls, further targets, masks) is given to it by ``attaching``.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, groupby, repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from engine.config.language import counted, say
-from engine.config.problems import Problem
+from engine.config.language import say
+from engine.data.attaching import attach_controls, attach_masks, attach_targets
+from engine.data.beside import (
+    captions_of_nothing,
+    count_frames,
+    frames_alone,
+    holds_something,
+    unread_subfolders,
+    unused_captions,
+)
 from engine.data.captions import CaptionFile, WrongCaption, captions_of
-from engine.data.companions import base_and_number, pictures_by_name, split_targets, videos_by_name
+from engine.data.companions import split_targets
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.folder_memory import MANY, Scanned, listed_folder
 from engine.data.index import Kind, ScanIndex
 from engine.data.index_file import Identity
-from engine.data.items import Skipped
 from engine.data.listing import CaptionNotices, Listing, Source, tell_empty
 from engine.data.lists import is_unicode, list_jsonl
 from engine.data.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, frame_files
@@ -29,13 +35,17 @@ from engine.data.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, frame_files
 _OTHER_PICTURES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".jfif", ".jp2", ".psd", ".svg", ".exr", ".dng", ".raw")
 
 
-def list_sources(dataset: DatasetSpec, index: ScanIndex | None = None) -> Listing:
-    """Everything the dataset's source holds, sorted by name. ``index`` spares reading captions that did not change."""
+def list_sources(dataset: DatasetSpec, index: ScanIndex | None = None, others: Sequence[DatasetSpec] = ()) -> Listing:
+    """Everything the dataset's source holds, sorted by name. ``index`` spares reading captions that did not change.
+
+    Subfolders that ``others`` read are none that were forgotten.
+    """
     listing = Listing()
     if dataset.jsonl is not None:
         list_jsonl(dataset, dataset.jsonl, listing)
     elif dataset.directory is not None:
-        _Folder(dataset, dataset.directory, listing, index or ScanIndex(None)).read()
+        elsewhere = [os.path.realpath(other.directory) for other in others if other.directory is not None]
+        _Folder(dataset, dataset.directory, listing, index or ScanIndex(None), elsewhere).read()
     tell_empty(dataset, listing)
     return listing
 
@@ -84,12 +94,17 @@ class _Known(NamedTuple):
 class _Folder:
     """One folder on its way to a listing."""
 
-    def __init__(self, dataset: DatasetSpec, folder: Path, listing: Listing, index: ScanIndex) -> None:
+    def __init__(
+        self, dataset: DatasetSpec, folder: Path, listing: Listing, index: ScanIndex, elsewhere: Sequence[str]
+    ) -> None:
         self.dataset = dataset
+        self.elsewhere = elsewhere  # real paths of folders that are read all the same
         self.index = index
         self.encoding = dataset.caption_encoding
         self.folder = folder
         self.listing = listing
+        apart = (dataset.control_directory, dataset.mask_directory, dataset.cache_directory)
+        self.above = {os.path.realpath(one) for one in apart if one is not None}  # what is not gone into
         self.notices = CaptionNotices()
         images = dataset.kind == "image"
         self.wanted = frozenset(IMAGE_EXTENSIONS if images else VIDEO_EXTENSIONS)
@@ -112,20 +127,20 @@ class _Folder:
             else:
                 self._add(place, [one for one in members if isinstance(one, _Entry) and one.name not in extras])
         if self.dataset.multiple_target:
-            self._attach_targets(extras, {entry.name: Path(entry.path) for entry in found})
+            attach_targets(self.dataset, self.listing, extras, {entry.name: Path(entry.path) for entry in found})
         self.listing.warnings += self.notices.warnings()
+        self.listing.warnings += unread_subfolders(self.folder, self.listing.subfolders)
+        self.listing.warnings += unused_captions(self.listing.unused_captions)
         if self.dataset.control_directory is not None:
-            self._attach_controls(self.dataset.control_directory)
+            attach_controls(self.dataset, self.listing, self.dataset.control_directory)
         if self.dataset.mask_directory is not None:
-            self._attach_masks(self.dataset.mask_directory)
+            attach_masks(self.dataset, self.listing, self.dataset.mask_directory)
 
     def _entries(self) -> list[_Entry | _Known] | None:
         """Every picture or video there is, sorted; None when the folder is missing or cannot be read."""
         found: list[_Entry | _Known] = []
         try:
-            apart = (self.dataset.control_directory, self.dataset.mask_directory, self.dataset.cache_directory)
-            seen = {os.path.realpath(folder) for folder in (self.folder, *apart) if folder is not None}
-            self._walk(str(self.folder), "", seen, found)
+            self._walk(found)
         except (FileNotFoundError, NotADirectoryError):
             self.listing.missing = True
             return None
@@ -134,39 +149,109 @@ class _Folder:
             return None
         return found
 
-    def _walk(self, folder: str, prefix: str, seen: set[str], found: list[_Entry | _Known]) -> None:
-        """Paths are texts here: of a hundred thousand files most are captions, and a ``Path`` for each would be felt."""
+    def _walk(self, found: list[_Entry | _Known]) -> None:
+        """Folder by folder, depth first. They are stacked here: a tree may be deeper than Python's own stack."""
+        real = os.path.realpath(self.folder)
+        self.above.add(real)
+        entered = [(str(self.folder), real, self._folder(str(self.folder), "", real, found))]
+        while entered:
+            folder, real, subfolders = entered[-1]
+            try:
+                below = next(subfolders, None)
+            except OSError as error:
+                if len(entered) == 1:
+                    raise
+                self._skip(Path(folder), "unreadable_folder", _unreadable_folder(error), broken=True)
+                below = None
+            if below is None:
+                entered.pop()
+                self.above.discard(real)
+            else:
+                path, prefix, real = below
+                self.above.add(real)
+                entered.append((path, real, self._folder(path, prefix, real, found)))
+
+    def _folder(
+        self, folder: str, prefix: str, real: str, found: list[_Entry | _Known]
+    ) -> Iterator[tuple[str, str, str]]:
+        """Adds what is in a folder to ``found``; gives (path, prefix, real path) of each subfolder, in its place, to be read too.
+
+        Paths are texts here: of a hundred thousand files most are captions, and a ``Path`` for each would be felt.
+        """
         listed = Scanned(folder)
-        if (known := self._known_folder(folder, prefix, listed)) is not None:
+        if (known := self._known_folder(folder, prefix, real, listed)) is not None:
             found.append(known)
             return
         files, media = {entry.name: entry for entry in listed.entries}, self.wanted | self.others
         folders = {name for name, entry in files.items() if _is_folder(entry)}
         candidates = [name for name in files if name not in folders and _extension(name) in media]
         place = _Place(listed, files, -1 if folders and self.dataset.recursive else len(candidates))
+        stems = set()
         for name in sorted((*candidates, *folders)):
             entry, extension = files[name], _extension(name)
             if name not in folders:
-                found.append(_Entry(prefix + name[: -len(extension)], entry.path, extension, place))
-            elif self._is_clip(entry, extension):
+                stems.add(stem := name[: -len(extension)])
+                found.append(_Entry(prefix + stem, entry.path, extension, place))
+            elif (inside := self._inside(entry, real)) is None:
+                continue
+            elif (kind := self._kind(entry, extension)) == "clip":
+                stems.add(name)
                 found.append(_Entry(prefix + name, entry.path, "", place))
-            elif not self.dataset.recursive or name.startswith("."):
-                self.listing.subfolders += 1
-            elif (real := os.path.realpath(entry.path)) not in seen:  # neither controls and masks nor a link back up
-                try:
-                    self._walk(entry.path, f"{prefix}{name}/", seen | {real}, found)
-                except OSError as error:
-                    self._skip(Path(entry.path), "unreadable_folder", _unreadable_folder(error), broken=True)
+            elif kind == "folder" and self._is_read(entry, inside):
+                yield entry.path, f"{prefix}{name}/", inside
+        self._tell_unused(folder, (name for name in files if name not in folders), stems)
 
-    def _known_folder(self, folder: str, prefix: str, listed: Scanned) -> _Known | None:
+    def _inside(self, folder: os.DirEntry[str], real: str) -> str | None:
+        """Where a subfolder of the folder at ``real`` is in truth; None for controls, masks and caches, and for a link back up."""
+        path = os.path.realpath(folder.path) if folder.is_symlink() else os.path.join(real, folder.name)
+        return None if path in self.above else path
+
+    def _is_read(self, folder: os.DirEntry[str], inside: str) -> bool:
+        """Whether a folder that is no clip is gone into. If not, it is told, unless it holds nothing."""
+        if self.dataset.recursive or folder.name.startswith("."):
+            return not folder.name.startswith(".")
+        forgotten = not any(f"{other}/".startswith(f"{inside}/") for other in self.elsewhere)
+        if forgotten and holds_something(folder.path, self.wanted):
+            self.listing.subfolders.append(folder.name)
+        return False
+
+    def _kind(self, folder: os.DirEntry[str], extension: str) -> Literal["clip", "folder", "told"]:
+        """A folder of frames is a clip when its caption stands beside it; without one it is ``told``."""
+        if self.dataset.kind != "clip" or folder.name.startswith(".") or extension in self.wanted:
+            return "folder"
+        captioned = any(os.path.isfile(folder.path + end) for end in self.extensions)
+        try:
+            if captioned:
+                return "clip" if frame_files(Path(folder.path)) else "folder"
+            frames = count_frames(folder.path)
+        except OSError as error:
+            if captioned:
+                self._skip(Path(folder.path), "unreadable_clip", _unreadable_folder(error), broken=True)
+            return "told" if captioned else "folder"
+        if frames:
+            self._skip(Path(folder.path), "missing_caption", frames_alone(folder.name, frames, self.extensions))
+        return "told" if frames else "folder"
+
+    def _tell_unused(self, folder: str, names: Iterable[str], stems: Collection[str]) -> None:
+        if self.extensions:
+            unused = captions_of_nothing(names, stems, self.extensions)
+            self.listing.unused_captions += [Path(folder, name) for name in sorted(unused)]
+
+    def _known_folder(self, folder: str, prefix: str, real: str, listed: Scanned) -> _Known | None:
         """The sources of a large folder in which nothing changed since it was remembered."""
         known = self.index.whole_folder(folder, self.extensions[0], self.encoding, listed) if self.whole else None
         if known is None or (known.folders and self.dataset.recursive):
             return None
-        self.listing.subfolders += known.folders
         base = os.path.join(folder, "")
         paths = [base + name for name in known.files]
-        names = [prefix + name.rpartition(".")[0] for name in known.files]
+        stems = [name.rpartition(".")[0] for name in known.files]
+        names = [prefix + stem for stem in stems] if prefix else stems
+        if known.folders:
+            for entry in filter(_is_folder, listed.entries):
+                if (inside := self._inside(entry, real)) is not None:
+                    self._is_read(entry, inside)
+        if len(listed.entries) != 2 * len(stems) + known.folders:
+            self._tell_unused(folder, (entry.name for entry in listed.entries if not _is_folder(entry)), set(stems))
         for path, text, notice in zip(paths, known.captions, known.notices):
             if notice:
                 self.notices.note(Path(path.rpartition(".")[0] + self.extensions[0]), CaptionFile(text, notice))
@@ -185,17 +270,6 @@ class _Folder:
             *map(tuple.__new__, repeat(Source), columns)
         ]  # as ``Source._make``, in a third of its time
         return sources
-
-    def _is_clip(self, folder: os.DirEntry[str], extension: str) -> bool:
-        """A folder of frames is a clip when its caption stands beside it."""
-        if self.dataset.kind != "clip" or folder.name.startswith(".") or extension in self.wanted:
-            return False
-        try:
-            captions = (folder.path + extension for extension in self.extensions)
-            return any(map(os.path.isfile, captions)) and bool(frame_files(Path(folder.path)))
-        except OSError as error:
-            self._skip(Path(folder.path), "unreadable_clip", _unreadable_folder(error), broken=True)
-            return False
 
     def _is_wanted(self, entry: _Entry) -> bool:
         if entry.extension in self.others:
@@ -285,77 +359,8 @@ class _Folder:
         captioned = {entry.name for entry in found if any(map(os.path.isfile, entry.captions(self.extensions)))}
         return split_targets((entry.name for entry in found), captioned)
 
-    def _attach_targets(self, extras: dict[str, str], paths: dict[str, Path]) -> None:
-        """Give each item its further targets; all items must have equally many."""
-        of: dict[str, list[str]] = {}
-        for extra, base in extras.items():
-            of.setdefault(base, []).append(extra)
-        counts = Counter(len(of.get(source.name, ())) for source in self.listing.sources)
-        usual = counts.most_common(1)[0][0] if counts else 0
-        sources = []
-        for source in self.listing.sources:
-            own = sorted(of.get(source.name, ()), key=lambda name: (base_and_number(name) or (name, 0))[1])
-            if len(own) != usual:
-                reason = say(
-                    f"it has {len(own)} further targets, and most items have {usual}.",
-                    f"追加の目標画像が {len(own)} 枚で、他の項目 ({usual} 枚) と違います。",
-                )
-                self._skip(source.path, "target_count", reason, broken=True)
-                continue
-            sources.append(source._replace(targets=tuple(paths[name] for name in own)))
-        self.listing.sources = sources
-
-    def _attach_controls(self, folder: Path) -> None:
-        sources = self.listing.sources
-        try:
-            if self.dataset.kind == "image":
-                found, unused = pictures_by_name(folder, [source.name for source in sources])
-            else:
-                videos, unused = videos_by_name(folder, {source.name: source.path.name for source in sources})
-                found = {name: (path,) for name, path in videos.items()}
-        except OSError as error:
-            self._lose("control_directory", folder, error)
-            return
-        self.listing.sources = []
-        for source in sources:
-            if source.name in found:
-                self.listing.sources.append(source._replace(controls=found[source.name]))
-            else:
-                what = say("picture", "画像") if self.dataset.kind == "image" else say("video", "動画")
-                reason = say(f"it has no control {what} in {folder}.", f"{folder} に対応する制御{what}がありません。")
-                self._skip(source.path, "missing_control", reason, broken=True)
-        if unused:
-            message = say(
-                f"{counted(len(unused), 'file')} in {folder} {'belongs' if len(unused) == 1 else 'belong'} to no item, such as {unused[0].name}.",
-                f"{folder} の {len(unused)} 個のファイルはどの項目にも対応しません ({unused[0].name} など)。",
-            )
-            self.listing.warnings.append(Problem("unused_controls", message, file=str(unused[0]), severity="warning"))
-
-    def _attach_masks(self, folder: Path) -> None:
-        sources = self.listing.sources
-        try:
-            found, _ = pictures_by_name(folder, [source.name for source in sources])
-        except OSError as error:
-            self._lose("mask_directory", folder, error)
-            return
-        self.listing.sources = []
-        for source in sources:
-            masks = [path for path in found.get(source.name, ()) if path.stem == Path(source.name).name]
-            if masks:
-                self.listing.sources.append(source._replace(mask=masks[0]))
-            else:
-                reason = say(f"it has no mask in {folder}.", f"{folder} に対応するマスクがありません。")
-                self._skip(source.path, "missing_mask", reason, broken=True)
-
-    def _lose(self, key: str, folder: Path, error: OSError) -> None:
-        """A whole folder of companions is missing: no item may be trained without them."""
-        self.listing.sources = []
-        self.listing.unreadable[key] = say(
-            f"{key} cannot be read: {folder}: {error.strerror}.", f"{key} を読めません: {folder}: {error.strerror}"
-        )
-
     def _skip(self, path: Path, code: str, reason: str, *, broken: bool = False) -> None:
-        self.listing.skipped.append(Skipped(path, code, reason, self.dataset.index, broken))
+        self.listing.skip(self.dataset, path, code, reason, broken=broken)
 
 
 def _unreadable_folder(error: OSError) -> str:

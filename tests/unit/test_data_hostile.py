@@ -277,6 +277,24 @@ def test_folders_and_captions_without_permission(tmp_path: Path) -> None:
     assert codes(found) == {"shut": "unreadable_folder", "a.png": "unreadable_caption"}
 
 
+def test_a_tree_deeper_than_pythons_stack_is_read(tmp_path: Path) -> None:
+    folders = [tmp_path]
+    for _ in range(1100):
+        folders.append(folders[-1] / "d")
+    try:
+        for folder in folders[1:]:
+            folder.mkdir()
+        picture(folders[-1] / "a.png")
+        picture(tmp_path / "z.png")
+        found = run(tmp_path, {"image_directory": ".", "recursive": True}, strict=False)
+        assert [item.path.name for item in found.items] == ["a.png", "z.png"]
+    finally:  # pytest's own clearing up would fail on it
+        for file in folders[-1].iterdir():
+            file.unlink()
+        for folder in reversed(folders[1:]):
+            folder.rmdir()
+
+
 @pytest.mark.parametrize("name", ["x" * 240, "ね" * 77], ids=["ascii", "kana"])
 def test_a_name_too_long_for_its_cache_file_is_one_bad_item(tmp_path: Path, name: str) -> None:
     picture(tmp_path / "a.png")

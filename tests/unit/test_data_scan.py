@@ -162,7 +162,7 @@ def test_nothing_to_train_says_why_with_counts(tmp_path: Path) -> None:
         run(tmp_path, {"image_directory": "."})
     with pytest.raises(UserError, match="no_such"):
         run(tmp_path, {"image_directory": "no_such"})
-    (tmp_path / "a.png").unlink()
+    (tmp_path / "a.png").rename(tmp_path / "sub" / "a.png")
     with pytest.raises(UserError, match="1 subfolder is not read"):
         run(tmp_path, {"image_directory": "."})
 

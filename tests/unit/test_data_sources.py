@@ -91,6 +91,63 @@ def test_a_folder_of_frames_is_a_clip(tmp_path: Path) -> None:
         read_pixels(item)
 
 
+def test_folders_of_frames_without_a_caption_are_left_out_by_name(tmp_path: Path) -> None:
+    video(tmp_path / "a.mp4", 9)
+    for folder in ("walk", "run/more", "poster"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(3):
+            picture(tmp_path / folder / f"{number}.png", caption=None)
+    video(tmp_path / "poster" / "b.mp4", 9)
+    entry: dict[str, Any] = {"video_directory": "."}
+    found = run(tmp_path, entry)
+    assert codes(found) == {"walk": "missing_caption"}
+    assert found.skipped[0].reason == "it holds 3 frames and has no caption file walk.txt."
+    assert {one.message for one in found.warnings} == {"1 subfolder is not read, such as poster."}
+    below = run(tmp_path, {**entry, "recursive": True})
+    left_out = dict.fromkeys(("0.png", "1.png", "2.png"), "unsupported_type")  # beside a video
+    assert codes(below) == {"walk": "missing_caption", "more": "missing_caption", **left_out}
+    assert [item.name for item in below.items] == ["a", "poster/b"]
+    tables = {"general": {"resolution": 64}, "datasets": [entry]}
+    (without,) = scan(read_dataset_config(tables, base_dir=tmp_path, spec=WAN), WAN, WAN.task(None)).skipped
+    assert "caption_extension is not set" in without.reason
+    (tmp_path / "walk.txt").write_text("walking")
+    assert [item.name for item in run(tmp_path, entry).items] == ["a", "walk"]
+
+
+def test_subfolders_that_are_not_read_are_told_once_unless_they_hold_nothing(tmp_path: Path) -> None:
+    for folder in ("b", "c/deep", "empty", "control", ".hidden", "own", "64x64"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("a", "b/a", "c/deep/a", "control/a", ".hidden/a", "own/a"):
+        picture(tmp_path / f"{name}.png")
+    (tmp_path / "64x64" / "a_0064x0048_wan.safetensors").write_bytes(b"")
+    tables: dict[str, Any] = {
+        "general": {"resolution": 64, "caption_extension": ".txt"},
+        "datasets": [{"image_directory": ".", "control_directory": "control"}, {"image_directory": "own"}],
+    }
+    found = scan(read_dataset_config(tables, base_dir=tmp_path, spec=WAN), WAN, WAN.task(None), strict=False)
+    (warning,) = [one for one in found.warnings if one.code == "unread_subfolders"]
+    assert warning.message == "2 subfolders are not read, such as b."
+    assert "recursive = true" in warning.fix
+
+
+def test_captions_of_nothing_are_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").rename(tmp_path / "c.png")
+    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "._a.txt").write_text("of another system")
+    found = run(tmp_path, {"image_directory": "."}, strict=False)
+    assert [path.name for path, _ in found.unused_captions] == ["b.txt"]
+    (warning,) = found.warnings
+    assert (warning.code, warning.message) == (
+        "unused_caption",
+        "1 caption file belongs to no picture or video, such as b.txt.",
+    )
+    assert codes(found) == {"c.png": "missing_caption"}
+    several = run(tmp_path, {"image_directory": "."}, strict=False, caption_extension=[".txt", "_old.txt"])
+    assert len(several.unused_captions) == 1
+
+
 # -- captions
 
 
