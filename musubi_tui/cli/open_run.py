@@ -1,15 +1,19 @@
-"""``musubi-tui runs open``: the app on one run, or on a recording that plays."""
+"""``musubi-tui runs open``: the app on one run, or on a recording that plays. Where the app cannot be shown, its lines."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
 from musubi_tui.cli.arguments import RunArgument
+
+if TYPE_CHECKING:
+    from engine.events.rundir import RunDirectory
 
 HELP = say(
     "Open the app on a run; it can be left at any time and the run goes on.\n\n"
@@ -40,11 +44,23 @@ def open_run(
             say("Give the events.jsonl of a run.", "run の events.jsonl を指定してください。"),
             file=replay,
         )
-    path = find_run(run).path if replay is None else None
+    found = find_run(run) if replay is None else None
     if not full_screen():
-        raise UserError.of(
-            "no_terminal",
-            say("The app needs a terminal.", "アプリには端末が必要です。"),
-            say("In lines: `musubi-tui runs watch RUN --plain`.", "行表示: `musubi-tui runs watch RUN --plain`。"),
-        )
-    return open_app(path, replay, speed)
+        return _in_lines(found, replay, speed)
+    return open_app(found.path if found is not None else None, replay, speed)
+
+
+def _in_lines(run: RunDirectory | None, replay: Path | None, speed: float) -> int:
+    """What the app would show, as ``runs watch --plain``: for a pipe, a screen reader, a dumb terminal."""
+    from musubi_tui.cli.following import watch
+    from musubi_tui.cli.live import make_display
+    from musubi_tui.cli.output import OK, narrate
+    from musubi_tui.cli.replay import play
+
+    narrate(say("No terminal for the full-screen app; in lines:", "全画面アプリを表示できる端末ではないため、行で表示します:"))  # fmt: skip
+    display = make_display(sys.stdout, plain=True)
+    if run is not None:
+        return watch(run, display)
+    assert replay is not None
+    play(replay, display, speed)
+    return OK

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.looking import training_only
 from benchmarks.terminal import Terminal, plain_environment
+from tests.tui.made_runs import STORY, make_run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 APP = [sys.executable, "-m", "musubi_tui"]
@@ -67,6 +68,17 @@ def test_a_pipe_or_a_dumb_terminal_gets_lines(tmp_path: Path) -> None:
         assert terminal.wait() == 0
     assert b"\x1b" not in terminal.raw
     assert b"musubi-tui runs watch" in terminal.raw
+
+
+@pytest.mark.parametrize("opened", ["run", "recording"])
+def test_opening_a_run_in_a_dumb_terminal_watches_it_in_lines(tmp_path: Path, opened: str) -> None:
+    run = make_run(tmp_path / "home", STORY[2])
+    words = [str(run.path)] if opened == "run" else ["--replay", str(run.events)]
+    with Terminal([*APP, "runs", "open", *words], SMALL, plain_environment(str(tmp_path), TERM="dumb")) as terminal:
+        code = terminal.wait()
+    assert b"\x1b" not in terminal.raw
+    assert b"3000" in terminal.raw  # its last step
+    assert code == (1 if opened == "run" else 0), terminal.raw  # as ``runs watch``: this run wrote down no exit code
 
 
 def test_no_color_writes_no_colour(tmp_path: Path) -> None:
