@@ -13,7 +13,6 @@ from musubi_tui.cli.arguments import JsonOption, SetOption
 from musubi_tui.cli.output import OK, narrate, print_json, print_table
 
 if TYPE_CHECKING:
-    from engine.config import Config
     from musubi_tui.runs.queue import Entry, Queue, QueueFile
 
 app = typer.Typer(
@@ -45,12 +44,14 @@ def add(
     retry_after: Annotated[float, typer.Option("--retry-after", min=0, metavar="SECONDS", help=say("Rest of the queue after a preemption: the machine may be about to stop.", "中断後にキューを休ませる秒数（マシンが停止直前かもしれないため）。"))] = 120.0,
     keep_going: Annotated[bool, typer.Option("--keep-going", help=say("Its failure does not hold the others.", "失敗しても他を保留しません。"))] = False,
     strict: Annotated[bool, typer.Option("--strict", help=say("Options that are not built yet are errors.", "未実装の項目をエラーにします。"))] = False,
+    allow_hooks: Annotated[bool, typer.Option("--allow-hooks", help=say("Let the preset's on_finish, on_error and on_preempt commands run.", "プリセットの on_finish / on_error / on_preempt コマンドの実行を許可します。"))] = False,
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
     from engine.config.secrets import SECRET_OPTIONS
-    from musubi_tui.cli.train import load_preset, parse_overrides
+    from musubi_tui.cli.train import load_preset, parse_overrides, tell_hooks
     from musubi_tui.presets.library import find_preset
     from musubi_tui.runs import queueing
+    from musubi_tui.runs.hooking import hooks_of_preset
     from musubi_tui.runs.slots import chosen_gpus
 
     changes = parse_overrides(overrides)
@@ -58,10 +59,12 @@ def add(
     allowed = chosen_gpus(gpus)
     loaded = load_preset(find_preset(preset), changes, strict)
     file = _queue()
+    hooks = hooks_of_preset(loaded.config)
     entry = queueing.enqueue(
-        loaded, file, gpus=allowed, first=first, retries=retries, retry_after=retry_after, keep_going=keep_going
-    )
-    _tell_hooks(loaded.config)
+        loaded, file, gpus=allowed, first=first, retries=retries, retry_after=retry_after, keep_going=keep_going,
+        hooks=hooks if allow_hooks else None,
+    )  # fmt: skip
+    tell_hooks(hooks, allowed=allow_hooks)
     queue = file.read()
     if as_json:
         print_json(_row(queue, entry))
@@ -199,19 +202,6 @@ def _refuse_secrets(keys: list[str]) -> None:
             say("Put it into the environment or the preset.", "環境変数かプリセットに設定してください。"),
             key=keys[0],
         )  # fmt: skip
-
-
-def _tell_hooks(config: Config) -> None:
-    from musubi_tui.runs.hooking import HOOKS
-
-    named = ", ".join(name for name in HOOKS if config.get(name))
-    if named:
-        narrate(
-            say(
-                f"{named} of a preset does not run from the queue; put it into config.toml to have it run.",
-                f"キューではプリセットの {named} は実行されません。実行するには config.toml に書いてください。",
-            )
-        )
 
 
 def _tell_held(queue: Queue) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -261,20 +261,23 @@ def _plan(loaded: LoadedConfig) -> Plan | None:
 
 def _hooks(run: RunDirectory, config: Config | None, allowed: bool) -> dict[str, str]:
     """What allows the engine its hooks: the user's own always, the preset's only when allowed; tells of those that are not."""
-    from engine.events.redaction import redacted_command
-    from musubi_tui.runs.hooking import HOOKS, hooks_environment, hooks_of_run
+    from musubi_tui.runs.hooking import hooks_environment, hooks_of_preset, hooks_of_run
 
-    if config is None:
-        named = hooks_of_run(run, allowed=allowed)
-    else:
-        named = {name: words for name in HOOKS if (words := config.get(name))}
+    named = hooks_of_run(run, allowed=allowed) if config is None else hooks_of_preset(config)
+    tell_hooks(named, allowed=allowed)
+    return hooks_environment(run, named if allowed else None)
+
+
+def tell_hooks(named: Mapping[str, list[str]], *, allowed: bool) -> None:
+    """Which commands a preset brings along, and whether they will run."""
+    from engine.events.redaction import redacted_command
+
     for name, words in named.items():
         line = harmless(redacted_command(words))
         if allowed:
             narrate(say(f"{name} will run: {line}", f"{name} で実行: {line}"))
         else:
             narrate(say(f"{name} will not run without --allow-hooks: {line}", f"{name} は --allow-hooks がないため実行しません: {line}"))  # fmt: skip
-    return hooks_environment(run, named if allowed else None)
 
 
 def load_preset(preset: Path, overrides: dict[str, str], strict: bool, *, check_files: bool = True) -> LoadedConfig:

@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, UserError
@@ -19,6 +19,9 @@ from engine.events.redaction import REDACTED, learn
 from engine.events.rundir import RunDirectory
 from musubi_tui.runs.home import config_file, read_config
 from musubi_tui.served import served
+
+if TYPE_CHECKING:
+    from engine.config import Config
 
 HOOKS = ("on_finish", "on_error", "on_preempt")
 PLAN_VARIABLE = "MUSUBI_TUI_HOOKS"  # engine.hooks takes it
@@ -49,6 +52,17 @@ def hooks_environment(run: RunDirectory, preset_hooks: Mapping[str, list[str]] |
     if "price_per_hour" in own and not os.environ.get(PRICE_VARIABLE):
         found[PRICE_VARIABLE] = str(own["price_per_hour"])
     return found
+
+
+def hooks_of_preset(config: Config) -> dict[str, list[str]]:
+    """The commands a preset brings along; nobody has allowed them yet."""
+    return {name: list(words) for name in HOOKS if (words := config.get(name))}
+
+
+def own_hooks() -> frozenset[str]:
+    """Which hooks the user's own configuration has. Raises ``ConfigError`` for one that makes no sense."""
+    own = _own_settings()
+    return frozenset(name for name in HOOKS if own.get(name))
 
 
 def hooks_of_run(run: RunDirectory, *, allowed: bool) -> dict[str, list[str]]:

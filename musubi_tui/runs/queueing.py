@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.lines import iso_time
 from engine.events.status import ALIVE, true_state
+from musubi_tui.runs import allowing
 from musubi_tui.runs.queue import OPEN, Entry, Queue, QueueFile, all_queues
 from musubi_tui.runs.registry import Registry
 from musubi_tui.runs.state_words import state_word
@@ -47,17 +48,25 @@ def enqueue(
     retries: int = 3,
     retry_after: float = 120.0,
     keep_going: bool = False,
+    hooks: Mapping[str, list[str]] | None = None,
 ) -> Entry:
     """Make the run of a preset that was loaded and checked, and put it in the queue; its supervisor runs then, unless held.
 
-    Raises ``UserError``: the queue is damaged (then no run is made), or what ``create_run`` raises.
+    ``hooks`` are the preset's commands that a person saw and allowed. Raises ``UserError``: the queue is damaged (then no run
+    is made), what ``create_run`` raises, or the commands are not those of the preset, or hold a secret.
     """
     from engine.config import secrets_environment
-    from musubi_tui.runs.creating import create_run
+    from musubi_tui.runs.creating import create_run, discard
 
     file.read()
     config = loaded.config
     run = create_run(loaded, home=home)
+    if hooks:
+        try:
+            allowing.allow(run, hooks)
+        except BaseException:
+            discard(run)
+            raise
     entry = Entry(
         id=0,
         host=file.host,
@@ -117,6 +126,7 @@ def remove(file: QueueFile, word: str) -> tuple[Entry, bool]:
     unused = entry.run.exists() and true_state(entry.run) == "queued" and not entry.run.events.exists()
     if unused:
         shutil.rmtree(entry.run.path)
+        allowing.forget(entry.run)
         Registry().forget(entry.run.path)
     return entry, unused
 

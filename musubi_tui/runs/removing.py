@@ -11,6 +11,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, Lease, Status, true_state
+from musubi_tui.runs import allowing
 from musubi_tui.runs.home import known_homes
 from musubi_tui.runs.queue import entry_of
 from musubi_tui.runs.registry import Registry
@@ -64,6 +65,7 @@ def remove(run: RunDirectory) -> None:
     hidden = run.path.with_name(f".removed-{run.id}-{os.getpid()}")
     run.path.rename(hidden)
     shutil.rmtree(hidden)
+    allowing.forget(run)
     Registry().forget(run.path)
 
 

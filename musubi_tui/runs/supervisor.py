@@ -23,7 +23,10 @@ from engine.config.problems import MissingRequirement, UserError
 from engine.events.atomic import write_text_atomically
 from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity
+from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, HEARTBEAT_SECONDS, Status, is_alive, true_state
+from musubi_tui.runs import allowing
+from musubi_tui.runs.hooking import hooks_environment, hooks_of_run
 from musubi_tui.runs.launching import engine_environment, launch, record_stillborn
 from musubi_tui.runs.queue import Entry, Queue, QueueFile, take_lock
 from musubi_tui.runs.resuming import prepare_resume
@@ -201,7 +204,9 @@ class Supervisor:
         try:
             prepare_resume(run, {})
             variables = environment_of(entry.slot) | _secrets(entry)
-            self._engines[entry.id] = launch(run, device="cpu" if entry.slot == CPU else entry.device, secrets=variables)  # fmt: skip
+            hooks = hooks_environment(run, _allowed_hooks(run))
+            device = "cpu" if entry.slot == CPU else entry.device
+            self._engines[entry.id] = launch(run, device=device, secrets=variables, hooks=hooks)
         except (UserError, OSError) as error:
             reason = error.problems[0].message if isinstance(error, UserError) else str(error)
             self._file.edit(lambda queue: settle(queue, entry.id, "failed", reason))
@@ -251,6 +256,15 @@ def _at_the_end(queue: Queue, entry: Entry) -> Queue:
     others = [other for other in queue.entries if other.id != entry.id]
     ended = [other for other in others if other.state not in ("waiting", "running")]
     return replace(queue, entries=(*ended, entry, *(other for other in others if other not in ended)))
+
+
+def _allowed_hooks(run: RunDirectory) -> dict[str, list[str]]:
+    """The commands of the preset that were allowed when the run was added; tells of those that were not."""
+    found = allowing.allowed(run)
+    silent = ", ".join(name for name in hooks_of_run(run, allowed=False) if name not in found)
+    if silent:
+        _tell(say(f"{run.id}: {silent} of its preset was not allowed and will not run", f"{run.id}: プリセットの {silent} は許可されていないため実行しません"))  # fmt: skip
+    return found
 
 
 def _secrets(entry: Entry) -> dict[str, str]:

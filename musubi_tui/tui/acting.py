@@ -5,7 +5,7 @@ Every function is the same call that its twin at the shell makes, and raises ``U
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine.config.language import say
@@ -37,15 +37,17 @@ def shift(home: Path, run_dir: str, by: int) -> str:
     return say(f"{entry.run.id} is number {place} of those that wait.", f"{entry.run.id} は待機 {place} 番目です。")
 
 
-def enqueue(preset: str, home: Home, made: Callable[[str], object] = str) -> str:
-    """Make the run of a preset and put it in this machine's queue; ``made`` hears its directory."""
+def enqueue(
+    preset: str, home: Home, made: Callable[[str], object] = str, hooks: Mapping[str, list[str]] | None = None
+) -> str:
+    """Make the run of a preset and put it in this machine's queue; ``made`` hears its directory, ``hooks`` were allowed."""
     from engine.config import load_config
     from musubi_tui.presets.library import find_preset
     from musubi_tui.runs.slots import chosen_gpus
 
     loaded = load_config(find_preset(preset), {}, check_files=True)
     file = QueueFile(home.path)
-    entry = queueing.enqueue(loaded, file, home=home, gpus=chosen_gpus(None))
+    entry = queueing.enqueue(loaded, file, home=home, gpus=chosen_gpus(None), hooks=hooks)
     made(str(entry.run.path))
     queue = file.read()
     place = next((place for place, one in enumerate(queue.waiting(), 1) if one.id == entry.id), 0)
@@ -58,27 +60,27 @@ def enqueue(preset: str, home: Home, made: Callable[[str], object] = str) -> str
     return entry.run.id + where + held
 
 
-def go_on(home: Path, run_dir: str) -> str:
-    """Resume a run; one that waits in the queue comes first in it, and a held queue goes on."""
+def go_on(home: Path, run_dir: str, hooks: Mapping[str, list[str]] | None = None) -> str:
+    """Resume a run, with the commands of its preset that were allowed; one that waits in the queue comes first in it, and a held queue goes on."""
     from musubi_tui.runs.supervisor import ensure_supervisor
 
     run = RunDirectory(Path(run_dir))
     file = QueueFile(home)
     entry = next((one for one in file.read().waiting() if one.run.path == run.path), None)
     if entry is None:
-        return resume(run_dir)
+        return resume(run_dir, hooks=hooks)
     queueing.release(file, [str(entry.id)])
     ensure_supervisor(file)
     return say(f"{run.id} is the next one of the queue.", f"{run.id} を次に実行します。")
 
 
-def train_further(run_dir: str, steps: str) -> str:
-    """Go on with a run that is done until ``steps``."""
+def train_further(run_dir: str, steps: str, hooks: Mapping[str, list[str]] | None = None) -> str:
+    """Go on with a run that is done until ``steps``, with the commands of its preset that were allowed."""
     try:
         total = int(steps)
     except ValueError:
         raise UserError.of("wrong_value", say(f"{steps!r} is not a number of steps.", f"{steps!r} はステップ数ではありません。")) from None  # fmt: skip
-    return resume(run_dir, {"max_train_steps": total})
+    return resume(run_dir, {"max_train_steps": total}, hooks)
 
 
 def describe_deletion(home: Path, run_dir: str) -> str:

@@ -17,6 +17,7 @@ from engine.events.control import send, wait_for_ack
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, true_state
 from musubi_tui.runs.home import Home
+from musubi_tui.runs.hooking import hooks_environment
 from musubi_tui.runs.launching import launch, record_stillborn
 from musubi_tui.runs.resuming import prepare_resume, run_option
 from musubi_tui.runs.state_words import state_word, takes_no_commands
@@ -43,29 +44,67 @@ def steer(run_dir: str, command: str, arguments: Mapping[str, Any] | None = None
     return f"{command}: {ack.result}" + (f" - {ack.message}" if ack.message else "")
 
 
-def resume(run_dir: str, changes: Mapping[str, Any] | None = None) -> str:
-    """Un-pause a paused run; continue one that stopped, was preempted, failed or vanished, or with more steps one that is done."""
+def hooks_of(preset: str, overrides: Mapping[str, str] | None = None) -> dict[str, list[str]]:
+    """The commands that a preset brings along, which a person must see before they may run. Raises ``ConfigError``."""
+    from engine.config import load_config
+    from musubi_tui.presets.library import find_preset
+    from musubi_tui.runs.hooking import hooks_of_preset
+
+    return hooks_of_preset(load_config(find_preset(preset), overrides or {}).config)
+
+
+def hooks_to_resume(run_dir: str) -> dict[str, list[str]]:
+    """The same of a run that would go on in another attempt; a paused one has an engine that knows already, as has the queue."""
+    from musubi_tui.runs.finding import is_training
+    from musubi_tui.runs.hooking import hooks_of_run
+
+    run = RunDirectory(Path(run_dir))
+    if true_state(run) in (*ALIVE, "queued") or not is_training(run):
+        return {}
+    return hooks_of_run(run, allowed=False)
+
+
+def resume(run_dir: str, changes: Mapping[str, Any] | None = None, hooks: Mapping[str, list[str]] | None = None) -> str:
+    """Un-pause a paused run; continue one that stopped, was preempted, failed or vanished, or with more steps one that is done.
+
+    ``hooks``: the commands of its preset that were allowed.
+    """
+    from musubi_tui.runs.hooking import hooks_of_run
+
     run = RunDirectory(Path(run_dir))
     if true_state(run) in ALIVE:
         return steer(run_dir, "resume")
+    if hooks:
+        hooks_of_run(run, allowed=True)  # refuses one that held a secret, before anything is written
+    allowed = hooks_environment(run, hooks)
     prepare_resume(run, changes or {})
-    return _launch(run, str(run_option(run, "run", "device") or "auto"), {})
+    return _launch(run, str(run_option(run, "run", "device") or "auto"), {}, allowed)
 
 
 def start(
-    preset: str, home: Home, overrides: Mapping[str, str] | None = None, made: Callable[[str], None] | None = None
+    preset: str,
+    home: Home,
+    overrides: Mapping[str, str] | None = None,
+    made: Callable[[str], None] | None = None,
+    hooks: Mapping[str, list[str]] | None = None,
 ) -> str:
     """A new run of a preset: a path, or a name of the library; ``overrides`` as ``--set`` takes them; ``made`` hears the run's
-    directory before it starts. Raises ``ConfigError`` with all problems of the file."""
+    directory before it starts; ``hooks`` are the preset's commands that were allowed. Raises ``ConfigError`` with all problems of
+    the file."""
     from engine.config import load_config, secrets_environment
     from musubi_tui.presets.library import find_preset
-    from musubi_tui.runs.creating import create_run
+    from musubi_tui.runs.creating import create_run, discard
 
     loaded = load_config(find_preset(preset), overrides or {}, check_files=True)
     run = create_run(loaded, home=home)
+    try:
+        allowed = hooks_environment(run, hooks)
+    except UserError:  # no run stays that waits for nothing
+        discard(run)
+        raise
     if made is not None:
         made(str(run.path))
-    return _launch(run, str(loaded.config.run.device), secrets_environment(loaded.config))
+    return _launch(run, str(loaded.config.run.device), secrets_environment(loaded.config), allowed)
 
 
 def cache(preset: str, home: Home) -> str:
@@ -76,7 +115,7 @@ def cache(preset: str, home: Home) -> str:
 
     loaded = load_config(find_preset(preset), {}, check_files=True)
     run = create_run(loaded, kind="cache", home=home)
-    return _launch(run, str(loaded.config.run.device), secrets_environment(loaded.config))
+    return _launch(run, str(loaded.config.run.device), secrets_environment(loaded.config), {})
 
 
 def tidy() -> None:
@@ -88,7 +127,7 @@ def tidy() -> None:
             _launched.remove(entry)
 
 
-def _launch(run: RunDirectory, device: str, secrets: dict[str, str]) -> str:
-    process = launch(run, device=device, secrets=secrets)
+def _launch(run: RunDirectory, device: str, secrets: dict[str, str], hooks: dict[str, str]) -> str:
+    process = launch(run, device=device, secrets=secrets, hooks=hooks)
     _launched.append((run, process))
     return f"{run.id}: {state_word(true_state(run))}"

@@ -206,7 +206,7 @@ async def test_a_run_that_is_done_is_trained_further(home: Home, monkeypatch: py
     async with app.run_test(size=(80, 24)) as pilot:
         await read(pilot)
         await pilot.press("r")
-        assert isinstance(app.screen, AskScreen)
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
         await looks(pilot, "jobs-further")
         assert app.cli_twin() == f"musubi-tui runs resume {run.id} --set max_train_steps=4500"
         box = app.screen.query_one(Input)
@@ -317,13 +317,14 @@ async def test_the_command_after_a_run_counts_down_in_coarse_steps_and_can_be_ca
 async def test_a_preset_goes_into_the_queue_from_the_dialog(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def queue(preset: str, home: Home, made: Callable[[str], None]) -> str:
+    def queue(preset: str, home: Home, made: Callable[[str], None], hooks: object) -> str:
         asked.append(preset)
         run = make_run(home.path, Made("ink-new", "queued", "20261120-000000"))  # not the newest by its name
         made(str(run.path))
         return "queued"
 
     monkeypatch.setattr("musubi_tui.tui.screens.start.enqueue", queue)
+    monkeypatch.setattr("musubi_tui.tui.screens.start.hooks_of", lambda preset: {})
     monkeypatch.setattr("musubi_tui.tui.screens.start.StartScreen._where", lambda self: "The run goes to a folder.")
     app = MusubiApp(home)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:

@@ -705,7 +705,7 @@ async def test_errors_block_a_launch_and_nothing_else_does(
 ) -> None:
     started: list[str] = []
     monkeypatch.setattr(
-        "musubi_tui.tui.steering.start", lambda preset, home, made: started.append(preset) or "ink: running"
+        "musubi_tui.tui.steering.start", lambda preset, home, made, hooks: started.append(preset) or "ink: running"
     )
     async with editing(home, ink) as editor:
         await editor.go("network_dim")
@@ -723,6 +723,23 @@ async def test_errors_block_a_launch_and_nothing_else_does(
         assert started == [str(ink)]
         assert ink.read_text() == INK
         await editor.until(lambda: editor.app.current_mode == "jobs")
+
+
+async def test_a_launch_shows_the_commands_that_the_preset_brings_along(
+    home: Home, ink: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued: list[object] = []
+    monkeypatch.setattr(
+        "musubi_tui.tui.acting.enqueue", lambda preset, home, made, hooks: queued.append(dict(hooks)) or "queued"
+    )
+    ink.write_text('on_finish = ["runpodctl", "stop", "pod"]\n' + INK)
+    async with editing(home, ink) as editor:
+        await editor.press("L", "q")
+        await editor.until(lambda: "on_finish: runpodctl stop pod" in editor.text)
+        assert "--allow-hooks" in editor.text
+        await editor.press("y")
+        await editor.until(lambda: bool(queued))
+        assert queued == [{"on_finish": ["runpodctl", "stop", "pod"]}]
 
 
 async def test_the_twin_makes_all_unsaved_changes(home: Home, ink: Path, tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ _PROGRAM = """
 import subprocess, sys, time
 from musubi_tui.runs import slots, supervisor
 from engine.events import Status
-def launch(run, *, device, secrets):
+def launch(run, *, device, secrets, hooks):
     (run.path / "secrets").write_text(repr(sorted(secrets.items())))
+    (run.path / "hooks").write_text(hooks.get("MUSUBI_TUI_HOOKS", ""))
     engine = subprocess.Popen([sys.executable, "-c", sys.argv[2], run.path], start_new_session=True)
     while engine.poll() is None and (Status.read(run) is None or Status.read(run).state not in ("running", "done")):
         time.sleep(0.02)

@@ -20,7 +20,8 @@ from musubi_tui.cli.root import run as musubi
 from musubi_tui.machine.gpus import Gpu
 from musubi_tui.runs import queue as queue_room
 from musubi_tui.runs import slots, supervisor
-from musubi_tui.runs.home import find_home
+from musubi_tui.runs.allowing import allowed
+from musubi_tui.runs.home import find_home, usual_home
 from musubi_tui.runs.queue import Entry, QueueFile
 from musubi_tui.runs.queueing import take_over
 from musubi_tui.runs.supervisor import settle
@@ -87,12 +88,31 @@ def test_add_makes_the_run_and_keeps_its_secrets_out(
     assert queue().path.stat().st_mode & 0o777 == 0o600
 
 
-def test_hooks_of_a_preset_are_said_not_to_run(
+def test_hooks_of_a_preset_run_from_the_queue_when_they_were_allowed(
     preset: Path, nobody_starts: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     preset.write_text('on_finish = ["poweroff"]\n' + PRESET)
     assert musubi(["queue", "add", str(preset)]) == 0
-    assert "on_finish of a preset does not run" in capsys.readouterr().err
+    assert "on_finish will not run without --allow-hooks: poweroff" in capsys.readouterr().err
+    assert musubi(["queue", "add", str(preset), "--allow-hooks"]) == 0
+    assert "on_finish will run: poweroff" in capsys.readouterr().err
+    silent, loud = (entry.run for entry in queue().read().entries)
+    assert (allowed(silent), allowed(loud)) == ({}, {"on_finish": ["poweroff"]})
+    assert "poweroff" not in queue().path.read_text()
+    loud.run_toml.write_text(loud.run_toml.read_text().replace("poweroff", "wipe"))  # by whoever may write there
+    assert allowed(loud) == {}
+    assert musubi(["queue", "rm", "2"]) == 0
+    assert list((usual_home() / "allowed-hooks").iterdir()) == []
+
+
+def test_a_secret_in_a_hook_is_refused_by_the_queue_and_no_run_stays(
+    preset: Path, nobody_starts: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preset.write_text('on_finish = ["curl", "--token", "abcdefgh12345"]\n' + PRESET)
+    assert musubi(["queue", "add", str(preset), "--allow-hooks"]) == 2
+    assert "held a secret" in capsys.readouterr().err
+    assert not list(find_home().path.glob("runs/*"))
+    assert queue().read().entries == ()
 
 
 def test_a_wrong_preset_and_a_secret_are_refused(preset: Path, capsys: pytest.CaptureFixture[str]) -> None:

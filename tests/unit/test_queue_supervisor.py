@@ -14,9 +14,11 @@ from dataclasses import replace
 
 import pytest
 
+from engine.config import Config, write_run_toml
 from engine.events import Lease, Status, true_state
 from engine.events.lines import iso_time
 from musubi_tui.cli.root import run as musubi
+from musubi_tui.runs.allowing import allow
 from musubi_tui.runs.home import find_home
 from musubi_tui.runs.queueing import move, release, remove
 from musubi_tui.runs.supervisor import supervisor_of
@@ -165,6 +167,18 @@ def test_an_engine_that_is_killed_is_a_failure(start: Start) -> None:
     os.kill(status.process.pid, signal.SIGKILL)
     assert supervisor.wait(20) == 0
     assert "vanished" in queue().read().held
+
+
+def test_engines_get_the_hooks_that_were_allowed(start: Start) -> None:
+    told, silent = line_up("told", gpus=("0",)), line_up("silent", gpus=("1",))
+    for entry in (told, silent):
+        config = Config.of({"family": "wan", "on_finish": ["stop-pod"]})
+        write_run_toml(config, entry.run.run_toml, kind="train", stages=["train"])
+    allow(told.run, {"on_finish": ["stop-pod"]})
+    start("0,1")
+    wait_until(lambda: lives(told) and lives(silent))
+    assert "stop-pod" in (told.run.path / "hooks").read_text()
+    assert "stop-pod" not in (silent.run.path / "hooks").read_text()
 
 
 def test_two_at_once_are_one(start: Start) -> None:

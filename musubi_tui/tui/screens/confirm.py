@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.events import Click, Key
 from textual.widgets import Static
 
@@ -36,7 +36,7 @@ class ChoiceLine(Static):
 
 
 class ConfirmScreen(Dialog[str]):
-    """Dismissed with the id of the choice, or with nothing.
+    """Dismissed with the id of the choice, or with nothing. A text that is long is scrolled, so that the choices stay in sight.
 
     ``twin`` is the command line without its last word, which is the choice, or ``complete``; empty where no command does it.
     """
@@ -54,7 +54,7 @@ class ConfirmScreen(Dialog[str]):
         """The question."""
         with Vertical(id="confirm"):
             yield Static(self._title, markup=False, classes="title")
-            yield Static(self._text, markup=False)
+            yield VerticalScroll(Static(self._text, markup=False), id="text")
             for choice in self._choices:
                 yield ChoiceLine(choice)
             yield Static(say(" esc  leave it as it is", " esc  何もしない"), markup=False, classes="choice")

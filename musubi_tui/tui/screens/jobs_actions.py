@@ -16,6 +16,7 @@ from musubi_tui.tui.widgets.run_list import RunList
 
 if TYPE_CHECKING:
     from musubi_tui.runs.snapshot import Snapshot
+    from musubi_tui.tui.screens.allowing import Hooks
 
 GONE = "gone"
 
@@ -58,11 +59,24 @@ class JobsActions(ModeScreen):
                     f"{chosen.name} はキャッシュの run です。続けて学習するものはありません。")
             )  # fmt: skip
         elif chosen.state == "done":
-            self._train_further(chosen)
+            self._ask_about_hooks(chosen, lambda hooks: self._train_further(chosen, hooks))
         else:
-            self._in_background(chosen, "resume", lambda: go_on(self.musubi.home.path, chosen.run_dir))
+            home = self.musubi.home.path
+            self._ask_about_hooks(
+                chosen,
+                lambda hooks: self._in_background(chosen, "resume", lambda: go_on(home, chosen.run_dir, hooks)),
+            )
 
-    def _train_further(self, chosen: Snapshot) -> None:
+    def _ask_about_hooks(self, chosen: Snapshot, go: Callable[[Hooks], None]) -> None:
+        """Commands of the run's preset are shown before it goes on; ``go`` gets those that may run."""
+        from musubi_tui.tui.screens.allowing import with_hooks_asked
+        from musubi_tui.tui.steering import hooks_to_resume
+
+        title = say(f"Go on with {chosen.name}?", f"{chosen.name} を再開しますか？")
+        twin = twin_of("jobs.resume", shlex.quote(chosen.id))
+        with_hooks_asked(self.musubi, title, twin, lambda: hooks_to_resume(chosen.run_dir), go)
+
+    def _train_further(self, chosen: Snapshot, hooks: Hooks) -> None:
         from musubi_tui.tui.acting import train_further
         from musubi_tui.tui.screens.ask import AskScreen
 
@@ -71,12 +85,12 @@ class JobsActions(ModeScreen):
             f"It is done with {chosen.step} steps. Until which step in all? It goes on from its last state.",
             f"{chosen.step} ステップで完了しています。合計何ステップまで続けますか？最後の状態から再開します。",
         )
-        twin = twin_of("jobs.resume", shlex.quote(chosen.id))
+        twin = twin_of("jobs.resume", shlex.quote(chosen.id)) + (" --allow-hooks" if hooks else "")
         self.app.push_screen(
             AskScreen(
                 title,
                 text,
-                lambda steps: train_further(chosen.run_dir, steps),
+                lambda steps: train_further(chosen.run_dir, steps, hooks),
                 lambda steps: f"{twin} --set max_train_steps={steps or 'N'}",
                 value=str(chosen.step + max(1, chosen.step // 2)),
             )

@@ -22,8 +22,9 @@ from musubi_tui.presets.library import list_presets, presets_near
 from musubi_tui.runs.home import Home, survives
 from musubi_tui.tui.acting import enqueue
 from musubi_tui.tui.keymap import key
+from musubi_tui.tui.screens.allowing import Hooks, with_hooks_asked
 from musubi_tui.tui.screens.dialog import Dialog
-from musubi_tui.tui.steering import start
+from musubi_tui.tui.steering import hooks_of, start
 from musubi_tui.tui.widgets.field import Field
 
 if TYPE_CHECKING:
@@ -124,11 +125,21 @@ class StartScreen(Dialog[None]):
         preset = os.path.expanduser(event.value.strip())
         app, queued = cast("MusubiApp", self.app), self._queued
 
-        def job() -> str:
+        def go(hooks: Hooks) -> None:
             made = app.put_cursor_on
-            return enqueue(preset, self._home, made) if queued else start(preset, self._home, made=made)
 
-        app.in_background(job, self._started, self._refused)
+            def job() -> str:
+                if queued:
+                    return enqueue(preset, self._home, made, hooks)
+                return start(preset, self._home, made=made, hooks=hooks)
+
+            app.in_background(job, self._started, self._refused)
+
+        title = say(f"Start a run of {event.value.strip()}?", f"{event.value.strip()} の run を開始しますか？")
+        with_hooks_asked(
+            app, title, self.cli_twin(), lambda: hooks_of(preset), go,
+            left=lambda: self._refused(""), refused=self._refused,
+        )  # fmt: skip
 
     def _started(self) -> None:
         if self.is_attached:

@@ -371,21 +371,31 @@ class Filing(Checking):
 
     def _launch(self, how: str) -> None:
         from musubi_tui.tui.acting import enqueue
-        from musubi_tui.tui.steering import start
+        from musubi_tui.tui.screens.allowing import Hooks, with_hooks_asked
+        from musubi_tui.tui.steering import hooks_of, start
 
         assert self.draft is not None
         path, home = self.draft.path, self.musubi.home
-        self.say_note(say("starting …", "開始中 …") if how == "now" else say("queueing …", "キューに追加中 …"))
+        file = shlex.quote(str(path))
 
         def done() -> None:
             self.note = ""
             self.musubi.switch_mode("jobs")
 
-        def job() -> str:
+        def go(hooks: Hooks) -> None:
+            self.say_note(say("starting …", "開始中 …") if how == "now" else say("queueing …", "キューに追加中 …"))
             made = self.musubi.put_cursor_on
-            return start(str(path), home, made=made) if how == "now" else enqueue(str(path), home, made)
 
-        self.musubi.in_background(job, done, self.say_note)
+            def job() -> str:
+                if how == "now":
+                    return start(str(path), home, made=made, hooks=hooks)
+                return enqueue(str(path), home, made, hooks)
+
+            self.musubi.in_background(job, done, self.say_note)
+
+        title = say(f"Start a run of {path.name}?", f"{path.name} の run を開始しますか？")
+        twin = f"musubi-tui train {file} --detach" if how == "now" else f"musubi-tui queue add {file}"
+        with_hooks_asked(self.musubi, title, twin, lambda: hooks_of(str(path)), go, refused=self.say_note)
 
 
 def is_shipped(path: Path) -> bool:
