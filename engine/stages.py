@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from accelerate.utils import set_seed
 
@@ -143,10 +144,11 @@ def train_lora(place: Workplace) -> None:
     job.resumed_at(found)
     measured = place.scan.held_out or place.items  # a training picture tells less, but something
     count = config.validation.validation_items or min(_MOST_VALIDATIONS, len(place.scan.held_out))
-    validation = ValidationSet(measured, count, seed=place.seed, load=load_batch) if count else None
+    load = partial(load_batch, names=job.spec.batch_tensors)
+    validation = ValidationSet(measured, count, seed=place.seed, load=load) if count else None
     set_seed((place.seed + 1) % 2**32)
     start = resume.position.batches if resume else 0
-    with Loader(place.plan, start, pin=device.type == "cuda") as loader:
+    with Loader(place.plan, job.spec.batch_tensors, start, pin=device.type == "cuda") as loader:
         train(
             job,
             place.family_model,

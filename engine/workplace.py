@@ -18,8 +18,8 @@ from engine.config import Config
 from engine.config.language import counted, say
 from engine.config.problems import ConfigError, MissingRequirement
 from engine.data import BatchPlan, DatasetConfig, Item, Scan, read_dataset_config, scan
+from engine.data.fingerprints import caption_hash
 from engine.data.index import INDEX_FOLDER, ScanIndex
-from engine.data.provenance import caption_hash
 from engine.data.task_needs import unmet_needs
 from engine.data.variants import with_variants
 from engine.dtypes import DTYPES

@@ -1,9 +1,9 @@
-"""Before the first step: does every item have cache files, and do those of one batch fit together? Headers only."""
+"""Before the first step: does every item have cache files, with all that the model is given, and do they fit together? Headers only."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from engine.config.language import say
@@ -13,34 +13,38 @@ from engine.data.items import Item
 from engine.families.family import FamilySpec
 
 Shapes = dict[str, tuple[int, ...]]
+_ANY = -1  # a side that may differ from file to file
 
 
 def check_caches(items: Sequence[Item], spec: FamilySpec) -> list[Problem]:
-    """Everything that would stop training at some later step, each with the file's name; empty when all is well."""
+    """Everything that would stop training at some later step, each with the file's name; empty when all is well.
+
+    Tensors that this model is not given, as caches of other tasks hold, are not looked at: they are not read either.
+    """
     problems: list[Problem] = []
-    groups: dict[tuple[int, tuple[int, int, int]], list[tuple[Path, Shapes]]] = defaultdict(list)
-    text_shapes: dict[Path, Shapes | None] = {}
-    for item in items:
-        latents = _stacked_shapes(item.latent_cache, problems)
-        if item.text_cache not in text_shapes:
-            text_shapes[item.text_cache] = _stacked_shapes(item.text_cache, problems)
-        text = text_shapes[item.text_cache]
-        if latents is None or text is None:
+    text = {path: _shapes(path, problems) for path in dict.fromkeys(item.text_cache for item in items)}
+    for item in {item.latent_cache: item for item in items}.values():
+        found = _shapes(item.latent_cache, problems)
+        if found is None:
             continue
-        expected = spec.latent_shape(*item.bucket)
-        if latents.get("latents") not in stored_shapes(expected):
-            problems.append(_wrong_size(item, latents.get("latents")))
+        if "latents" not in found:
+            problems.append(_incomplete(item.latent_cache, ["latents"]))
+        elif found["latents"] not in stored_shapes(spec.latent_shape(*item.bucket)):
+            problems.append(_wrong_size(item, found["latents"]))
+    whole: dict[Path, Shapes] = {}
+    for path, shapes in text.items():
+        if shapes is None:
             continue
-        latents["latents"] = expected  # both ways of storing a picture make one batch
-        groups[item.dataset, item.bucket].append((item.latent_cache, latents))
-        groups[item.dataset, item.bucket].append((item.text_cache, text))
-    for members in groups.values():
-        problems += _odd_ones(members)
-    return problems
+        lacking = sorted(set(spec.text_tensors) - set(shapes))
+        if lacking:
+            problems.append(_incomplete(path, lacking))
+        else:
+            whole[path] = shapes
+    return problems + _odd_ones(whole, spec.text_tensors)
 
 
-def _stacked_shapes(path: Path, problems: list[Problem]) -> Shapes | None:
-    """Shapes of the tensors that are stacked into a batch; ragged ones are not, and may differ."""
+def _shapes(path: Path, problems: list[Problem]) -> Shapes | None:
+    """Shapes of a file's tensors by batch name; of ragged ones the first side is the file's own."""
     try:
         header: CacheHeader = read_header(path)
     except FileNotFoundError:
@@ -50,18 +54,16 @@ def _stacked_shapes(path: Path, problems: list[Problem]) -> Shapes | None:
         return None
     except (DamagedCache, OSError) as error:
         message = say(f"this cache file cannot be read: {error}", f"キャッシュファイルを読めません: {error}")
-        fix = say("Delete it and run musubi-tui cache again.", "削除して musubi-tui cache を実行してください。")
-        problems.append(Problem("damaged_cache", message, fix, str(path)))
+        problems.append(Problem("damaged_cache", message, _make_again(), str(path)))
         return None
     shapes: Shapes = {}
     for name, (_, shape) in header.tensors.items():
         key, ragged = batch_key(name)
-        if not ragged:
-            shapes[key] = shape
+        shapes[key] = (_ANY, *shape[1:]) if ragged else shape
     return shapes
 
 
-def _wrong_size(item: Item, found: tuple[int, ...] | None) -> Problem:
+def _wrong_size(item: Item, found: tuple[int, ...]) -> Problem:
     bucket = "x".join(map(str, item.bucket))
     return Problem(
         "wrong_cache_size",
@@ -77,23 +79,31 @@ def _wrong_size(item: Item, found: tuple[int, ...] | None) -> Problem:
     )
 
 
-def _odd_ones(members: list[tuple[Path, Shapes]]) -> list[Problem]:
-    """Files of one bucket whose other tensors differ in shape from the most frequent one."""
+def _incomplete(path: Path, lacking: Sequence[str]) -> Problem:
+    names = ", ".join(lacking)
+    message = say(f"it holds no {names}, which the model needs.", f"モデルに必要な {names} が入っていません。")
+    return Problem("incomplete_cache", message, _make_again(), str(path))
+
+
+def _odd_ones(files: Mapping[Path, Shapes], names: Collection[str]) -> list[Problem]:
+    """Text caches whose tensors differ in shape from the most frequent one: one model takes them all."""
     problems = []
-    keys = sorted({key for _, shapes in members for key in shapes})
-    for key in keys:
-        shapes = {path: found[key] for path, found in members if key in found}
-        usual, _ = Counter(shapes.values()).most_common(1)[0]
+    for key in sorted(names):
+        shapes = {path: found[key] for path, found in files.items()}
+        usual = Counter(shapes.values()).most_common(1)[0][0] if shapes else ()
         for path, shape in shapes.items():
             if shape != usual:
                 message = say(
-                    f"{key} is {_times(shape)} here and {_times(usual)} in the others of its bucket.",
-                    f"{key} が {_times(shape)} で、同じバケットの他のファイル ({_times(usual)}) と違います。",
+                    f"{key} is {_times(shape)} here and {_times(usual)} in the others.",
+                    f"{key} が {_times(shape)} で、他のファイル ({_times(usual)}) と違います。",
                 )
-                fix = say("Run musubi-tui cache again.", "musubi-tui cache を実行してください。")
-                problems.append(Problem("mixed_caches", message, fix, str(path)))
+                problems.append(Problem("mixed_caches", message, _make_again(), str(path)))
     return problems
 
 
-def _times(shape: tuple[int, ...] | None) -> str:
-    return "x".join(map(str, shape)) if shape else "-"
+def _make_again() -> str:
+    return say("Delete it and run musubi-tui cache again.", "削除して musubi-tui cache を実行してください。")
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join("n" if side == _ANY else str(side) for side in shape) or "-"

@@ -32,6 +32,11 @@ class CacheHeader:
     metadata: Mapping[str, str]
     tensors: Mapping[str, tuple[str, tuple[int, ...]]]
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The tensors as a batch names them."""
+        return frozenset(batch_key(name)[0] for name in self.tensors)
+
 
 @dataclass(frozen=True)
 class LatentName:

@@ -1,21 +1,22 @@
 """Cache files to training batches, read ahead by one thread. The only torch file of this room.
 
 Tensors are named and stacked by Musubi Tuner's rule: dtype and size leave the name, ``varlen_`` tensors stay a list, all others
-are stacked in the dtype they were stored in.
+are stacked in the dtype they were stored in. Only those that the model is given are read: caches of Musubi Tuner may hold more, and
+not all alike.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 
 from engine.config.language import say
 from engine.config.problems import UserError
@@ -40,8 +41,8 @@ class Batch:
     position: int
 
 
-def load_batch(items: Sequence[Item]) -> Tensors:
-    """Latent and text caches of ``items`` as one batch, on the CPU. Dense tensors gain a first axis of ``len(items)``.
+def load_batch(items: Sequence[Item], names: Collection[str]) -> Tensors:
+    """The tensors ``names`` of the caches of ``items`` as one batch, on the CPU. Dense ones gain a first axis of ``len(items)``.
 
     Where a dataset weighs its items otherwise than 1, ``loss_weight`` (B,) says how; where items have masks, ``loss_mask``
     (B, 1, 1, h, w) holds them.
@@ -53,7 +54,7 @@ def load_batch(items: Sequence[Item]) -> Tensors:
     for item in items:
         for path in (item.latent_cache, item.text_cache):
             try:
-                stored = load_file(path)
+                stored = _read(path, names)
             except (OSError, SafetensorError) as error:
                 raise UserError.of(
                     "damaged_cache",
@@ -61,14 +62,18 @@ def load_batch(items: Sequence[Item]) -> Tensors:
                     say("Run musubi-tui cache again.", "musubi-tui cache を実行してください。"),
                     file=path,
                 ) from error
-            for name, tensor in stored.items():
-                key, varies = batch_key(name)
+            for (key, varies), tensor in stored.items():
                 if key == "latents" and tensor.dim() == 3:
                     tensor = tensor[:, None]  # a picture stored without the frame axis
                 rows.setdefault(key, []).append(tensor)
                 if varies:
                     ragged.add(key)
-    batch: Tensors = {key: row if key in ragged else _stack(key, row, items) for key, row in rows.items()}
+    batch: Tensors = {}
+    for key in names:
+        row = rows.get(key, [])
+        if len(row) != len(items) or (key not in ragged and len({tensor.shape for tensor in row}) > 1):
+            raise _mixed(key, items)
+        batch[key] = row if key in ragged else torch.stack(row)
     if any(item.loss_weight != 1 for item in items):
         batch[LOSS_WEIGHT] = torch.tensor([item.loss_weight for item in items])
     if any(item.mask is not None for item in items):
@@ -83,19 +88,25 @@ def _masks(items: Sequence[Item], latents: torch.Tensor | list[torch.Tensor]) ->
     return torch.stack(masks)[:, None, None]
 
 
-def _stack(key: str, tensors: list[torch.Tensor], items: Sequence[Item]) -> torch.Tensor:
-    if len(tensors) != len(items) or len({tensor.shape for tensor in tensors}) > 1:
-        names = ", ".join(item.name for item in items)
-        raise UserError.of(
-            "mixed_caches",
-            say(
-                f"the cache files of {names} do not fit into one batch: {key} differs.",
-                f"{names} のキャッシュをまとめられません ({key} が異なります)。",
-            ),
-            say("Run musubi-tui cache again.", "musubi-tui cache を実行してください。"),
-            file=items[0].latent_cache,
-        )
-    return torch.stack(tensors)
+def _read(path: Path, names: Collection[str]) -> dict[tuple[str, bool], torch.Tensor]:
+    """(key, ragged) -> tensor for those of ``names`` that the file holds. Raises ``OSError`` and ``SafetensorError``."""
+    with safe_open(path, "pt") as file:
+        keys = {name: batch_key(name) for name in file.keys()}  # noqa: SIM118 -- no mapping
+        return {key: file.get_tensor(name) for name, key in keys.items() if key[0] in names}
+
+
+def _mixed(key: str, items: Sequence[Item]) -> UserError:
+    """The check before the first step finds these; a file that was changed since comes out here."""
+    names = ", ".join(item.name for item in items)
+    return UserError.of(
+        "mixed_caches",
+        say(
+            f"the cache files of {names} do not fit into one batch: {key} differs.",
+            f"{names} のキャッシュをまとめられません ({key} が異なります)。",
+        ),
+        say("Run musubi-tui cache again.", "musubi-tui cache を実行してください。"),
+        file=items[0].latent_cache,
+    )
 
 
 class Loader:
@@ -105,8 +116,11 @@ class Loader:
     which the copy to a CUDA device does not stall the step.
     """
 
-    def __init__(self, plan: BatchPlan, start_step: int = 0, *, prefetch: int = 2, pin: bool = False) -> None:
-        self._plan = plan
+    def __init__(
+        self, plan: BatchPlan, names: Collection[str], start_step: int = 0, *, prefetch: int = 2, pin: bool = False
+    ) -> None:
+        """``names``: the tensors a batch is made of."""
+        self._plan, self._names = plan, names
         self._pin = pin
         self._ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=max(1, prefetch))
         self._end = threading.Event()
@@ -146,7 +160,7 @@ class Loader:
         try:
             while not self._end.is_set():
                 epoch, position, items = self._plan.take(step)
-                tensors = load_batch(items)
+                tensors = load_batch(items, self._names)
                 if self._pin:
                     tensors = _pinned(tensors)
                 self._offer(Batch(tensors, items, epoch, position))

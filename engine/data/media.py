@@ -139,6 +139,29 @@ def orientation(image: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
+def is_turned(path: Path, *, clip: bool) -> bool:
+    """Whether a viewer turns or mirrors what is stored. Of a video one frame is decoded; what cannot be read is not turned."""
+    try:
+        return _is_turned(path, clip, path.stat().st_mtime_ns)
+    except (UnreadableMedia, OSError):
+        return False
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_turned(path: Path, clip: bool, mtime_ns: int) -> bool:
+    if not clip:
+        with open_image(path) as image:
+            return orientation(image) != 1
+    if path.is_dir():
+        return any(is_turned(frame, clip=False) for frame in frame_files(path))
+    try:
+        with av.open(str(path)) as container:
+            frame = next(container.decode(container.streams.video[0]), None)
+            return frame is not None and frame.rotation % 360 != 0
+    except (av.error.FFmpegError, IndexError, ValueError) as error:
+        raise UnreadableMedia(decoder_says(error)) from error
+
+
 def image_size(path: Path | str) -> tuple[int, int]:
     """(width, height) of a picture as a viewer shows it. Raises ``UnreadableMedia``."""
     file = os.fspath(path)

@@ -2,34 +2,34 @@
 
 Our header adds to Musubi Tuner's: ``mtui_version``, ``mtui_source`` (size, mtime_ns, sha256 of the file), ``mtui_encoder`` (size
 and sampled hash of the weights), ``mtui_settings``, ``mtui_caption_sha256``, ``mtui_origin`` (where the
-source lay as seen from the cache's folder; only pruning reads it); JSON compact and sorted. A source is read only
+source lay as seen from the cache's folder; only pruning reads it); JSON compact and sorted. Of an item with control or further
+target pictures also ``mtui_controls`` and ``mtui_targets``, lists of what ``mtui_source`` holds. A source is read only
 when its size or time differ. A file without our header was made by Musubi Tuner: it is used when caption, size and latent
-shape fit, and never called ours.
+shape fit and its source need not be turned upright, and never called ours. Nor is one whose header is of another version: what
+it says cannot be known.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.config.language import say
-from engine.config.problems import UserError
 from engine.data.cache_files import FORMAT_VERSION, CacheHeader, DamagedCache, latents_shape, read_header, stored_shapes
 from engine.data.dataset_spec import DatasetSpec
+from engine.data.fingerprints import caption_hash, compact_json, hash_of, seen_of, source_stamp
 from engine.data.items import Item
-from engine.data.media import frame_files
+from engine.data.media import is_turned
 from engine.families.family import FamilySpec, TaskSpec
 
 PROVENANCE_VERSION = "1"
-_BLOCK = 64 * 1024
-_SAMPLED_BLOCKS = 64
+Stamps = Mapping[
+    str, Any
+]  # field of the header -> the stamp of the source, or those of the controls or further targets
 _NOTED = frozenset({"resolution", "extraction"})  # in the header for people, see ``noted_of``
 
 
@@ -55,8 +55,8 @@ class CacheState:
     reason: str = ""
     ours: bool = False  # the file carries our header: only such a file may ever be deleted
     damaged: bool = False  # torn or unreadable: its maker is not known for certain, so it is neither ours nor another's
-    stamp: Mapping[str, Any] | None = (
-        None  # of a source that was only touched: the header should say this, not to hash it again
+    stamps: Stamps | None = (
+        None  # of sources that were only touched: the header should say this, not to hash them again
     )
 
     @property
@@ -65,16 +65,11 @@ class CacheState:
         return self.state in ("current", "foreign")
 
 
-def compact_json(value: Mapping[str, Any]) -> str:
-    """JSON without spaces, keys sorted: equal values give equal text."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
 # -- what is written
 
 
-def latent_metadata(item: Item, context: CacheContext, stamp: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Header of the latent cache of ``item``: Musubi Tuner's keys and ours. Without a ``stamp`` the source is read to hash it."""
+def latent_metadata(item: Item, context: CacheContext, stamps: Stamps | None = None) -> dict[str, str]:
+    """Header of the latent cache of ``item``: Musubi Tuner's keys and ours. Without ``stamps`` the sources are read to hash them."""
     clip = item.kind == "clip"
     metadata = {
         "architecture": context.task.architecture,
@@ -82,11 +77,11 @@ def latent_metadata(item: Item, context: CacheContext, stamp: Mapping[str, Any] 
         "height": str(item.bucket.height if clip else item.height),
         "format_version": FORMAT_VERSION,
         "mtui_version": PROVENANCE_VERSION,
-        "mtui_source": compact_json(stamp or source_stamp(item.path)),
         "mtui_origin": _origin(item.path, item.latent_cache),
         "mtui_settings": compact_json(
             {**latent_settings(item, context.settings), **context.noted.get(item.dataset, {})}
         ),
+        **{field: compact_json(value) for field, value in (stamps or item_stamps(item)).items()},
     }
     if clip:
         metadata["frame_count"] = str(item.bucket.frames)
@@ -105,10 +100,26 @@ def text_metadata(item: Item, context: CacheContext) -> dict[str, str]:
         "mtui_caption_sha256": caption_hash(item.caption),
         "mtui_origin": _origin(item.path, item.text_cache),
         "mtui_settings": compact_json(context.settings),
+        **{field: compact_json([*map(source_stamp, paths)]) for field, paths in _beside(item, latents=False).items()},
     }
     if context.encoder is not None:
         metadata["mtui_encoder"] = compact_json(context.encoder)
     return metadata
+
+
+def item_stamps(item: Item) -> Stamps:
+    """How the files that the latents of ``item`` are made of look now; they are read. Raises ``OSError``."""
+    beside = {field: [*map(source_stamp, paths)] for field, paths in _beside(item).items()}
+    return {"mtui_source": source_stamp(item.path), **beside}
+
+
+def _beside(item: Item, *, latents: bool = True) -> dict[str, list[Path]]:
+    """Field of the header -> what a cache is made of beside the source: the controls, which text encoders may look at as well, and further targets."""
+    found = {
+        "mtui_controls": [control.path for control in item.controls],
+        "mtui_targets": list(item.targets) if latents else [],
+    }
+    return {field: paths for field, paths in found.items() if paths}
 
 
 def _origin(source: Path, cache: Path) -> str:
@@ -136,6 +147,8 @@ def latent_settings(item: Item, encoding: Mapping[str, Any]) -> dict[str, Any]:
         settings |= {"start": item.start, "source_fps": item.source_fps, "fps": item.target_fps}
         if item.shown:
             settings["frames"] = list(item.shown[item.start : item.start + item.bucket.frames])
+    if item.controls:
+        settings["controls"] = [list(control.bucket) for control in item.controls]
     return settings
 
 
@@ -147,93 +160,6 @@ def noted_of(dataset: DatasetSpec) -> dict[str, Any]:
     if dataset.kind == "clip":
         noted["extraction"] = dataset.frame_extraction
     return noted
-
-
-def source_stamp(path: Path) -> dict[str, Any]:
-    """Size, time and hash of a source file; of a folder of frames also a fingerprint of its names, sizes and times in order."""
-    seen = _seen(path)
-    return {**seen, "sha256": _hash_of(path, compact_json(seen))}
-
-
-def _seen(path: Path) -> dict[str, Any]:
-    """What tells without reading a source that it is the same. Frames that change places keep their sum and the newest time."""
-    if not path.is_dir():
-        status = path.stat()
-        return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    frames = [(file.name, file.stat()) for file in frame_files(path)]
-    lines = "".join(f"{name} {frame.st_size} {frame.st_mtime_ns}\n" for name, frame in frames)
-    return {
-        "size": sum(frame.st_size for _, frame in frames),
-        "mtime_ns": max((frame.st_mtime_ns for _, frame in frames), default=0),
-        "frames": hashlib.sha256(lines.encode("utf-8", errors="surrogatepass")).hexdigest(),
-    }
-
-
-@lru_cache(maxsize=1 << 16)
-def _hash_of(path: Path, seen: str) -> str:
-    """``file_hash`` of a source that looks like ``seen``: read once, however many cuts are made of it."""
-    return file_hash(path)
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a whole file; of a folder of frames, of their names and hashes in order."""
-    if path.is_dir():
-        lines = (f"{file.name} {file_hash(file)}\n" for file in frame_files(path))
-        return hashlib.sha256("".join(lines).encode("utf-8", errors="surrogatepass")).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def caption_hash(caption: str) -> str:
-    """SHA-256 of the caption as it is encoded."""
-    return hashlib.sha256(caption.encode("utf-8", errors="surrogatepass")).hexdigest()
-
-
-def encoder_fingerprint(paths: Sequence[Path]) -> dict[str, Any]:
-    """Size and sampled hash of an encoder's weights: the header of each file and 64 blocks of 64 kB spread over it.
-
-    A folder stands for the weight files in it, and one shard of several for all of them. Raises ``UserError`` when a file is
-    missing.
-    """
-    files = [file for path in paths for file in _weight_files(path)]
-    stamps = []
-    for file in files:
-        try:
-            status = file.stat()
-        except OSError:
-            message = say("the model file is not there.", "モデルファイルがありません。")
-            raise UserError.of("missing_file", message, file=file) from None
-        stamps.append(_sampled_hash(file, status.st_size, status.st_mtime_ns))
-    if len(stamps) == 1:
-        return {"size": files[0].stat().st_size, "sha256": stamps[0]}
-    whole = hashlib.sha256("".join(stamps).encode()).hexdigest()
-    return {"size": sum(file.stat().st_size for file in files), "sha256": whole}
-
-
-def _weight_files(path: Path) -> list[Path]:
-    if path.is_dir():
-        endings = (".safetensors", ".bin", ".pt", ".pth")
-        return sorted(file for file in path.rglob("*") if file.suffix in endings and file.is_file())
-    shard = re.fullmatch(r"(.*)-\d{5}-of-(\d{5})(\.[a-z]+)", path.name)
-    if shard is None:
-        return [path]
-    count = int(shard[2])
-    return [path.with_name(f"{shard[1]}-{n:05d}-of-{shard[2]}{shard[3]}") for n in range(1, count + 1)]
-
-
-@lru_cache(maxsize=64)
-def _sampled_hash(path: Path, size: int, mtime_ns: int) -> str:
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        head = file.read(8)
-        length = int.from_bytes(head, "little")
-        header = length if path.suffix == ".safetensors" and length < size else _BLOCK
-        digest.update(head + file.read(min(header, 64 * 1024 * 1024)))
-        last = max(0, size - _BLOCK)
-        for offset in sorted({last * block // (_SAMPLED_BLOCKS - 1) for block in range(_SAMPLED_BLOCKS)}):
-            file.seek(offset)
-            digest.update(file.read(_BLOCK))
-    return digest.hexdigest()
 
 
 # -- what is judged
@@ -257,13 +183,13 @@ def latents_state(item: Item, context: CacheContext) -> CacheState:
         return _foreign_latents(item, header)
     touched = None
     if not item.cached_only:
-        changed = _changed_settings(header, latent_settings(item, context.settings))
+        changed = _changed_settings(header, latent_settings(item, context.settings), context.unknown)
         if not changed:
-            changed, touched = _judge_source(header, item.path)
+            changed, touched = _judge_sources(header, {"mtui_source": [item.path], **_beside(item)})
         if changed:
             return _stale(changed, ours)
     state = _judge_encoder(header, context)
-    return replace(state, stamp=touched) if state.usable else state
+    return replace(state, stamps=touched) if state.usable else state
 
 
 def text_state(item: Item, context: CacheContext) -> CacheState:
@@ -274,8 +200,9 @@ def text_state(item: Item, context: CacheContext) -> CacheState:
     ours = "mtui_version" in header.metadata
     if header.metadata.get("architecture") != context.task.architecture:
         return _stale(say("made for another architecture", "別のモデル用"), ours)
-    if not header.tensors:
-        return _stale(say("it holds no tensors", "中身がない"), ours)
+    lacking = ", ".join(sorted(set(context.spec.text_tensors) - header.names))
+    if lacking:
+        return _stale(say(f"it holds no {lacking}", f"{lacking} が入っていない"), ours)
     if not ours:
         if header.metadata.get("caption1") != item.caption:
             return _stale(say("the caption changed", "キャプションが変わった"), ours)
@@ -284,6 +211,7 @@ def text_state(item: Item, context: CacheContext) -> CacheState:
         return _stale(say("the caption changed", "キャプションが変わった"), ours)
     if not item.cached_only:
         changed = _changed_settings(header, context.settings, context.unknown)
+        changed = changed or _judge_sources(header, _beside(item, latents=False))[0]
         if changed:
             return _stale(changed, ours)
     return _judge_encoder(header, context)
@@ -296,6 +224,9 @@ def _header_or_state(path: Path, needed: str) -> CacheHeader | CacheState:
         return CacheState("missing")
     except (DamagedCache, OSError) as error:
         return CacheState("stale", say(f"damaged: {error}", f"破損: {error}"), damaged=True)
+    version = header.metadata.get("mtui_version", PROVENANCE_VERSION)
+    if version != PROVENANCE_VERSION:  # what it says may mean something else: it is neither believed nor called ours
+        return _stale(say("made by another version of musubi-tui", "別のバージョンの musubi-tui が作成"), False)
     if "mtui_version" in header.metadata and needed not in header.metadata:
         return _stale(say("its provenance is incomplete", "来歴の記録が不完全"), True)
     return header
@@ -305,20 +236,45 @@ def _foreign_latents(item: Item, header: CacheHeader) -> CacheState:
     size = (item.bucket.width, item.bucket.height) if item.kind == "clip" else (item.width, item.height)
     if (header.metadata.get("width"), header.metadata.get("height")) != (str(size[0]), str(size[1])):
         return _stale(say("made from a picture of another size", "元の画像の寸法が違う"), False)
+    if not item.cached_only and is_turned(item.path, clip=item.kind == "clip"):
+        return _stale(say("made without turning the source upright", "元ファイルの回転情報が反映されていない"), False)
     return CacheState("foreign")
 
 
-def _judge_source(header: CacheHeader, path: Path) -> tuple[str, Mapping[str, Any] | None]:
-    """Why the source is not the one that was encoded; and where it only looks different, how it looks now."""
-    stamp = _parsed(header.metadata["mtui_source"])
+def _judge_sources(header: CacheHeader, sources: Mapping[str, Sequence[Path]]) -> tuple[str, Stamps | None]:
+    """Why what was encoded is not what is there now; and where it only looks different, how it looks now. ``sources`` by field of the header."""
+    renewed: dict[str, Any] = {}
+    for name, paths in sources.items():
+        stored = _stored_stamps(header.metadata.get(name, ""))
+        if len(stored) != len(paths):
+            return say("other control or target pictures", "制御画像または目標画像が変わった"), None
+        judged = [_judge_source(stamp, path) for stamp, path in zip(stored, paths, strict=True)]
+        changed = next((reason for reason, _ in judged if reason), "")
+        if changed:
+            return changed, None
+        if any(now for _, now in judged):
+            stamps = [now or stamp for (_, now), stamp in zip(judged, stored, strict=True)]
+            renewed[name] = stamps[0] if name == "mtui_source" else stamps
+    return "", renewed or None
+
+
+def _stored_stamps(text: str) -> list[dict[str, Any]]:
+    """The stamps that a field of the header holds, one or several."""
+    value = _json(text)
+    entries = value if isinstance(value, list) else [value]
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _judge_source(stamp: Mapping[str, Any], path: Path) -> tuple[str, Mapping[str, Any] | None]:
+    """Why a file is not the one that was stamped; and where it only looks different, how it looks now."""
     try:
-        seen = _seen(path)
+        seen = seen_of(path)
         if {name: stamp.get(name) for name in seen} == seen:
             return "", None
-        if stamp.get("size") == seen["size"] and stamp.get("sha256") == _hash_of(path, compact_json(seen)):
+        if stamp.get("size") == seen["size"] and stamp.get("sha256") == hash_of(path, compact_json(seen)):
             return "", {**seen, "sha256": stamp["sha256"]}
     except OSError as error:
-        return say(f"the source cannot be read: {error.strerror}", f"元ファイルを読めない: {error.strerror}"), None
+        return say(f"{path.name} cannot be read: {error.strerror}", f"{path.name} を読めない: {error.strerror}"), None
     return say("the source changed", "元ファイルが変わった"), None
 
 
@@ -343,8 +299,12 @@ def _stale(reason: str, ours: bool) -> CacheState:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
+    value = _json(text)
     return value if isinstance(value, dict) else {}
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

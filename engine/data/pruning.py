@@ -25,7 +25,7 @@ from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.index import ScanIndex
 from engine.data.inventory import scan
 from engine.data.items import Scan
-from engine.data.provenance import origin_of
+from engine.data.provenance import PROVENANCE_VERSION, origin_of
 from engine.data.variants import with_variants
 from engine.families.family import FamilySpec, TaskSpec
 
@@ -66,7 +66,7 @@ class Leftover:
 class Kept:
     """A file that belongs to no item and stays.
 
-    ``code``: "foreign", "damaged", "other_model", "other_dataset", "source_unusable", "no_sources", "empty_folder".
+    ``code``: "foreign", "other_version", "damaged", "other_model", "other_dataset", "source_unusable", "no_sources", "empty_folder".
     """
 
     path: Path
@@ -78,6 +78,7 @@ class Kept:
         """Why, in words."""
         return {
             "foreign": say("made by another tool", "他のツールが作成"),
+            "other_version": say("made by another version of musubi-tui", "別のバージョンの musubi-tui が作成"),
             "damaged": say("damaged: who made it cannot be told", "破損しており作成元が不明"),
             "other_model": say("of another model", "別のモデル用"),
             "other_dataset": say("not of a source of this dataset", "このデータセットの元ファイルのものではない"),
@@ -223,6 +224,8 @@ def _judge(
         return "damaged"
     if "mtui_version" not in metadata:
         return "foreign"
+    if metadata["mtui_version"] != PROVENANCE_VERSION:
+        return "other_version"
     if name is None or metadata.get("architecture") != task.architecture:
         return "other_model"
     if {name.stem, name.other_stem} & set(unusable):

@@ -19,15 +19,15 @@ import torch
 from torch import nn
 
 from engine.data.items import Item
-from engine.data.provenance import CacheState
+from engine.data.provenance import CacheState, Stamps
 from engine.families.family import FamilyModel
 
 
 class Decoded(NamedTuple):
-    """An item's pixels (F, H, W, 3) uint8, what its source file was when they were read, and the state of its old cache."""
+    """An item's pixels (F, H, W, 3) uint8, what its source files were when they were read, and the state of its old cache."""
 
     pixels: npt.NDArray[np.uint8]
-    stamp: dict[str, Any]
+    stamps: Stamps
     old: CacheState
 
 

@@ -16,16 +16,16 @@ from engine.config.problems import ConfigError, Problem
 from engine.data.claims import Claims
 from engine.data.clip_reading import read_clips
 from engine.data.dataset_spec import DatasetSpec
+from engine.data.fingerprints import encoder_fingerprint
 from engine.data.items import Item
 from engine.data.media import UnreadableMedia
 from engine.data.pixels import read_pixels, unreadable
 from engine.data.provenance import (
     CacheContext,
-    encoder_fingerprint,
+    item_stamps,
     latent_metadata,
     latents_state,
     noted_of,
-    source_stamp,
 )
 from engine.dtypes import DTYPES
 from engine.encode.encoders import Decoded, Encoders
@@ -137,9 +137,9 @@ def _restamp(touched: Sequence[Item], context: CacheContext, claims: Claims) -> 
             if claims.take(*claim) is not None:
                 continue
             try:
-                stamp = latents_state(item, context).stamp  # looked at again: its last holder may have made it anew
-                if stamp is not None:
-                    restamp(item.latent_cache, stamp, claims.temporary(item.latent_cache.parent))
+                stamps = latents_state(item, context).stamps  # looked at again: its last holder may have made it anew
+                if stamps is not None:
+                    restamp(item.latent_cache, stamps, claims.temporary(item.latent_cache.parent))
             finally:
                 claims.give_back(*claim)
 
@@ -167,15 +167,15 @@ def _read(unit: Unit, room: Room) -> Iterator[tuple[Item, Decoded]]:
     states = {item.latent_cache: state for item, state in unit.members}
     items = [item for item, _ in unit.members]
     try:
-        stamp = source_stamp(items[0].path)
+        stamps = item_stamps(items[0])
         if items[0].kind == "image":
             for item in items:
                 room.reserve(2 * 3 * item.width * item.height + _bucket_bytes(item))
-                yield item, Decoded(read_pixels(item), stamp, states[item.latent_cache])
+                yield item, Decoded(read_pixels(item), stamps, states[item.latent_cache])
             return
         # A clip lies there twice for a moment: as the frames it is made of, and as a whole.
         for item, pixels in read_clips(items, room.wanted, lambda item: room.reserve(2 * _bucket_bytes(item))):
-            yield item, Decoded(pixels, stamp, states[item.latent_cache])
+            yield item, Decoded(pixels, stamps, states[item.latent_cache])
     except UnreadableMedia as error:
         raise unreadable(items[0], str(error)) from error
     except OSError as error:
@@ -201,7 +201,7 @@ def _write(item: Item, latents: torch.Tensor, decoded: Decoded, context: CacheCo
     return write_cache(
         item.latent_cache,
         {latents_key(latents): latents},
-        latent_metadata(item, context, decoded.stamp),
+        latent_metadata(item, context, decoded.stamps),
         source=item.path,
         temporary=claims.temporary(item.latent_cache.parent),
     )

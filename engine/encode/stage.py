@@ -46,8 +46,8 @@ def announce(job: Job, work: Work, what: str) -> None:
     if replaced:
         job.warn(
             "cache_set_aside",
-            say(f"{counted(replaced, what + ' file')} that another tool made no longer {'fits' if replaced == 1 else 'fit'}, and will be kept beside the new as *.old.",
-                f"他のツールが作った {what} {replaced} 件が現在の設定と合いません。新しいファイルの隣に *.old として残します。"),
+            say(f"{counted(replaced, what + ' file')} that another tool or version made no longer {'fits' if replaced == 1 else 'fit'}, and will be kept beside the new as *.old.",
+                f"他のツールまたは別バージョンが作った {what} {replaced} 件が現在の設定と合いません。新しいファイルの隣に *.old として残します。"),
         )  # fmt: skip
 
 

@@ -8,14 +8,14 @@ import os
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
 
 from engine.config.language import say
 from engine.config.problems import MissingRequirement, UserError
-from engine.data.provenance import CacheState, compact_json
+from engine.data.fingerprints import compact_json
+from engine.data.provenance import CacheState, Stamps
 
 _PUBLIC = 0o644  # cache folders are shared between machines and users
 
@@ -58,15 +58,15 @@ def write_cache(
     return len(data)
 
 
-def restamp(path: Path, stamp: Mapping[str, Any], temporary: Path) -> None:
-    """Let the header of a cache file of ours tell of its source what ``stamp`` says; its tensors are copied byte for byte.
+def restamp(path: Path, stamps: Stamps, temporary: Path) -> None:
+    """Let the header of a cache file of ours tell of its sources what ``stamps`` says; its tensors are copied byte for byte.
 
     Raises ``OSError``.
     """
     data = path.read_bytes()
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
-    header["__metadata__"]["mtui_source"] = compact_json(stamp)
+    header["__metadata__"] |= {field: compact_json(stamp) for field, stamp in stamps.items()}
     text = json.dumps(header, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
     _write_whole(temporary, len(text).to_bytes(8, "little") + text + data[end:])

@@ -14,16 +14,9 @@ from engine.config import Config
 from engine.config.language import counted, say
 from engine.config.problems import ConfigError
 from engine.data.claims import Claims
+from engine.data.fingerprints import caption_hash, encoder_fingerprint, file_hash
 from engine.data.items import Item
-from engine.data.provenance import (
-    CacheContext,
-    CacheState,
-    caption_hash,
-    encoder_fingerprint,
-    file_hash,
-    text_metadata,
-    text_state,
-)
+from engine.data.provenance import CacheContext, CacheState, text_metadata, text_state
 from engine.encode.pipeline import LOOK_AGAIN_SECONDS
 from engine.encode.stage import Waiting, announce, pause_or_stop
 from engine.encode.store import set_aside, text_key, write_cache

@@ -65,7 +65,7 @@ def judge(
         todo=tuple((item, state) for item, state in states if not state.usable),
         current=sum(state.state == "current" for _, state in states),
         foreign=sum(state.state == "foreign" for _, state in states),
-        touched=tuple(item for item, state in states if state.stamp is not None),
+        touched=tuple(item for item, state in states if state.stamps is not None),
         folders=frozenset(file.parent for file in one_per_file),
     )
 

@@ -90,6 +90,9 @@ class FamilySpec:
     latent_channels: int
     patch: tuple[int, int, int]  # latent cells per token (frames, height, width)
     token_limit: int  # longest caption in encoder tokens
+    text_tensors: Mapping[
+        str, int
+    ]  # what is cached of a caption, as batches name it -> numbers per token with the released encoder
     latents_dtype: str  # dtype of cached latents, as Musubi Tuner writes them
     cache_window: int | None  # extra number in Musubi Tuner's bucket keys of pictures (9 for wan); None: there is none
     defaults: Mapping[str, Any] = field(default_factory=dict)  # option name -> recommended value for our own presets
@@ -119,6 +122,11 @@ class FamilySpec:
         """Transformer tokens of one picture or clip (without text)."""
         _, f, h, w = self.latent_shape(width, height, frames)
         return (f // self.patch[0]) * (h // self.patch[1]) * (w // self.patch[2])
+
+    @property
+    def batch_tensors(self) -> frozenset[str]:
+        """What a batch is made of, by name: what else a cache file holds, as those of other tasks do, is not read."""
+        return frozenset({"latents", *self.text_tensors})
 
     def slot(self, role: str) -> ModelSlot:
         """The model file of that role. Raises ``KeyError``."""

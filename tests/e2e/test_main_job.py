@@ -133,7 +133,7 @@ def test_load_batch_reads_what_the_cache_stage_wrote(tiny):
     folder, spec = tiny("wan"), get_family("wan")
     config = read_dataset_config(folder / "dataset.toml", base_dir=folder, spec=spec)
     items = [item for item in scan(config, spec, spec.task(None)).items if item.kind == "clip"]
-    tensors = load_batch(items)
+    tensors = load_batch(items, spec.batch_tensors)
     assert tensors["latents"].shape == (2, 16, 3, 8, 12)
     assert tensors["latents"].dtype == torch.bfloat16
     assert [text.shape[1] for text in tensors["t5"]] == [tensors["t5"][0].shape[1]] * 2

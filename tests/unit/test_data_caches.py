@@ -11,27 +11,28 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from engine.config.problems import UserError
-from engine.data import BatchPlan, Item, provenance, read_dataset_config, scan
+from engine.data import BatchPlan, Item, fingerprints, read_dataset_config, scan
 from engine.data.cache_check import check_caches
 from engine.data.cache_files import DamagedCache, read_header
-from engine.data.items import Scan
+from engine.data.fingerprints import encoder_fingerprint, file_hash
+from engine.data.items import Control, Scan
 from engine.data.loader import Loader, load_batch
 from engine.data.provenance import (
     CacheContext,
-    encoder_fingerprint,
-    file_hash,
     latent_metadata,
     latents_state,
     text_metadata,
     text_state,
 )
 from engine.data.variants import with_variants
+from engine.encode.store import restamp
 from engine.families import get_family
 from musubi_tui.cli.root import run as command_line
-from tests.unit.test_data_scan import picture
+from tests.unit.test_data_scan import picture, turn_in_header, video
 
 WAN = get_family("wan")
 GOLDEN = Path(__file__).parent.parent / "golden" / "data" / "cache"
@@ -126,7 +127,7 @@ def test_a_cut_off_cache_is_stale_and_not_ours_to_delete(item: Item, cut: int) -
         read_header(item.latent_cache)
     assert [problem.code for problem in check_caches([item], WAN)] == ["damaged_cache"]
     with pytest.raises(UserError, match="cannot be read"):
-        load_batch([item])
+        load_batch([item], WAN.batch_tensors)
 
 
 def test_the_reference_s_files_are_foreign_and_used_when_they_fit(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_the_reference_s_files_train_without_their_pictures(tmp_path: Path) -> N
     assert [warning.code for warning in found.warnings] == ["from_caches"]
     assert {skipped.code for skipped in found.skipped} == {"missing_text_cache"}  # the clip, whose text is not there
     assert check_caches(found.items, WAN) == []
-    batch = load_batch([only])
+    batch = load_batch([only], WAN.batch_tensors)
     latents, text = batch["latents"], batch["t5"]
     assert isinstance(latents, torch.Tensor)
     assert latents.shape == (1, 16, 1, 26, 38)
@@ -205,7 +206,7 @@ def test_caches_that_do_not_fit_are_found_by_name_before_the_first_step(tmp_path
     assert problem.code == "wrong_cache_size"
     assert problem.file == str(items[1].latent_cache)
     with pytest.raises(UserError, match="a, b, c do not fit"):
-        load_batch(items)
+        load_batch(items, WAN.batch_tensors)
     items[0].text_cache.unlink()
     assert {p.code for p in check_caches(items, WAN)} == {"missing_cache", "wrong_cache_size"}
 
@@ -220,7 +221,142 @@ def test_pictures_stored_without_the_frame_axis_train_beside_the_others(tmp_path
     save_file({name: latents[:, 0]}, items[0].latent_cache, dict(read_header(items[0].latent_cache).metadata))
     assert latents_state(items[0], CONTEXT).state == "current"
     assert check_caches(items, WAN) == []
-    assert load_batch(items)["latents"].shape == (2, *WAN.latent_shape(*items[0].bucket))
+    assert load_batch(items, WAN.batch_tensors)["latents"].shape == (2, *WAN.latent_shape(*items[0].bucket))
+
+
+def rewrite(path: Path, extra: dict[str, torch.Tensor], *, without: str = "", **metadata: str) -> None:
+    """The same file with more or fewer tensors and other words in its header."""
+    tensors = {name: tensor for name, tensor in load_file(path).items() if name != without}
+    save_file({**tensors, **extra}, path, {**read_header(path).metadata, **metadata})
+
+
+def foreign(path: Path) -> None:
+    """As if Musubi Tuner had made it."""
+    kept = {key: value for key, value in read_header(path).metadata.items() if not key.startswith("mtui")}
+    save_file(load_file(path), path, kept)
+
+
+def test_tensors_that_the_model_is_not_given_stop_no_batch(tmp_path: Path) -> None:
+    """Musubi Tuner's latents for image to video beside those of text to video, which share their names."""
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"{name}.png")
+    items = items_in(tmp_path, batch_size=3).items
+    for item in items:
+        write_caches(item)
+    more = {"latents_image_1x6x8_bfloat16": torch.zeros(20, 1, 6, 8), "clip_bfloat16": torch.zeros(257, 1280)}
+    rewrite(items[0].latent_cache, more)
+    rewrite(items[1].latent_cache, {"clip_bfloat16": torch.zeros(1, 7)})
+    assert check_caches(items, WAN) == []
+    assert load_batch(items, WAN.batch_tensors).keys() == {"latents", "t5"}
+    with Loader(BatchPlan(items, seed=1), WAN.batch_tensors) as loader:
+        assert next(loader).tensors.keys() == {"latents", "t5"}
+
+
+def test_a_cache_that_lacks_what_the_model_is_given_is_encoded_again_and_found_before_the_first_step(
+    tmp_path: Path,
+) -> None:
+    for name in ("a", "b", "c", "d"):
+        picture(tmp_path / f"{name}.png", caption=name)
+    items = items_in(tmp_path, batch_size=4).items
+    for item in items:
+        write_caches(item)
+    others = {"varlen_vl_embed_bfloat16": torch.zeros(3, 8)}
+    for number in (0, 1):
+        rewrite(items[number].text_cache, others, without="varlen_t5_bfloat16")
+    foreign(items[1].text_cache)
+    rewrite(
+        items[2].latent_cache,
+        {"clip_bfloat16": torch.zeros(1, 7)},
+        without=next(iter(load_file(items[2].latent_cache))),
+    )
+    rewrite(items[3].text_cache, {"varlen_t5_bfloat16": torch.zeros(3, 16)})  # of an encoder of another width
+    for number in (0, 1):
+        state = text_state(items[number], CONTEXT)
+        assert (state.state, state.reason) == ("stale", "it holds no t5")
+    assert latents_state(items[2], CONTEXT).state == "stale"
+    told = {(problem.code, Path(problem.file or "")) for problem in check_caches(items, WAN)}
+    assert told == {
+        ("incomplete_cache", items[0].text_cache),
+        ("incomplete_cache", items[1].text_cache),
+        ("incomplete_cache", items[2].latent_cache),
+        ("mixed_caches", items[3].text_cache),
+    }
+    with pytest.raises(UserError, match="t5 differs"):
+        load_batch(items[:2], ["t5"])
+
+
+def test_a_file_of_another_version_is_not_believed_and_not_called_ours(item: Item) -> None:
+    write_caches(item)
+    for path, state_of in ((item.latent_cache, latents_state), (item.text_cache, text_state)):
+        assert state_of(item, CONTEXT).state == "current"
+        rewrite(path, {}, mtui_version="2")
+        state = state_of(item, CONTEXT)
+        assert (state.state, state.ours, state.reason) == ("stale", False, "made by another version of musubi-tui")
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_the_reference_s_caches_of_turned_pictures_are_made_again(tmp_path: Path, turn: int) -> None:
+    """It does not look at the orientation; of a half turn, a mirrored or a square picture no size tells that."""
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.effect_noise((64, 64), 60).convert("RGB").save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "a.txt").write_text("a picture")
+    (item,) = items_in(tmp_path).items
+    write_caches(item)
+    assert latents_state(item, CONTEXT).state == "current"  # ours were turned
+    foreign(item.latent_cache)
+    state = latents_state(item, CONTEXT)
+    assert state.state == ("foreign" if turn == 1 else "stale")
+    assert not state.ours
+
+
+def test_the_reference_s_caches_of_turned_videos_are_made_again(tmp_path: Path) -> None:
+    for name in ("plain", "turned"):
+        video(tmp_path / f"{name}.mp4", 5, width=64, height=64)
+    turn_in_header(tmp_path / "turned.mp4")
+    entry = {"video_directory": ".", "cache_directory": "cache", "target_frames": [5]}
+    tables = {"general": {"resolution": 64, "caption_extension": ".txt"}, "datasets": [entry]}
+    clips = scan(read_dataset_config(tables, base_dir=tmp_path, spec=WAN), WAN, WAN.task(None)).items
+    for clip in clips:
+        write_caches(clip)
+        foreign(clip.latent_cache)
+    assert [(clip.name, latents_state(clip, CONTEXT).state) for clip in clips] == [
+        ("plain", "foreign"),
+        ("turned", "stale"),
+    ]
+
+
+def test_controls_and_further_targets_belong_to_what_a_cache_is_made_of(item: Item, tmp_path: Path) -> None:
+    before = latent_metadata(item, CONTEXT), text_metadata(item, CONTEXT)
+    control, layer = picture(tmp_path / "control.png", caption=None), picture(tmp_path / "layer.png", caption=None)
+    edit = replace(item, controls=(Control(control, 64, 48, (64, 48)),), targets=(layer,))
+    assert {key: latent_metadata(edit, CONTEXT)[key] for key in before[0] if key != "mtui_settings"}.items() <= before[
+        0
+    ].items()
+    write_caches(edit)
+
+    def states() -> tuple[str, str]:
+        return latents_state(edit, CONTEXT).state, text_state(edit, CONTEXT).state
+
+    assert states() == ("current", "current")
+    assert latents_state(item, CONTEXT).state == "stale"  # the same picture without them
+    os.utime(control, (5, 5))
+    touched = latents_state(edit, CONTEXT)
+    assert (touched.state, set(touched.stamps or ())) == ("current", {"mtui_controls"})
+    restamp(edit.latent_cache, touched.stamps or {}, tmp_path / "temporary")
+    assert latents_state(edit, CONTEXT).stamps is None
+    resized = replace(edit, controls=(edit.controls[0]._replace(bucket=(32, 32)),))
+    assert "controls" in latents_state(resized, CONTEXT).reason
+    picture(layer, caption=None)
+    assert states() == ("stale", "current")
+    write_caches(edit)
+    picture(control, caption=None)
+    assert states() == ("stale", "stale")  # text encoders of edit models look at the controls
+    write_caches(edit)
+    control.unlink()
+    assert latents_state(edit, CONTEXT).reason.startswith("control.png cannot be read")
+    write_caches(item)
+    assert (read_header(item.latent_cache).metadata, read_header(item.text_cache).metadata) == before
 
 
 def test_latents_of_a_clip_need_their_frames(tmp_path: Path) -> None:
@@ -261,7 +397,7 @@ def loaded(tmp_path: Path) -> BatchPlan:
 def test_the_loader_follows_the_plan_from_any_step(tmp_path: Path) -> None:
     plan = loaded(tmp_path)
     for start in (0, 4):
-        with Loader(plan, start) as loader:
+        with Loader(plan, WAN.batch_tensors, start) as loader:
             for step in range(start, start + 7):
                 batch = next(loader)
                 epoch, position, indices = plan.at(step)
@@ -275,7 +411,7 @@ def test_the_loader_follows_the_plan_from_any_step(tmp_path: Path) -> None:
 def test_an_error_while_reading_comes_out_at_its_batch(tmp_path: Path) -> None:
     plan = loaded(tmp_path)
     plan.items[plan.at(1)[2][0]].latent_cache.unlink()
-    with Loader(plan) as loader:
+    with Loader(plan, WAN.batch_tensors) as loader:
         next(loader)
         with pytest.raises(UserError, match="cannot be read"):
             next(loader)
@@ -342,6 +478,6 @@ def test_a_touched_source_is_read_once_for_all_its_cuts(tmp_path: Path, monkeypa
         read.append(path)
         return file_hash(path)
 
-    monkeypatch.setattr(provenance, "file_hash", counted)
+    monkeypatch.setattr(fingerprints, "file_hash", counted)
     assert {latents_state(cut, CONTEXT).state for cut in cuts} == {"current"}
     assert read == [tmp_path / "a.png"]

@@ -29,7 +29,7 @@ from engine.data.pixels import read_image
 from engine.data.provenance import latent_settings
 from engine.data.resize import average_area, resize_to_bucket, scaled_size
 from engine.data.variants import with_variants
-from tests.unit.test_data_scan import WAN, run, video
+from tests.unit.test_data_scan import WAN, run, turn_in_header, video
 
 side = st.integers(1, 6000)
 
@@ -316,12 +316,7 @@ def test_a_constant_rate_is_none_however_its_times_are_rounded(rate: int) -> Non
 def test_rotated_videos_stand_upright(tmp_path: Path) -> None:
     """A phone writes the rotation into the track header's matrix; here a quarter turn clockwise for showing."""
     path = video(tmp_path / "a.mp4", 2, width=64, height=32)
-    data = bytearray(path.read_bytes())
-    identity = b"".join(n.to_bytes(4, "big") for n in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000))
-    where = data.index(identity, data.index(b"tkhd"))
-    turned = (0, 0x10000, 0, 0x100000000 - 0x10000, 0, 0, 0x200000, 0, 0x40000000)
-    data[where : where + 36] = b"".join(n.to_bytes(4, "big") for n in turned)
-    path.write_bytes(data)
+    turn_in_header(path)
     info = clip_info(path)
     assert (info.width, info.height, info.frames) == (32, 64, 2)
     assert read_pixels(item_of(path, Bucket(32, 64, 2))).shape == (2, 64, 32, 3)

@@ -91,6 +91,8 @@ def test_files_that_are_not_provably_ours_stay(folder: Path) -> None:
     (cache / "my_lora.safetensors").write_bytes(ours)
     other = {"mtui_version": "1", "architecture": "qwen_image"}
     save_file({"latents_1x6x8_bfloat16": torch.zeros(16, 1, 6, 8)}, cache / "y_0064x0048_wan.safetensors", other)
+    later = {"mtui_version": "2", "architecture": "wan"}
+    save_file({"latents_1x6x8_bfloat16": torch.zeros(16, 1, 6, 8)}, cache / "z_0064x0048_wan.safetensors", later)
     (cache / "link_0064x0048_wan.safetensors").symlink_to(cache / "a_0064x0048_wan.safetensors")
     leftovers, kept = plan(folder)
     assert leftovers == {}
@@ -100,6 +102,7 @@ def test_files_that_are_not_provably_ours_stay(folder: Path) -> None:
         "x_0064x0048_qi.safetensors": "other_model",
         "y_0064x0048_wan.safetensors": "other_model",
         "my_lora.safetensors": "other_model",
+        "z_0064x0048_wan.safetensors": "other_version",
     }
 
 

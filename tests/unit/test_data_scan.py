@@ -31,6 +31,16 @@ def picture(path: Path, width: int = 64, height: int = 48, caption: str | None =
     return path
 
 
+def turn_in_header(path: Path) -> None:
+    """Write a quarter turn clockwise for showing into an mp4's track header, as a phone does."""
+    data = bytearray(path.read_bytes())
+    identity = b"".join(n.to_bytes(4, "big") for n in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000))
+    where = data.index(identity, data.index(b"tkhd"))
+    turned = (0, 0x10000, 0, 0x100000000 - 0x10000, 0, 0, 0x200000, 0, 0x40000000)
+    data[where : where + 36] = b"".join(n.to_bytes(4, "big") for n in turned)
+    path.write_bytes(data)
+
+
 def video(
     path: Path,
     frames: int,

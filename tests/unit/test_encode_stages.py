@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.config.problems import ConfigError, MissingRequirement, UserError
-from engine.data import Item, provenance, read_dataset_config, read_pixels, scan
+from engine.data import Item, fingerprints, read_dataset_config, read_pixels, scan
 from engine.data.cache_files import read_header
 from engine.encode import encode_latents, encode_text, latents, store
 from engine.families import get_family
@@ -150,8 +150,8 @@ def test_a_touched_picture_is_hashed_once_and_not_at_every_start(
     def hashed(path: Path) -> str:
         raise AssertionError(f"{path} was read again")
 
-    provenance._hash_of.cache_clear()
-    monkeypatch.setattr(provenance, "file_hash", hashed)
+    fingerprints.hash_of.cache_clear()
+    monkeypatch.setattr(fingerprints, "file_hash", hashed)
     items, job = items_of(tiny), RecordingJob(SPEC, options(made))
     assert encode_latents(job, CountingModel(), items, device=CPU) == ()  # type: ignore[arg-type]
     monkeypatch.undo()

@@ -160,6 +160,7 @@ SPEC = FamilySpec(
     latent_channels=16,
     patch=(1, 2, 2),
     token_limit=1024,
+    text_tensors={"vl_embed": 3584},
     latents_dtype="float32",
     cache_window=None,
     defaults={

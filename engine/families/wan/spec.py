@@ -161,6 +161,7 @@ SPEC = FamilySpec(
     latent_channels=16,
     patch=(1, 2, 2),
     token_limit=512,
+    text_tensors={"t5": 4096},
     latents_dtype="bfloat16",
     cache_window=9,
     defaults={
