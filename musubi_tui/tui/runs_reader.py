@@ -46,26 +46,29 @@ class RunsReader:
 
     def view(self, chosen: str = "") -> View:
         """The facts of now; ``chosen`` is the folder of the run to read in detail, "" for the newest active one."""
-        entries = Registry(self._home).runs()
-        runs = tuple(replace(entry.summary, state=GONE) if entry.gone else entry.summary for entry in entries)
+        listed = self.listed()
+        runs = listed.runs
         busy = any(now.state in ALIVE and now.host == host_name() for now in runs)
         if busy or self._machine is None or self._machine.busy:
             self._machine = read_load(self._home, busy=busy)
+        wanted = next((now for now in runs if now.run_dir == chosen), runs[0] if runs else None)
+        detail = self._read_detail(wanted) if wanted else None
+        return replace(listed, detail=detail, machine=self._machine, hooks=_hooks(runs))
+
+    def listed(self) -> View:
+        """The list of runs alone: what the registry and the queue say, nothing of any single run or of the machine."""
+        entries = Registry(self._home).runs()
+        runs = tuple(replace(entry.summary, state=GONE) if entry.gone else entry.summary for entry in entries)
         price = known_price()
         runs = _with_costs(_without_heartbeats(runs), price.per_hour if price else None)
-        wanted = next((now for now in runs if now.run_dir == chosen), runs[0] if runs else None)
-        active = next((now for now in runs if now.state in ALIVE), None)
         places, held = self._read_queue()
         return View(
             runs,
-            active,
-            self._read_detail(wanted) if wanted else None,
-            self._machine,
-            frozenset(entry.summary.run_dir for entry in entries if entry.archived),
-            places,
-            held,
-            _hooks(runs),
-            price.per_hour if price else None,
+            next((now for now in runs if now.state in ALIVE), None),
+            archived=frozenset(entry.summary.run_dir for entry in entries if entry.archived),
+            queue=places,
+            held=held,
+            price=price.per_hour if price else None,
         )
 
     def _read_queue(self) -> tuple[dict[str, int], str]:

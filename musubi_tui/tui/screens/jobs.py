@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.config.language import say
-from musubi_tui.tui.runs_table import SORTS, Facts, arranged, column_at, columns, line, sort_word
+from musubi_tui.tui.runs_table import SORTS, Facts, arranged, column_at, list_title, titles_line, why_nothing
 from musubi_tui.tui.screens.jobs_actions import GONE, JobsActions
 from musubi_tui.tui.screens.jobs_keys import KEYS
 from musubi_tui.tui.view import View
@@ -98,36 +98,18 @@ class JobsScreen(JobsActions):
 
     def _show_frame(self, view: View) -> None:
         found = self.query_one(RunList)
-        width = found.line_width
-        shape = columns(width)
-        titles = line([column.title for column in shape], shape, width, self.musubi.glyphs)
-        self.query_one("#header", Part).show(" ".join(cell.text for cell in titles))
+        self.query_one("#header", Part).show(titles_line(found.line_width, self.musubi.glyphs))
         hidden = len(view.archived) if not self.show_archived else 0
-        count = f" ({len(found.runs)}/{len(view.runs) - hidden})" if self.words else ""
-        turned = say(" reversed", "・逆順") if self.reverse else ""
-        title = say(f"runs  / filter{count}  o sort: {sort_word(self.sort)}{turned}", f"run  / 絞り込み{count}  o 並べ替え: {sort_word(self.sort)}{turned}")  # fmt: skip
-        if self.marked:
-            title += say(f"  C compare {len(self.marked)}", f"  C 比較 {len(self.marked)} 件")
-        if hidden:
-            title += say(f"  A {hidden} archived", f"  A アーカイブ {hidden} 件")
+        marked = Facts(marked=frozenset(self.marked))
+        title = list_title(marked, len(found.runs), len(view.runs) - hidden, self.words, self.sort, reverse=self.reverse, hidden=hidden)  # fmt: skip
         panel = self.query_one(RunsPanel)
         if panel.border_title != title:
             panel.border_title = title
-        text = self._why_empty(view) if not found.runs and self.musubi.has_read else ""
+        text = why_nothing(view.runs, self.words) if not found.runs and self.musubi.has_read else ""
         empty = self.query_one("#empty", Part)
         empty.show(text)
         empty.display = bool(text)
         found.set_class(bool(text), "-empty")
-
-    def _why_empty(self, view: View) -> str:
-        if view.runs and self.words:
-            return say("No run fits the filter. Escape clears it.", "条件に合う run がありません。Esc で解除します。")
-        if view.runs:
-            return say("All runs are archived. A shows them.", "すべてアーカイブ済みです。A で表示します。")
-        return say(
-            "No runs yet. n starts one: a preset, or the wizard's questions.\nAt the shell `musubi-tui demo` trains a tiny model in a minute or two.",
-            "まだ run がありません。n で開始します（プリセットから、またはウィザードの質問で）。\nシェルの `musubi-tui demo` は小さなモデルを 1〜2 分で学習します。",
-        )
 
     def cli_twin(self) -> str:
         """``runs show`` of the run under the cursor."""
