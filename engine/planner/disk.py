@@ -20,6 +20,7 @@ from engine.families.family import FamilySpec
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _HEADER = 4096  # safetensors header, our provenance and the file system's rounding
 _TEXT_BYTES = 1 << 20  # a caption of 128 tokens in the widest encoder (4096 x bf16); most are shorter
+_SLOW_BYTES_PER_SECOND = 100e6  # a network volume on a busy day
 _RESERVE = 256 << 20  # never plan to fill a disk to its last byte
 
 
@@ -66,6 +67,11 @@ def lora_tensor_bytes(parameters: int, modules: int, precision: str | None) -> i
 def state_bytes(parameters: int) -> int:
     """Size of one resume state: the adapter and both Adam moments in fp32."""
     return 3 * parameters * 4 + _HEADER
+
+
+def write_seconds(size: int) -> float:
+    """How long ``size`` bytes take to write and to reach the disk, at most; a healthy SSD is ten times as fast."""
+    return size / _SLOW_BYTES_PER_SECOND + 0.5
 
 
 def check_space(needs: Iterable[tuple[Path, int]]) -> None:

@@ -51,10 +51,10 @@ def _cost(now: Snapshot) -> str:
 def _stop(now: Snapshot) -> str:
     if now.stop_seconds is None or now.state not in ("running", "paused"):
         return ""
-    return say(
-        f"takes about {now.stop_seconds:.1f} s (a step and a saved state)",
-        f"約 {now.stop_seconds:.1f} 秒（1 ステップと状態の保存）",
-    )
+    seconds = f"{now.stop_seconds:.1f}"
+    if now.stop_measured:
+        return say(f"takes about {seconds} s (a step, its state and its LoRA)", f"約 {seconds} 秒（1 ステップ、状態と LoRA の保存）")  # fmt: skip
+    return say(f"takes about {seconds} s by estimate: no state was saved yet", f"約 {seconds} 秒（まだ状態を保存していないため見積もり）")  # fmt: skip
 
 
 def _origin(now: Snapshot) -> list[tuple[str, str]]:

@@ -18,9 +18,22 @@ from engine.events.rundir import RunDirectory
 from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE, Status, true_state
 from engine.events.steps_index import StepRecord, StepsIndex
-from engine.events.types import Checkpoint, Failed, Hook, Phase, Progress, RunStart, Sample, Validation, Warned
+from engine.events.types import (
+    Checkpoint,
+    Failed,
+    Hook,
+    Memory,
+    Phase,
+    Plan,
+    Progress,
+    RunStart,
+    Sample,
+    Validation,
+    Warned,
+)
 from musubi_tui.runs.finding import name_of
 from musubi_tui.runs.notes import read_notes
+from musubi_tui.runs.stopping import StopTime, stop_time
 
 EMA_DECAY = 0.98
 _EMA_WINDOW = 400  # 0.98 ** 400 is 0.0003: older steps do not show
@@ -56,7 +69,8 @@ class Snapshot:
     hours: float | None = None  # of engine time over all attempts, pauses included
     cost: float | None = None  # money spent
     cost_total: float | None = None  # money spent when the run will be done, at this pace
-    stop_seconds: float | None = None  # how long a safe stop takes: a step and a saved state
+    stop_seconds: float | None = None  # how long a safe stop takes: a step, and what it saves
+    stop_measured: bool = False  # whether a state was saved before; else stop_seconds is an estimate
     gpu: str = ""
     outputs: tuple[dict[str, Any], ...] = ()  # {kind, path, step}
     progress: dict[str, Any] | None = None  # {phase, done, total} of the phase that goes on
@@ -125,6 +139,7 @@ def _fold(run: RunDirectory, records: list[Record], index: StepsIndex) -> Snapsh
     process = status.process if status else None
     began = [place for place, record in enumerate(records) if isinstance(record.event, RunStart)]
     attempt = records[began[-1] :] if began else records
+    stop = _stop_time(records, seconds)
     start = attempt[0].event if attempt and isinstance(attempt[0].event, RunStart) else None
     return Snapshot(
         id=run.id,
@@ -150,7 +165,8 @@ def _fold(run: RunDirectory, records: list[Record], index: StepsIndex) -> Snapsh
         pid=process.pid if process else None,
         heartbeat=(status.heartbeat or None) if status else None,
         **_money(status, remaining * seconds if seconds is not None and state in ALIVE else None),
-        stop_seconds=_stop_seconds(records, seconds),
+        stop_seconds=_rounded(stop.seconds) if stop else None,
+        stop_measured=stop is not None and stop.measured,
         gpu=start.gpu if start else "",
         outputs=tuple(_outputs(records)),
         progress=_progress(attempt) if state in ALIVE else None,
@@ -180,15 +196,12 @@ def _money(status: Status | None, eta_seconds: float | None) -> dict[str, Any]:
     }
 
 
-def _stop_seconds(records: list[Record], step_seconds: float | None) -> float | None:
-    """The median step and the median state that was saved so far; None before there was one of each."""
-    saved = [
-        record.event.seconds
-        for record in records
-        if isinstance(record.event, Checkpoint) and record.event.kind == "state" and record.event.seconds is not None
-    ]
-    median = _median(saved)
-    return None if median is None or step_seconds is None else _rounded(step_seconds + median)
+def _stop_time(records: list[Record], step_seconds: float | None) -> StopTime | None:
+    """How long a safe stop takes, from what was saved so far and the sizes that were told last."""
+    events = [record.event for record in records]
+    plan = next((event for event in reversed(events) if isinstance(event, Plan)), None)
+    memory = next((event for event in reversed(events) if isinstance(event, Memory)), None)
+    return stop_time(step_seconds, (event for event in events if isinstance(event, Checkpoint)), plan, memory)
 
 
 def _outputs(records: list[Record]) -> list[dict[str, Any]]:

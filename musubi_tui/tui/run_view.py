@@ -34,6 +34,7 @@ from engine.events.types import (
 )
 from musubi_tui.runs.pyramid import median, quantile
 from musubi_tui.runs.series import GrowingSteps, Steps
+from musubi_tui.runs.stopping import StopTime, stop_time
 from musubi_tui.runs.telling import clean, describe
 from musubi_tui.tui.run_means import SPIKE, Bin, Levels, Running, Split, split
 
@@ -152,11 +153,9 @@ class RunView:
         return left * pace if pace is not None and left > 0 else None
 
     @property
-    def stop_seconds(self) -> float | None:
-        """Seconds a safe stop takes, a step and a saved state; None before there was one of each."""
-        saved = [entry.seconds for entry in self.saved if entry.kind == "state" and entry.seconds is not None]
-        state, pace = median(saved), self.step_seconds
-        return None if state is None or pace is None else pace + state
+    def stop_time(self) -> StopTime | None:
+        """How long a safe stop takes: a step, and what it saves."""
+        return stop_time(self.step_seconds, self.saved, self.plan, self.memory)
 
     @property
     def epoch(self) -> int | None:

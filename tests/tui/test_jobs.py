@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from engine.events.control import Ack, unanswered, write_ack
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.status import Status
-from engine.events.types import Progress
+from engine.events.types import Checkpoint, Progress
 from musubi_tui.runs.home import Home
 from musubi_tui.tui.app import MusubiApp
 from musubi_tui.tui.runs_table import arranged, keeps
@@ -51,6 +52,14 @@ async def read(pilot: Pilot[Any]) -> None:
             break
         await pilot.pause(0.02)
     await pilot.pause()
+
+
+async def until_true(pilot: Pilot[Any], reached: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if reached():
+            return
+        await pilot.pause(0.03)
+    raise AssertionError(f"not reached:\n{screen_text(pilot.app)}")
 
 
 def run_named(home: Home, name: str) -> RunDirectory:
@@ -168,6 +177,15 @@ async def test_stop_asks_first_and_then_sends_one_command(home: Home) -> None:
         await pilot.press("s")
         assert isinstance(app.screen, ConfirmScreen)
         assert_snapshot(app, "jobs-stop")
+        question = app.screen.query_one("#text").query_one(Static)
+        assert "It takes about 10 s, by estimate: no state was saved yet." in str(question.render())
+        await pilot.press("escape")
+        sink = EventSink(run.events, run.steps_idx, attempt=1)
+        sink.emit(Checkpoint(path=str(run.state), kind="state", step=4300, seconds=20.0))
+        sink.close()
+        await until_true(pilot, lambda: app.view.detail.now.stop_measured)  # type: ignore[union-attr]
+        await pilot.press("s")
+        assert "It takes about 24 s." in str(app.screen.query_one("#text").query_one(Static).render())
         await pilot.press("escape")
         assert unanswered(run) == []
         await pilot.press("X", "s")  # after the next save

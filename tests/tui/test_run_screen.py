@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from textual.app import App
+from textual.widgets import Static
 
 from engine.events.control import Ack, unanswered, write_ack
 from engine.events.lines import encode_line, iso_time
@@ -372,6 +373,14 @@ async def test_keys_steer_a_living_run_and_lock_until_the_answer(tmp_path):
         await pilot.press("X")
         await pilot.pause()
         assert isinstance(app.screen, ConfirmScreen)
+        assert "It takes a step and a save; how long" in str(app.screen.query_one("#text").query_one(Static).render())
+        await pilot.press("escape")
+        sink.emit(Plan(adapter=100_000_000, optimizer=200_000_000))
+        sink.flush()
+        await app.until(pilot, lambda screen: screen.view.plan is not None)
+        await pilot.press("X")
+        await pilot.pause()
+        assert "about 6 s, by estimate" in str(app.screen.query_one("#text").query_one(Static).render())
         await pilot.press("escape", "X")
         await pilot.pause()
         await pilot.press("e")

@@ -12,7 +12,7 @@ from engine.attempt import Attempt
 from engine.budget import LIMITS, SMALLEST, Budget, price_of, with_limits_kept
 from engine.config import Config
 from engine.config.problems import ConfigError
-from engine.events import Checkpoint, RunDirectory, Status, Step
+from engine.events import Checkpoint, Plan, RunDirectory, Status, Step
 from engine.events.control import send
 from engine.events.process import host_name
 from engine.events.sink import EventSink
@@ -75,13 +75,23 @@ def test_projected_money_and_the_bound_of_a_safe_stop_are_shown(run: RunDirector
     job = Job(Attempt(run), config(price_per_hour=36.0))
     for step in range(1, 11):
         job.events.emit(Step(step=step, loss=0.5, step_s=2.0))
-    job.events.emit(Checkpoint(path=str(run.state), kind="state", seconds=1.5, step=10))
-    job.events.flush()
     job.set_step(10, 50)
     wait_until(lambda: brief(run).max_steps == 50 and brief(run).cost is not None)
+    assert snapshot(run).stop_seconds is None  # nobody told a size
+    job.events.emit(Plan(adapter=100_000_000, optimizer=200_000_000))
+    job.events.flush()
     now = snapshot(run)
-    assert now.cost_total == pytest.approx(now.cost + 40 * 2.0 * 36 / 3600)
-    assert now.stop_seconds == pytest.approx(3.5)
+    assert now.stop_seconds == pytest.approx(2.0 + 3.5 + 1.5)  # a step, and both files to a slow disk
+    assert not now.stop_measured
+    job.events.emit(Checkpoint(path=str(run.state), kind="state", seconds=1.5, step=10))
+    for dialect in ("ink", "ink.comfy"):
+        path = f"/o/{dialect}.safetensors"
+        job.events.emit(Checkpoint(path=path, kind="lora", bytes=100_000_000, seconds=0.25, step=10))
+    job.events.flush()
+    now = snapshot(run)
+    assert now.cost_total == pytest.approx(now.cost + 40 * 2.0 * 36 / 3600, rel=0.01)
+    assert now.stop_seconds == pytest.approx(2.0 + 1.5 + 0.5)
+    assert now.stop_measured
     job.finish("done")
     ended = snapshot(run)
     assert (ended.cost_total, ended.price_per_hour) == (None, 36.0)

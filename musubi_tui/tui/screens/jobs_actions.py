@@ -16,6 +16,7 @@ from musubi_tui.tui.widgets.run_list import RunList
 
 if TYPE_CHECKING:
     from musubi_tui.runs.snapshot import Snapshot
+    from musubi_tui.runs.stopping import StopTime
     from musubi_tui.tui.screens.allowing import Hooks
 
 GONE = "gone"
@@ -157,7 +158,23 @@ class JobsActions(ModeScreen):
             if when:
                 self._steer(chosen, "stop", when=when)
 
-        self.app.push_screen(when_to_stop(chosen.name, chosen.id, chosen.stop_seconds), stop)
+        bound = self._stop_time(chosen)
+        self.app.push_screen(when_to_stop(chosen.name, chosen.id, bound, trains=chosen.kind == "train"), stop)
+
+    def _stop_time(self, chosen: Snapshot) -> StopTime | None:
+        """How long a safe stop takes: the list knows only what is cheap to read, the card all of it."""
+        from engine.events.rundir import RunDirectory
+        from musubi_tui.runs.snapshot import snapshot
+        from musubi_tui.runs.stopping import StopTime
+
+        detail = self.musubi.view.detail
+        whole = detail.now if detail and detail.now.run_dir == chosen.run_dir else None
+        if whole is None:
+            try:
+                whole = snapshot(RunDirectory(Path(chosen.run_dir)))
+            except OSError:  # gone this moment: nothing is known of it
+                return None
+        return None if whole.stop_seconds is None else StopTime(whole.stop_seconds, whole.stop_measured)
 
     def action_cancel_hook(self) -> None:
         """Cancel the command that waits after the run under the cursor, else after the only run that has one."""

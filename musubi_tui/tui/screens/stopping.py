@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 
 from engine.config.language import say
+from musubi_tui.runs.stopping import StopTime, stop_words
 from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
 from musubi_tui.tui.twins import twin_of
 
 
-def when_to_stop(name: str, run_id: str, seconds: float | None) -> ConfirmScreen:
-    """The dialog: now, save or epoch. ``seconds`` is how long a safe stop takes, where that is known."""
+def when_to_stop(name: str, run_id: str, bound: StopTime | None, *, trains: bool = True) -> ConfirmScreen:
+    """The dialog: now, save or epoch. ``bound`` is how long a safe stop takes, where that is known; a run that only encodes has none."""
     text = say(
         "A complete state is saved before the engine leaves. Resumed later, the run goes on step for step as if it had not stopped.",
         "終了の前に完全な状態を保存します。後で再開すると、止めなかった場合と同じ結果になります。",
-    )
-    if seconds is not None:
-        bound = math.ceil(seconds) or 1
-        text += say(f" It takes about {bound} s.", f" 約 {bound} 秒かかります。")
+    ) + say(" ", "") + stop_words(bound)  # fmt: skip
+    if not trains:
+        text = say(
+            "What is encoded stays; it goes on from there.", "エンコード済みのものは残り、続きから再開できます。"
+        )
     choices = (
         Choice("now", "n", say("now: after the step it is in", "今すぐ（現在のステップの後）")),
         Choice("save", "s", say("after the next save", "次の保存の後")),

@@ -151,7 +151,7 @@ class SteeringScreen(Screen[None]):
             if when:
                 self._steer("stop", {"when": when})
 
-        self.app.push_screen(when_to_stop(view.name, run.id, view.stop_seconds), answer)
+        self.app.push_screen(when_to_stop(view.name, run.id, view.stop_time, trains=view.max_steps > 0), answer)
 
     def _run_word(self) -> str:
         return shlex.quote(self.source.run.id) if self.source.run else ""
