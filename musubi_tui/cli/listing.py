@@ -61,9 +61,7 @@ def list_(
         if state in ("", _state(entry), state_word(_state(entry))) and family in ("", entry.summary.family)
     ][: limit or None]
     if as_json:
-        marks = [
-            ({"gone": True} if entry.gone else {}) | ({"archived": True} if entry.archived else {}) for entry in wanted
-        ]
+        marks = [{word: True for word in ("gone", "archived", "winner") if getattr(entry, word)} for entry in wanted]
         print_json([entry.summary.as_json() | mark for entry, mark in zip(wanted, marks)])
         return OK
     print_runs(wanted)
@@ -91,7 +89,7 @@ def print_runs(entries: Sequence[RunEntry]) -> None:
             "id": now.id,
             say("family", "ファミリー"): now.family,
             say("kind", "種類"): now.kind,
-            say("state", "状態"): state_word(_state(entry)) + (say(", archived", "・保管済み") if entry.archived else ""),
+            say("state", "状態"): state_word(_state(entry)) + _marks(entry),
             say("step", "ステップ"): f"{now.step}/{now.max_steps}" if now.max_steps else str(now.step or "-"),
             "loss": "-" if now.loss is None else f"{now.loss:.4f}",
             "ETA": "" if now.eta_seconds is None else clock(now.eta_seconds),
@@ -182,6 +180,11 @@ def _move(words: list[str], away: bool, as_json: bool) -> int:
             else say(f"{run.id} is on the list again.", f"{run.id} を一覧に戻しました。")
         )
     return OK
+
+
+def _marks(entry: RunEntry) -> str:
+    archived = say(", archived", "・保管済み") if entry.archived else ""
+    return archived + (say(", winner", "・最良") if entry.winner else "")
 
 
 def _state(entry: RunEntry) -> str:

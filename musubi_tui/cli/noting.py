@@ -1,4 +1,4 @@
-"""``runs note`` and ``runs headroom``: what a person wants to remember about a run, and what its card has left."""
+"""``runs note``, ``runs winner`` and ``runs headroom``: what a person wants to remember about a run, and what its card has left."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ import typer
 
 from engine.config.language import say
 from musubi_tui.cli.arguments import JsonOption, RunArgument
-from musubi_tui.cli.output import OK, print_json, print_line
+from musubi_tui.cli.output import OK, narrate, print_json, print_line
 
 HELP = say(
     'Keep a note with a run, or print its notes.\n\n  musubi-tui runs note last "colours are right from here on"\n\n  musubi-tui runs note last',
     'run にメモを残す、またはメモを表示します。\n\n  musubi-tui runs note last "ここから色が合う"\n\n  musubi-tui runs note last',
+)
+
+WINNER_HELP = say(
+    "Mark the run that won a comparison; the mark leaves those it won over.\n\n  musubi-tui runs winner v2 --over v1 --over v3\n\n"
+    "  musubi-tui runs winner v2 --undo",
+    "比較で最も良かった run に印を付けます（相手の run の印は外れます）。\n\n  musubi-tui runs winner v2 --over v1 --over v3\n\n"
+    "  musubi-tui runs winner v2 --undo",
 )
 
 HEADROOM_HELP = say(
@@ -39,6 +46,33 @@ def note(
     else:
         for one in notes:
             print_line(f"{one['t']}  {one['step']}  {one['text']}")
+    return OK
+
+
+def winner(
+    run: RunArgument,
+    over: Annotated[list[str] | None, typer.Option("--over", metavar="RUN", help=say("A run it won over; may be repeated.", "比較した相手の run（繰り返し可）。"))] = None,
+    undo: Annotated[bool, typer.Option("--undo", help=say("Take the mark away.", "印を外します。"))] = False,
+    as_json: JsonOption = False,
+) -> int:  # fmt: skip
+    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.snapshot import brief
+    from musubi_tui.runs.winning import pick_winner, unpick_winner
+
+    found = find_run(run)
+    if undo:
+        unpick_winner(found)
+    else:
+        others = [other for other in map(find_run, over or ()) if other.path != found.path]
+        pick_winner(found, others, brief(found).step)
+    if as_json:
+        print_json({"id": found.id, "winner": not undo})
+    else:
+        narrate(
+            say(f"{found.id} is not marked any more.", f"{found.id} の印を外しました。")
+            if undo
+            else say(f"{found.id} is the winner.", f"{found.id} を最良の run にしました。")
+        )
     return OK
 
 

@@ -23,6 +23,7 @@ from musubi_tui.runs.pyramid import Column, Smoother
 from musubi_tui.runs.series import GrowingSteps
 from musubi_tui.runs.snapshot import EMA_DECAY, Snapshot, snapshot_and_events
 
+BEST_ROW = say("best val", "検証の最小")
 AXES = ("step", "time", "cost")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # Every run has its own; that they differ says nothing about the training.
@@ -109,11 +110,17 @@ def result_rows(runs: Sequence[Compared]) -> list[tuple[str, list[str]]]:
         (say("state", "状態"), [run.now.state for run in runs]),
         (say("step", "ステップ"), [f"{run.now.step}/{run.now.max_steps}" for run in runs]),
         ("loss", ["-" if run.now.loss is None else f"{run.now.loss:.4f}" for run in runs]),
-        (say("best val", "検証の最小"), ["-" if run.best is None else f"{run.best:.4f}" for run in runs]),
+        (BEST_ROW, ["-" if run.best is None else f"{run.best:.4f}" for run in runs]),
         ("s/step", ["-" if run.now.step_seconds is None else f"{run.now.step_seconds:.3g}" for run in runs]),
         (say("cost", "費用"), ["-" if run.now.cost is None else money(run.now.cost) for run in runs]),
     ]
     return [(name, values) for name, values in rows if set(values) != {"-"}]
+
+
+def best_of(runs: Sequence[Compared]) -> str:
+    """The letter of the run with the smallest validation loss; empty where fewer than two were validated, or none is ahead."""
+    values = sorted((round(run.best, 4), run.letter) for run in runs if run.best is not None)
+    return values[0][1] if len(values) > 1 and values[0][0] < values[1][0] else ""
 
 
 def extent(runs: Sequence[Compared], axis: str) -> tuple[float, float] | None:

@@ -21,6 +21,7 @@ from musubi_tui.runs.finding import age
 from musubi_tui.runs.home import Home, known_homes
 from musubi_tui.runs.registry_index import Index, Row
 from musubi_tui.runs.snapshot import Snapshot, brief, snapshot
+from musubi_tui.runs.winning import forget_winner, winner_ids
 
 SETTLED_SECONDS = 3.0  # a status that is younger may be followed by a last word on the same clock tick
 _FIELDS = frozenset(item.name for item in fields(Snapshot))
@@ -31,13 +32,14 @@ _LISTS = [item.name for item in fields(Snapshot) if str(item.type).startswith("t
 class RunEntry:
     """One run of the list. ``gone``: its directory was moved or deleted by hand; ``summary`` is what was last seen of it.
 
-    ``archived``: the person has taken it off the list.
+    ``archived``: the person has taken it off the list. ``winner``: it was picked in a comparison.
     """
 
     path: Path
     summary: Snapshot
     gone: bool = False
     archived: bool = False
+    winner: bool = False
 
 
 class Registry:
@@ -65,6 +67,7 @@ class Registry:
         """Take a run out of the index: it was removed on purpose, or is gone and nobody wants to be reminded."""
         Index(path.parent.parent).write((), [path.name])
         forget_mark(RunDirectory(path))
+        forget_winner(RunDirectory(path))
 
 
 def _runs_of(home: Path, whole: bool) -> list[RunEntry]:
@@ -77,7 +80,7 @@ def _runs_of(home: Path, whole: bool) -> list[RunEntry]:
     except OSError:  # a volume that went away: nothing can be said of its runs
         return []
     known = index.read(whole=whole)
-    archived = archived_ids(folder)
+    archived, winners = archived_ids(folder), winner_ids(folder)
     entries, changed, stamps = [], [], set()
     for name in names:
         run = RunDirectory(folder / name)
@@ -93,7 +96,7 @@ def _runs_of(home: Path, whole: bool) -> list[RunEntry]:
                 changed.append(fresh)
         stamps.add(stamp)
         hidden = name in archived and summary.state not in ALIVE  # what works now is always shown
-        entries.append(RunEntry(run.path, summary, archived=hidden))
+        entries.append(RunEntry(run.path, summary, archived=hidden, winner=name in winners))
     present = {entry.path.name for entry in entries}
     renamed = [name for name, row in known.items() if name not in present and row.stamp and row.stamp in stamps]
     for name, row in known.items():

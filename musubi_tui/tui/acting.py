@@ -12,7 +12,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from engine.events.status import true_state
-from musubi_tui.runs import archiving, queueing, removing
+from musubi_tui.runs import archiving, queueing, removing, winning
 from musubi_tui.runs.home import Home
 from musubi_tui.runs.queue import QueueFile, entry_of
 from musubi_tui.runs.registry import Registry
@@ -29,6 +29,19 @@ def archive(run_dir: str, *, away: bool) -> str:
         )
     archiving.unarchive(run)
     return say(f"{run.id} is on the list again.", f"{run.id} を一覧に戻しました。")
+
+
+def pick(run_dir: str, others: list[str], step: int, *, away: bool) -> str:
+    """Mark the winner of a comparison, or take its mark away."""
+    run = RunDirectory(Path(run_dir))
+    if away:
+        winning.unpick_winner(run)
+        return say(f"{run.id} is not marked any more.", f"{run.id} の印を外しました。")
+    winning.pick_winner(run, [RunDirectory(Path(other)) for other in others], step)
+    return say(
+        f"{run.id} is the winner; its notes and Jobs say so.",
+        f"{run.id} を最良の run にしました（メモとジョブ画面に表示）。",
+    )
 
 
 def shift(home: Path, run_dir: str, by: int) -> str:

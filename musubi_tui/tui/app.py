@@ -102,7 +102,6 @@ class MusubiApp(App[None]):
         )
         self.cursor_wanted = ""  # the directory of a run that Jobs puts its cursor on when it sees it
         self.kept_draft: Path | None = None  # the preset whose unsaved draft was kept when the app was left
-        self.compared: tuple[str, ...] = ()  # run directories that Compare shows
         self.animation_level = "none"
         self.register_theme(MUSUBI)
         self.register_theme(MONO)

@@ -23,6 +23,7 @@ class Glyphs:
     none: str  # stands for a value that is not there
     cursor: str
     ellipsis: str
+    back: str  # points at what stands before it
     states: dict[str, str] = field(default_factory=dict)
 
     def state(self, state: str) -> str:
@@ -59,12 +60,12 @@ class Glyphs:
 
 
 UNICODE = Glyphs(
-    "unicode", "█", "░", "▏▎▍▌▋▊▉", "▁▂▃▄▅▆▇█", "–", "▸", "…",
+    "unicode", "█", "░", "▏▎▍▌▋▊▉", "▁▂▃▄▅▆▇█", "–", "▸", "…", "◂",
     {"queued": "▹", "starting": "▹", "running": "▸", "paused": "ǁ", "stopping": "▿", "done": "✓", "stopped": "▪",
      "preempted": "⇣", "failed": "✗", "orphaned": "?"},
 )  # fmt: skip
 ASCII = Glyphs(
-    "ascii", "#", ".", "", "_.-=*#", "-", ">", "~",
+    "ascii", "#", ".", "", "_.-=*#", "-", ">", "~", "<",
     {"queued": ".", "starting": ".", "running": ">", "paused": "|", "stopping": "v", "done": "+", "stopped": "=",
      "preempted": "^", "failed": "x", "orphaned": "?"},
 )  # fmt: skip

@@ -46,6 +46,14 @@ def percent(step: int, of: int) -> str:
     return f"{step * 100 // of}%" if of else ""
 
 
+def count(number: int) -> str:
+    """A count in at most five cells: ``500``, ``9876``, ``98.8k``, ``1M``, ``2.5M``."""
+    if number < 10_000:
+        return str(number)
+    thousands = number < 999_500
+    return f"{number / (1e3 if thousands else 1e6):.3g}{'k' if thousands else 'M'}"
+
+
 def means(values: Sequence[float], cells: int) -> tuple[float, ...]:
     """At most ``cells`` means of consecutive values."""
     count = min(len(values), cells)

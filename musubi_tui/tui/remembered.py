@@ -1,4 +1,7 @@
-"""What the app shows again when it is opened again: the mode, the order and the filter of Jobs. A small JSON file in XDG state."""
+"""What the app shows again when it is opened again: the mode, the order, filter and marks of Jobs, the runs of Compare.
+
+A small JSON file in XDG state.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,20 @@ from engine.events.atomic import write_text_atomically
 from musubi_tui.runs.home import usual_home
 
 _LONGEST = 200
+_MOST, _LONGEST_PATH = 1000, 4096
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """``archived``: whether archived runs are shown."""
+    """``archived``: whether archived runs are shown. ``marked``, ``compared``: run directories, in the order of the person."""
 
     mode: str = "jobs"
     sort: str = "recent"
     reverse: bool = False
     words: str = ""
     archived: bool = False
+    marked: tuple[str, ...] = ()
+    compared: tuple[str, ...] = ()
 
 
 def state_file() -> Path:
@@ -37,6 +43,7 @@ def recall() -> tuple[Remembered, str]:
         if not isinstance(values, dict):
             raise TypeError("not an object")
         kept = {item.name: values[item.name] for item in fields(Remembered) if item.name in values}
+        kept |= {name: _paths(kept[name]) for name in ("marked", "compared") if name in kept}
         if any(type(value) is not type(getattr(Remembered(), name)) for name, value in kept.items()):
             raise TypeError("a value of another kind")
         if len(kept.get("words", "")) > _LONGEST:
@@ -49,6 +56,15 @@ def recall() -> tuple[Remembered, str]:
             f"What the app had kept could not be read, so it starts afresh: {state_file()}",
             f"前回の画面状態を読めなかったため、初期状態で開きます: {state_file()}",
         )
+
+
+def _paths(value: Any) -> tuple[str, ...]:
+    """A list of paths as it is kept. Raises ``TypeError`` and ``ValueError`` for anything else."""
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise TypeError("not a list of paths")
+    if len(value) > _MOST or any(len(one) > _LONGEST_PATH for one in value):
+        raise ValueError("too long")
+    return tuple(value)
 
 
 def keep(state: Remembered) -> None:

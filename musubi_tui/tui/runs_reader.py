@@ -66,6 +66,7 @@ class RunsReader:
             runs,
             next((now for now in runs if now.state in ALIVE), None),
             archived=frozenset(entry.summary.run_dir for entry in entries if entry.archived),
+            winners=frozenset(entry.summary.run_dir for entry in entries if entry.winner),
             queue=places,
             held=held,
             price=price.per_hour if price else None,
@@ -86,7 +87,7 @@ class RunsReader:
 
     def _read_detail(self, now: Snapshot) -> Detail:
         run = RunDirectory(Path(now.run_dir))
-        mark = (now, _mark(run.events))
+        mark = (now, _mark(run.events, run.notes))
         if self._detail is None or self._detail[0] != mark:
             steps = sound_index(run).tail(_CURVE_STEPS)
             losses = [entry.loss for entry in steps if entry.loss == entry.loss]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _WIDE = 120
 SORTS = ("recent", "name", "state", "step", "loss", "s/it", "ETA", "cost")
-MARK = "*"
+MARK, WINNER = "*", "w"
 _RUNNING = frozenset({"starting", "running", "paused", "stopping"})
 _STATE_ORDER = (
     "running", "starting", "paused", "stopping", "queued", "failed", "orphaned", "preempted", "stopped", "done",
@@ -35,6 +35,7 @@ class Facts:
     held: bool = False
     marked: frozenset[str] = frozenset()
     archived: frozenset[str] = frozenset()
+    winners: frozenset[str] = frozenset()
 
 
 NO_FACTS = Facts()
@@ -97,6 +98,8 @@ def money(now: Snapshot) -> str:
 def _mark(now: Snapshot, facts: Facts) -> str:
     if now.run_dir in facts.marked:
         return MARK
+    if now.run_dir in facts.winners:
+        return WINNER
     return "a" if now.run_dir in facts.archived else " "
 
 

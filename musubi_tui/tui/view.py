@@ -51,6 +51,7 @@ class View:
     detail: Detail | None = None
     machine: MachineLoad | None = None
     archived: frozenset[str] = frozenset()  # run directories
+    winners: frozenset[str] = frozenset()  # run directories
     queue: Mapping[str, int] = field(default_factory=dict)
     held: str = ""
     hooks: tuple[WaitingHook, ...] = ()

@@ -101,7 +101,7 @@ async def test_every_panel_and_every_column_is_explained(home: Home) -> None:
         await pilot.press("1")
         await read(pilot)
         assert [panel for panel in app.screen.focus_chain if not panel_name("jobs", panel)] == []
-        app.compared = tuple(now.run_dir for now in app.view.runs[:2])
+        app.remember(compared=tuple(now.run_dir for now in app.view.runs[:2]))
         await pilot.press("5")
         await pilot.pause(0.1)
         assert isinstance(app.screen, CompareScreen)

@@ -56,6 +56,24 @@ def test_an_archived_run_leaves_the_list_and_comes_back(capsys: pytest.CaptureFi
     assert listed() == {"one": False, "two": False}
 
 
+def test_the_winner_of_a_comparison_is_marked_and_its_notes_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = make("one"), make("two")
+    assert musubi_tui(["runs", "winner", "one", "--over", "two"]) == 0
+    assert musubi_tui(["runs", "winner", "two", "--over", "one", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"id": second.id, "winner": True}
+    assert musubi_tui(["runs", "list", "--json"]) == 0
+    assert [(entry["id"], entry.get("winner")) for entry in json.loads(capsys.readouterr().out)] == [(second.id, True), (first.id, None)]  # fmt: skip
+    assert musubi_tui(["runs", "list"]) == 0
+    assert ", winner" in capsys.readouterr().out
+    assert [note["text"] for note in snapshot(second).notes] == [f"winner over {first.id}"]
+    assert musubi_tui(["runs", "winner", "two", "--undo"]) == 0
+    assert not any(entry.winner for entry in Registry().runs())
+    assert musubi_tui(["runs", "winner", "one"]) == 0
+    assert musubi_tui(["runs", "rm", "one", "--yes"]) == 0
+    make("three")
+    assert not list((find_home().path / "runs" / ".winners").iterdir())
+
+
 def test_what_runs_cannot_be_hidden_and_what_goes_on_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     run = make("one", "running")
     assert musubi_tui(["runs", "archive", "one"]) == 2

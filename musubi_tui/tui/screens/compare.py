@@ -2,64 +2,58 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
+from textual.markup import escape
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
-from musubi_tui.terminal_width import cells
+from musubi_tui.tui.filtering import fits
 from musubi_tui.tui.keymap import key
-from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.view import View
-from musubi_tui.tui.widgets.grid import cut
-from musubi_tui.tui.widgets.lines import Line, Lines, Span
+from musubi_tui.tui.widgets.field import Field
 
 if TYPE_CHECKING:
     from musubi_tui.runs.comparing import Compared
+    from musubi_tui.runs.snapshot import Snapshot
+    from musubi_tui.tui.screens.compare_table import Row, Settings
     from musubi_tui.tui.widgets.matrix import Matrix
     from musubi_tui.tui.widgets.overlay import Overlay
 
 MOST = 6  # runs that can be told apart
-_NAME = 22
 _WIDE = 140
+_TABLE, _CURVES = 60, 76  # cells that the table has at least, and that it leaves to the curves
 _READ_AGAIN_SECONDS = 5.0
 
 
-class Settings(Lines):
-    """The table: a line per setting, a column per run."""
-
-    can_focus = True
-    ALLOW_MAXIMIZE = True
-
-    def on_resize(self) -> None:
-        """Draw at the new size."""
-        if isinstance(self.screen, CompareScreen):
-            self.screen.draw()
-
-
 class CompareScreen(ModeScreen):
-    """The runs of ``app.compared``. They are read on a thread; a run that goes on is read again every few seconds."""
+    """The runs that were marked on Jobs. They are read on a thread; a run that goes on is read again every few seconds."""
 
     MODE = "compare"
     CSS_PATH = "compare.tcss"
     AUTO_FOCUS = "#overlay"
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("compare.axis", "x", "axis", say("x axis", "横軸"), show=True),
-        key("compare.log", "L", "chart('logarithmic')", say("log", "対数軸"), show=True),
-        key("compare.validation", "v", "chart('validation')", say("val only", "検証のみ"), show=True),
-        key("compare.all", "equals_sign", "everything", say("all", "全設定"), show=True, display="="),
+        key("compare.add", "a", "add", say("add run", "run を選び直す"), show=True),
+        key("compare.remove", "r", "remove", say("remove run", "run を外す"), show=True),
+        key("compare.winner", "w", "winner", say("winner", "最良に選ぶ"), show=True),
+        key("compare.merge", "M", "merge", say("merge/EMA", "マージ/EMA"), show=True),
+        key("compare.run_before", "left_square_bracket", "choose(-1)", say("the run before", "前の run"), display="["),
+        key("compare.run_next", "right_square_bracket", "choose(1)", say("the next run", "次の run"), display="]"),
+        key("compare.axis", "x", "axis", say("axis: step, time, cost", "横軸: ステップ・時間・費用")),
+        key("compare.log", "L", "chart('logarithmic')", say("log", "対数軸")),
+        key("compare.validation", "v", "chart('validation')", say("val only", "検証のみ")),
+        key("compare.all", "equals_sign", "everything", say("all settings", "全設定"), display="="),
+        key("compare.filter", "slash", "filter", say("filter the settings", "設定の絞り込み"), display="/"),
+        key("compare.clear", "escape", "clear", say("clear the filter", "絞り込みを解除")),
         key("compare.copy", "y", "copy", say("copy the table", "表をコピー")),
-        key("compare.add", "a", "add", say("runs", "run を選び直す"), show=True),
-        key("compare.remove", "r", "remove", say("remove the last run", "最後の run を外す")),
         key("compare.left", "left", "walk(-1)", say("cursor left", "カーソル左")),
         key("compare.right", "right", "walk(1)", say("cursor right", "カーソル右")),
         key("compare.far_left", "shift+left", "walk(-10)", say("cursor far left", "カーソル大きく左")),
@@ -73,27 +67,43 @@ class CompareScreen(ModeScreen):
         super().__init__()
         self.runs: list[Compared] = []
         self.everything = False
-        self.top = 0
+        self.words = ""
         self._read_of: tuple[object, ...] = ()
         self._reading = False
 
     def panels(self) -> Iterable[Widget]:
         """Table and curves, and what to do while there is nothing to compare."""
+        from musubi_tui.tui.screens.compare_table import Settings
         from musubi_tui.tui.widgets.matrix import Matrix
         from musubi_tui.tui.widgets.overlay import Overlay
 
         yield Container(
-            Settings(id="settings"), Vertical(Overlay(id="overlay"), Matrix(id="matrix"), id="curves"), id="compare"
+            Vertical(Settings(id="settings"), id="table"),
+            Vertical(Overlay(id="overlay"), Matrix(id="matrix"), id="curves"),
+            id="compare",
         )
         yield Static(markup=False, id="nothing")
 
     def on_mount(self) -> None:
         """The hints of the panels."""
-        self.query_one("#settings").border_subtitle = say("y copy", "y コピー")
-        arrows = "<- ->" if self.musubi.glyphs.name == "ascii" else "←→"
-        self.overlay.border_subtitle = say(f"{arrows} cursor", f"{arrows} カーソル")
+        plain = self.musubi.glyphs.name == "ascii"
+        arrows = "<- ->" if plain else "←→"
+        self.table.border_subtitle = escape(
+            say("[ ] run  = all rows  / filter  y copy", "[ ] run  = 全設定  / 絞り込み  y コピー")
+        )
+        self.overlay.border_subtitle = say(
+            f"x step/time/cost  L log  v val only  {arrows} cursor",
+            f"x ステップ/時間/費用  L 対数  v 検証のみ  {arrows} カーソル",
+        )
         self.matrix.border_subtitle = say("up/down prompt  enter full", "上下 プロンプト  enter 全画面")
         self.matrix.display = False
+
+    @property
+    def table(self) -> Settings:
+        """The settings."""
+        from musubi_tui.tui.screens.compare_table import Settings
+
+        return self.query_one(Settings)
 
     @property
     def matrix(self) -> Matrix:
@@ -109,24 +119,29 @@ class CompareScreen(ModeScreen):
 
         return self.query_one(Overlay)
 
+    @property
+    def chosen(self) -> Snapshot | None:
+        """The run under the table's cursor."""
+        place = self.table.chosen
+        return self.runs[place].now if place < len(self.runs) else None
+
+    def wanted(self) -> tuple[str, ...]:
+        """The runs that were compared last, those that are still there."""
+        there = {now.run_dir for now in self.musubi.view.runs if now.state != "gone"}
+        return tuple(run for run in self.musubi.remembered.compared if run in there)[:MOST]
+
     def show(self, view: View) -> None:
         """Show these facts; read the runs when they are others, or have moved."""
         super().show(view)
-        if not self.is_current:
+        if not self.is_current or not self.musubi.has_read:
             return
-        wanted = self.musubi.compared[:MOST]
+        wanted = self.wanted()
         enough = len(wanted) > 1
         self.query_one("#compare").display = enough
         self.query_one("#nothing").display = not enough
         if not enough:
-            self.query_one("#nothing", Static).update(
-                say(
-                    "Nothing to compare yet. On Jobs (1) mark two runs or more with space, then C.\n\n"
-                    "At the shell: musubi-tui runs compare RUN RUN",
-                    "まだ比較する run がありません。ジョブ画面（1）で space で 2 件以上に印を付け、C を押してください。\n\n"
-                    "シェルでは: musubi-tui runs compare RUN RUN",
-                )
-            )
+            self.runs, self._read_of = [], ()
+            self.query_one("#nothing", Static).update(self._how_to(view))
             return
         steps = {now.run_dir: (now.step, now.state) for now in view.runs}
         moment = (wanted, tuple(steps.get(run) for run in wanted), view.price)
@@ -136,9 +151,27 @@ class CompareScreen(ModeScreen):
                 self.set_timer(_READ_AGAIN_SECONDS, lambda: self._read(moment))
             else:
                 self._read(moment)
+        elif self.runs:
+            self.draw()  # the winner may be another one
+
+    def _how_to(self, view: View) -> str:
+        marked = len(self.musubi.remembered.marked)
+        already = say(f" ({marked} is marked)", f"（現在 {marked} 件）") if marked else ""
+        none = say(
+            "There are no runs yet: n on Jobs starts one.\n\n",
+            "まだ run がありません。ジョブ画面の n で開始します。\n\n",
+        )
+        return ("" if view.runs else none) + say(
+            f"Nothing to compare yet. On Jobs (1) mark two runs or more with space{already}, then C.\n"
+            "The marks are kept: they are compared again the next time.\n\n"
+            "At the shell: musubi-tui runs compare RUN RUN",
+            f"まだ比較する run がありません。ジョブ画面（1）で space で 2 件以上に印を付け{already}、C を押してください。\n"
+            "印は保存され、次回も同じ run を比較します。\n\n"
+            "シェルでは: musubi-tui runs compare RUN RUN",
+        )
 
     def _read(self, moment: tuple[object, ...]) -> None:
-        wanted, price = self.musubi.compared[:MOST], self.musubi.view.price
+        wanted, price = self.wanted(), self.musubi.view.price
 
         def read() -> str:
             from engine.events.rundir import RunDirectory
@@ -160,18 +193,21 @@ class CompareScreen(ModeScreen):
 
     def draw(self) -> None:
         """The table and the curves."""
-        if not self.is_mounted:
+        if not self.is_mounted or not self.runs:
             return
-        table = self.query_one("#settings", Settings)
+        from musubi_tui.runs.comparing import best_of
+
+        table, rows = self.table, self._rows()
+        kept = [row for row in rows if fits(self.words, row[0])]
         title = say("what differs", "異なる設定") if not self.everything else say("all settings", "全設定")
+        if self.words:
+            title += say(f"  / {len(kept)} of {len(rows)}", f"  / {len(kept)}/{len(rows)} 件")
         if table.border_title != title:
             table.border_title = title
-        rows = self._rows()
-        self.top = max(0, min(self.top, len(rows) - table.size.height + 1))
-        width = table.size.width
-        lines = [self._line("", [f"{run.letter} {clean(run.now.name)}" for run in self.runs], width, "bold")]
-        lines += [self._line(name, values, width) for name, values in rows[self.top :]]
-        table.show(lines)
+        if self.has_class("-wide"):
+            width = max(_TABLE, min(table.wanted_width(self.runs, rows) + 4, self.size.width - _CURVES))
+            self.query_one("#table").styles.width = width
+        table.fill(self.runs, kept, best_of(self.runs), self.musubi.glyphs)
         self.overlay.feed(self.runs)
         self._draw_samples()
 
@@ -188,33 +224,39 @@ class CompareScreen(ModeScreen):
             if matrix.border_title != matrix.title:
                 matrix.border_title = matrix.title
 
-    def _rows(self) -> list[tuple[str, list[str]]]:
+    def _rows(self) -> list[Row]:
         from musubi_tui.runs.comparing import result_rows, setting_rows
 
-        if not self.runs:
-            return []
         settings = setting_rows(self.runs, everything=self.everything)
-        return (settings or [(say("(nothing differs)", "（違いなし）"), [""] * len(self.runs))]) + result_rows(
+        rows = (settings or [(say("(nothing differs)", "（違いなし）"), [""] * len(self.runs))]) + result_rows(
             self.runs
         )
-
-    def _line(self, name: str, values: Sequence[str], width: int, role: str = "") -> Line:
-        each = max(6, (width - _NAME) // max(1, len(values)) - 1)
-        ellipsis = self.musubi.glyphs.ellipsis
-        spans: list[Span] = [(fit(name, _NAME, ellipsis=ellipsis), "muted")]
-        for value in shortened([clean(value) for value in values], each, ellipsis):
-            spans.append((cut(value, each, ellipsis, keep_end="/" in value) + " ", role))
-        return spans
+        winners = self.musubi.view.winners
+        if any(run.now.run_dir in winners for run in self.runs):
+            words = [say("winner", "最良") if run.now.run_dir in winners else "" for run in self.runs]
+            rows.insert(0, (say("picked", "選択"), words))
+        return rows
 
     def cli_twin(self) -> str:
         """``runs compare`` of these runs."""
-        names = " ".join(shlex.quote(Path(run).name) for run in self.musubi.compared[:MOST])
+        names = " ".join(shlex.quote(Path(run).name) for run in self.wanted())
         by = f" --by {self.overlay.axis}" if self.overlay.axis != "step" else ""
         return f"musubi-tui runs compare {names or 'RUN RUN'}{by}{' --all' if self.everything else ''}"
 
     def on_resize(self) -> None:
         """Beside each other where there is room."""
-        self.set_class(self.size.width >= _WIDE, "-wide")
+        wide = self.size.width >= _WIDE
+        self.set_class(wide, "-wide")
+        if not wide:
+            self.query_one("#table").styles.width = "1fr"
+
+    def on_settings_resized(self) -> None:
+        """Draw the table in its new room."""
+        self.draw()
+
+    def on_settings_chosen(self) -> None:
+        """Another run under the cursor."""
+        self.draw()
 
     # Actions
 
@@ -228,9 +270,18 @@ class CompareScreen(ModeScreen):
         self.overlay.toggle(what)
 
     def action_walk(self, columns: int) -> None:
-        """Move the cursor of the curves; the samples go with it."""
+        """Move the cursor of the curves, and the samples with it; in the table the cursor over the runs."""
+        if self.focused is self.table:
+            self.action_choose(1 if columns > 0 else -1)
+            return
         self.overlay.walk(columns)
         self._draw_samples()
+
+    def action_choose(self, by: int) -> None:
+        """The table's cursor on another run."""
+        if self.runs:
+            self.table.chosen = max(0, min(len(self.runs) - 1, self.table.chosen + by))
+            self.draw()
 
     def action_picture(self) -> None:
         """The samples at the cursor on the whole screen, to flick between."""
@@ -244,7 +295,7 @@ class CompareScreen(ModeScreen):
 
     def action_everything(self) -> None:
         """All settings, or those that differ."""
-        self.everything, self.top = not self.everything, 0
+        self.everything, self.table.top = not self.everything, 0
         self.draw()
 
     def action_scroll(self, by: int) -> None:
@@ -253,29 +304,88 @@ class CompareScreen(ModeScreen):
             self.matrix.choose(by)
             self._draw_samples()
             return
-        self.top += by
+        self.table.top += by
         self.draw()
 
     def action_copy(self) -> None:
         """The table, cells apart by tabs."""
-        head = "\t".join(["", *(run.now.id for run in self.runs)])
-        self.musubi.copy("\n".join([head, *("\t".join([name, *values]) for name, values in self._rows())]))
+        if self.runs:
+            head = "\t".join(["", *(run.now.id for run in self.runs)])
+            self.musubi.copy("\n".join([head, *("\t".join([name, *values]) for name, values in self._rows())]))
 
     async def action_add(self) -> None:
         """Back to Jobs, where runs are marked."""
         await self.musubi.action_mode("jobs")
 
     def action_remove(self) -> None:
-        """One run less."""
-        if len(self.musubi.compared) > 2:
-            self.musubi.compared = self.musubi.compared[:-1]
-            self.show(self.musubi.view)
+        """Take the run under the cursor out of the comparison, and its mark away."""
+        if self.chosen is None:
+            return
+        if len(self.runs) < 3:
+            self.musubi.tell(
+                say("Two runs are the least; a marks others.", "比較には 2 件必要です。a で選び直せます。")
+            )
+            return
+        gone, kept = self.chosen.run_dir, self.musubi.remembered
+        self.musubi.remember(
+            compared=tuple(run for run in self.wanted() if run != gone),
+            marked=tuple(run for run in kept.marked if run != gone),
+        )
+        self.show(self.musubi.view)
 
+    def action_winner(self) -> None:
+        """Pick the run under the cursor as the winner over the others, or take its mark away."""
+        from musubi_tui.tui.acting import pick
 
-def shortened(values: Sequence[str], width: int, ellipsis: str) -> list[str]:
-    """Values of which one is too long for ``width`` cells, without the folders that all of them begin with."""
-    paths = [value for value in values if value.startswith("/")]
-    shared = os.path.dirname(os.path.commonpath(paths)) if paths else ""
-    if not shared.strip("/") or len(paths) < 2 or all(cells(value) <= width for value in values):
-        return list(values)
-    return [f"{ellipsis}{value.removeprefix(shared)}" if value in paths else value for value in values]
+        chosen = self.chosen
+        if chosen is not None:
+            others = [run.now.run_dir for run in self.runs if run.now.run_dir != chosen.run_dir]
+            away = chosen.run_dir in self.musubi.view.winners
+            self.musubi.in_background(lambda: pick(chosen.run_dir, others, chosen.step, away=away))
+
+    def action_merge(self) -> None:
+        """Say where merging will be, and which file it will start from."""
+        if self.chosen is None:
+            return
+        winners = self.musubi.view.winners
+        now = next((run.now for run in self.runs if run.now.run_dir in winners), self.chosen)
+        made = [output["path"] for output in now.outputs if output["kind"] == "lora"]
+        file = clean(made[-1]) if made else say("none was saved", "まだ保存されていません")
+        self.musubi.tell(
+            say(f"Merging and EMA come with Tools (6): not built yet, here or at the shell. The newest LoRA of {clean(now.name)}: {file}",
+                f"マージと EMA はツール画面（6）で対応予定です（シェルも未実装）。{clean(now.name)} の最新 LoRA: {file}")
+        )  # fmt: skip
+
+    # Filter
+
+    def action_filter(self) -> None:
+        """Open the filter of the settings, or go back into it."""
+        if not self.runs:
+            return
+        boxes = self.query("#filter")
+        if not boxes:
+            box = Field(
+                self.words, placeholder=say("words, a|b, !without", "語、a|b、!除外"), compact=True, id="filter"
+            )
+            self.query_one("#table").mount(box, before=0)
+            box.focus()
+        else:
+            boxes.first().focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while one types."""
+        self.words, self.table.top = event.value, 0
+        self.draw()
+
+    def on_input_submitted(self) -> None:
+        """Back to the table; the filter stays."""
+        self.table.focus()
+
+    def action_clear(self) -> None:
+        """Clear and close the filter."""
+        boxes = self.query("#filter")
+        if boxes or self.words:
+            self.words = ""
+            boxes.remove()
+            self.table.focus()
+            self.draw()

@@ -62,7 +62,11 @@ class JobsScreen(JobsActions):
         self.sort = kept.sort if kept.sort in SORTS else SORTS[0]
         self.reverse, self.words, self.show_archived = kept.reverse, kept.words, kept.archived
         self._choose_layout(self.app.size)  # before the first frame, so that it is drawn once
-        self.marked: tuple[str, ...] = ()  # run directories, in the order in which they were marked
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """Run directories, in the order in which they were marked; kept until the mark is taken away."""
+        return self.musubi.remembered.marked
 
     def panels(self) -> Iterable[Widget]:
         """Runs and card."""
@@ -72,8 +76,10 @@ class JobsScreen(JobsActions):
     def show(self, view: View) -> None:
         """Show these facts."""
         super().show(view)
-        self.marked = tuple(run for run in self.marked if any(now.run_dir == run for now in view.runs))
-        facts = Facts(view.queue, bool(view.held), frozenset(self.marked), view.archived)
+        if self.musubi.has_read:
+            there = {now.run_dir for now in view.runs}
+            self.musubi.remember(marked=tuple(run for run in self.marked if run in there))
+        facts = Facts(view.queue, bool(view.held), frozenset(self.marked), view.archived, view.winners)
         found = self.query_one(RunList)
         found.show(self._arranged(view), self.musubi.glyphs, facts)
         wanted = self.musubi.cursor_wanted
@@ -200,9 +206,8 @@ class JobsScreen(JobsActions):
             self._say_nothing_chosen()
             return
         run = self.chosen.run_dir
-        self.marked = (
-            tuple(other for other in self.marked if other != run) if run in self.marked else (*self.marked, run)
-        )
+        marked = tuple(other for other in self.marked if other != run) if run in self.marked else (*self.marked, run)
+        self.musubi.remember(marked=marked, **({"compared": marked} if len(marked) > 1 else {}))
         self.show(self.musubi.view)
         self.query_one(RunList).action_move(1)
 
@@ -214,5 +219,5 @@ class JobsScreen(JobsActions):
         if len(wanted) < 2:
             self.musubi.tell(say("Mark two runs or more with space.", "space で 2 件以上の run に印を付けてください。"))
             return
-        self.musubi.compared = wanted
+        self.musubi.remember(compared=wanted)
         await self.musubi.action_mode("compare")
