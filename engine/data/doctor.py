@@ -24,6 +24,7 @@ from engine.data.looking import Look, look_at_all
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info
 from engine.data.summary import enlargement, printable
 from engine.data.tokens import TokenCounter
+from engine.data.variants import with_variants
 from engine.families.family import FamilySpec
 
 MUCH_ENLARGED = 1.5
@@ -351,9 +352,9 @@ class Examination:
     # -- caches
 
     def _caches(self) -> list[tuple[Path, int, str, bool]]:
-        """(file, dataset, what is wrong, whether it is damaged) of every cache file that is there."""
+        """(file, dataset, what is wrong, whether it is damaged) of every cache file that is there, those of all cuts and captions."""
         files: dict[Path, int] = {}
-        for item in self.scan.cached:
+        for item in with_variants(self.scan.cached):
             files.setdefault(item.latent_cache, item.dataset)
             files.setdefault(item.text_cache, item.dataset)
         there = [(path, dataset) for path, dataset in files.items() if path.is_file()]

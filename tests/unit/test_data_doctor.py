@@ -20,11 +20,12 @@ from engine.config.problems import UserError
 from engine.data.finite import not_finite
 from engine.data.likeness import alike, signature
 from engine.data.tokens import estimate, open_counter
+from engine.data.variants import with_variants
 from engine.testing.tiny_tokenizers import write_qwen_tokenizer, write_umt5_tokenizer
 from musubi_tui.cli.root import run
 from musubi_tui.datasets.dataset_text import with_dataset_key
 from musubi_tui.datasets.mending import set_aside, shortened
-from musubi_tui.datasets.opening import open_dataset
+from musubi_tui.datasets.opening import open_dataset, scan_opened
 from tests.unit.test_data_scan import video
 
 
@@ -171,6 +172,27 @@ def test_nan_in_caches_of_every_dtype(tmp_path: Path, dtype: str, good: np.ndarr
     if bad is not None:
         write_cache(tmp_path / "bad.safetensors", bad, dtype)
         assert not_finite(tmp_path / "bad.safetensors")["latents_1x2x2_x"] in (1, 2)
+
+
+def test_caches_of_every_cut_and_caption_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pics").mkdir()
+    scene(1, 320, 200).save(tmp_path / "pics/a.png")
+    (tmp_path / "pics/a.txt").write_text("one\ntwo")
+    dataset = tmp_path / "dataset.toml"
+    dataset.write_text(
+        '[general]\nresolution = 96\ncaption_extension = ".txt"\nmultiple_captions = true\ncaption_dropout = 0.1\nflip = true\n'
+        'random_crop = 2\n[[datasets]]\nimage_directory = "pics"\ncache_directory = "cache"\n'
+    )
+    opened = open_dataset(dataset, "wan")
+    files = {path for item in with_variants(scan_opened(opened).items) for path in (item.latent_cache, item.text_cache)}
+    assert len(files) == 4 + 3
+    (tmp_path / "cache").mkdir()
+    for path in files:
+        write_cache(path, np.array([1, np.nan], "<f4"), "F32")
+    told = found(examine(dataset, capsys, code=2))
+    assert sorted(told["nan_cache"]) == sorted(path.name for path in files)
+    examine(dataset, capsys, "--fix", "nan_cache", "--yes")
+    assert not any(path.exists() for path in files)
 
 
 def test_bad_caches_are_named_and_set_aside(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
