@@ -58,7 +58,7 @@ def run_stages(job: Job, names: tuple[str, ...]) -> None:
 def look_ahead(place: Workplace) -> None:
     """Find now what would otherwise end the run after hours of caching: no device, no output folder, a wrong model file."""
     _ = place.device
-    check_writable({"output_dir": place.output_dir})
+    check_writable("output_dir", [place.output_dir])
     check_transformer(place.family_model, place.required_file("dit", say("to train", "学習に必要")))
     parse_network_args(place.config.network.network_args)
 
@@ -68,7 +68,7 @@ def tiny(place: Workplace) -> None:
     from engine.testing import make_tiny
 
     out = place.output_dir
-    check_writable({"output_dir": out})
+    check_writable("output_dir", [out])
     with place.job.phase("tiny"):
         make_tiny(place.job.spec.name, out)
 
@@ -77,7 +77,7 @@ def cache_latents(place: Workplace) -> None:
     """Encode pictures and clips that have no current latents."""
     spec = place.job.spec
     missing = {item.latent_cache: item for item in place.encoded if not item.latent_cache.exists()}
-    check_writable({f"cache_directory ({path.parent.name})": path.parent for path in missing})
+    check_writable("cache_directory", (path.parent for path in missing))
     check_space((path.parent, latent_cache_bytes(spec, *item.bucket)) for path, item in missing.items())
     broken = encode_latents(
         place.job,
@@ -94,10 +94,12 @@ def cache_latents(place: Workplace) -> None:
 
 def cache_text(place: Workplace) -> None:
     """Encode captions that have no current embeddings."""
-    missing = {item.text_cache for item in place.encoded if not item.text_cache.exists()}
-    check_space((path.parent, text_cache_bytes()) for path in missing)
+    job = place.job
+    missing = {item.text_cache: item for item in place.encoded if not item.text_cache.exists()}
+    check_writable("cache_directory", (path.parent for path in missing))
+    check_space((path.parent, text_cache_bytes(job.spec, item.caption)) for path, item in missing.items())
     encode_text(
-        place.job,
+        job,
         place.family_model,
         place.encoded,
         device=place.device,

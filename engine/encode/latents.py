@@ -31,7 +31,7 @@ from engine.dtypes import DTYPES
 from engine.encode.encoders import Decoded, Encoders
 from engine.encode.pipeline import Pipeline, Room, readers_here
 from engine.encode.stage import Waiting, announce, give_up, pause_or_stop
-from engine.encode.store import latents_key, restamp, set_aside, write_cache
+from engine.encode.store import latents_key, make_folders, restamp, set_aside, write_cache
 from engine.encode.work import Unit, Work, Worklist, in_order_of, judge, units_by
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec
 from engine.job import Job
@@ -147,8 +147,7 @@ def _restamp(touched: Sequence[Item], context: CacheContext, claims: Claims) -> 
 def _worklist(work: Work, context: CacheContext, claims: Claims, share: Share) -> Worklist:
     """One unit per source and cache folder: the clips of a video are read in one pass."""
     units = units_by(lambda item: (item.latent_cache.parent, item.path), work.todo)
-    for folder in {item.latent_cache.parent for item, _ in work.todo}:
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folders(item.latent_cache for item, _ in work.todo)
     return Worklist(
         in_order_of(share, units),
         claims,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
 
@@ -119,6 +119,15 @@ def _not_finite(name: str, source: Path) -> UserError:
             'vae_dtype = "float32" を試してください。直らなければエンコーダーのファイルとこの項目を確認してください。'),
         file=source,
     )  # fmt: skip
+
+
+def make_folders(files: Iterable[Path]) -> None:
+    """Make the folders that cache files go into. Raises ``UserError`` naming a file whose folder cannot be made."""
+    for folder, file in {file.parent: file for file in files}.items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(file, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:

@@ -19,7 +19,7 @@ from engine.data.items import Item
 from engine.data.provenance import CacheContext, CacheState, text_metadata, text_state
 from engine.encode.pipeline import LOOK_AGAIN_SECONDS
 from engine.encode.stage import Waiting, announce, pause_or_stop
-from engine.encode.store import set_aside, text_key, write_cache
+from engine.encode.store import make_folders, set_aside, text_key, write_cache
 from engine.encode.work import Unit, Work, Worklist, in_order_of, judge, units_by
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec, TextEncoder
 from engine.job import Job
@@ -94,8 +94,7 @@ def _write(item: Item, old: CacheState, tensors: dict[str, torch.Tensor], contex
 
 def _worklist(work: Work, context: CacheContext, claims: Claims, share: Share) -> Worklist:
     """One unit per caption: equal ones are encoded once."""
-    for folder in {item.text_cache.parent for item, _ in work.todo}:
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folders(item.text_cache for item, _ in work.todo)
     return Worklist(
         in_order_of(share, units_by(lambda item: item.caption, work.todo)),
         claims,

@@ -1,7 +1,7 @@
 """Disk: what caches, states and LoRA files will take, and whether it is there, before the first paid minute.
 
-Every figure is an upper estimate in bytes: latents are counted exactly from their shape, text by the longest caption the
-encoder takes, an adapter by its parameters, a resume state by the adapter and the optimizer's two moments.
+Every figure is an upper estimate in bytes: latents are counted exactly from their shape, text by the length of its caption and
+the width of the family's encoder, an adapter by its parameters, a resume state by the adapter and the optimizer's two moments.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from engine.families.family import FamilySpec
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _HEADER = 4096  # safetensors header, our provenance and the file system's rounding
-_TEXT_BYTES = 1 << 20  # a caption of 128 tokens in the widest encoder (4096 x bf16); most are shorter
 _SLOW_BYTES_PER_SECOND = 100e6  # a network volume on a busy day
+_BYTES_PER_TOKEN = 3  # of UTF-8: English has 4 to 5, tags and other languages seldom less than 3
+_END_TOKENS = 2
 _RESERVE = 256 << 20  # never plan to fill a disk to its last byte
 
 
@@ -30,9 +31,16 @@ def latent_cache_bytes(spec: FamilySpec, width: int, height: int, frames: int = 
     return channels * latent_frames * rows * columns * _BYTES[spec.latents_dtype] + _HEADER
 
 
-def text_cache_bytes() -> int:
-    """Upper estimate of one text cache file."""
-    return _TEXT_BYTES + _HEADER
+def text_cache_bytes(spec: FamilySpec, caption: str) -> int:
+    """Estimate of one text cache file, on the safe side; never more than the encoder's longest. Embeddings are stored as bf16."""
+    behind = spec.caption_template.partition("{}")[2]  # what stands before the caption is not kept
+    length = len((caption + behind).encode("utf-8", "replace"))
+    tokens = min(spec.token_limit, -(-length // _BYTES_PER_TOKEN) + _END_TOKENS)
+    return (
+        tokens * sum(spec.text_tensors.values()) * _BYTES["bfloat16"]
+        + len(caption.encode("utf-8", "replace"))
+        + _HEADER
+    )
 
 
 def adapter_bytes(parameters: int, precision_bytes: int = 4) -> int:
@@ -103,9 +111,9 @@ def check_space(needs: Iterable[tuple[Path, int]]) -> None:
             )
 
 
-def check_writable(folders: Mapping[str, Path]) -> None:
+def check_writable(option: str, folders: Iterable[Path]) -> None:
     """Make each folder and write a probe into it. Raises ``ConfigError`` naming the option whose folder cannot be written."""
-    for option, folder in folders.items():
+    for folder in dict.fromkeys(folders):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):

@@ -81,12 +81,12 @@ def summarise(scan: Scan, spec: FamilySpec) -> DataSummary:
     """A scan in numbers. Looks whether each cache file exists."""
     counts: Counter[tuple[int, Bucket, int]] = Counter()
     latents: dict[str, Bucket] = {}
-    texts: set[str] = set()
+    texts: dict[str, str] = {}
     for item in scan.items:
         latents[path_text(item, "latent_cache")] = item.bucket
-        texts.add(path_text(item, "text_cache"))
+        texts[path_text(item, "text_cache")] = item.caption
         latents |= {str(view.cache): item.bucket for view in item.views}
-        texts |= {str(text.cache) for text in (*item.texts, *([item.no_text] if item.no_text else []))}
+        texts |= {str(text.cache): text.caption for text in (*item.texts, *([item.no_text] if item.no_text else []))}
         counts[item.dataset, item.bucket, item.batch_size] += item.repeats
     there = Presence()
     return DataSummary(
@@ -95,7 +95,7 @@ def summarise(scan: Scan, spec: FamilySpec) -> DataSummary:
         latents_to_write=sum(
             latent_cache_bytes(spec, *bucket[:3]) for file, bucket in latents.items() if not there.has(file)
         ),
-        text_to_write=sum(text_cache_bytes() for file in texts if not there.has(file)),
+        text_to_write=sum(text_cache_bytes(spec, caption) for file, caption in texts.items() if not there.has(file)),
     )
 
 

@@ -93,7 +93,7 @@ def _disk(ask: PlanRequest) -> Iterator[Line]:
         how = say("shape of every latent that is not cached yet", "未キャッシュの潜在すべての形状から")
         yield _bytes("latents", say("latent caches", "潜在のキャッシュ"), data.latents_to_write, how, "exact")
     if data.text_to_write:
-        how = say("at most 1 MB per caption", "キャプションごとに最大 1 MB")
+        how = say("length of every caption that is not cached yet", "未キャッシュのキャプションすべての長さから")
         yield _bytes("text", say("caption caches", "キャプションのキャッシュ"), data.text_to_write, how, "rough")
     parameters, matrices = ask.adapter_parameters, ask.adapted.modules
     one = disk.lora_tensor_bytes(parameters, matrices, values.get("save_precision"))

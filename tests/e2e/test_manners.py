@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import time
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from engine.config.problems import UserError
 from engine.events.status import Status
@@ -111,28 +114,48 @@ def test_a_full_disk_is_said_before_training(tiny, monkeypatch):
     assert "larger disk" in failure.fix
 
 
-def test_a_disk_that_fills_while_caching_leaves_no_half_file_and_the_run_goes_on_afterwards(tiny, monkeypatch):
-    import errno
-
-    import engine.encode.store as store
-
+@pytest.mark.parametrize("stage", ["cache_latents", "cache_text"])
+def test_a_disk_that_fills_while_caching_leaves_no_half_file_and_the_run_goes_on_afterwards(tiny, monkeypatch, stage):
     folder = tiny("wan")
     shutil.rmtree(folder / "cache")
-    run = new_run(folder / "preset.toml", SHORT)
-    written, real = [], store.os.fsync
+    run = new_run(folder / "preset.toml", kind="cache", stages=(stage,))
+    room, write = [{"cache_latents": 20_000, "cache_text": 5000}[stage]], os.write
 
-    def full_after_five(handle):
-        written.append(handle)
-        if len(written) > 5:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(handle)
+    def filling(handle, data):
+        file = os.readlink(f"/proc/self/fd/{handle}")
+        if "/cache/" not in file or not file.endswith(".tmp"):
+            return write(handle, data)
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(handle, data[: room[0]])  # a disk takes what fits
+        room[0] -= written
+        return written
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.os, "fsync", full_after_five)
+        patch.setattr(os, "write", filling)
         child = start(run)
     assert child.wait() == 3
     (failure,) = of_type(run, Failed)
-    assert "space" in f"{failure.message} {failure.fix}".lower()
+    assert failure.code == "no_space"
+    assert ("_te." in failure.message) == (stage == "cache_text")
+    assert "what is already encoded is kept" in failure.fix
     left = [path for path in (folder / "cache").rglob("*") if path.is_file()]
-    assert all(path.suffix == ".safetensors" for path in left)
+    assert len(left) > 0
+    for path in left:
+        load_file(path)
+    made = {path: path.stat().st_ino for path in left}
     assert start(run).wait() == 0
+    assert {path: path.stat().st_ino for path in left} == made
+    assert len([*(folder / "cache").rglob("*.safetensors")]) > len(left)
+
+
+@pytest.mark.parametrize("stage", ["cache_latents", "cache_text"])
+def test_a_cache_folder_that_cannot_be_made_is_named(tiny, stage):
+    folder = tiny("wan")
+    shutil.rmtree(folder / "cache")
+    (folder / "cache").write_text("in the way")
+    run = new_run(folder / "preset.toml", kind="cache", stages=(stage,))
+    assert start(run).wait() == 2
+    (failure,) = of_type(run, Failed)
+    assert failure.code == "cannot_write"
+    assert f"cache_directory = {folder / 'cache'}" in failure.message

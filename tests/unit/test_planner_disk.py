@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.config.problems import ConfigError, MissingRequirement
+from engine.data.tokens import estimate
 from engine.families import get_family
 from engine.planner import disk
 from engine.train.saver import step_to_remove
@@ -21,6 +22,20 @@ def test_latent_bytes_equal_the_recorded_cache_file():
     size = disk.latent_cache_bytes(get_family("wan"), 304, 208)
     assert size - 4096 == 16 * 26 * 38 * 2
     assert disk.latent_cache_bytes(get_family("wan"), 256, 96, 17) - 4096 == 16 * 5 * 12 * 32 * 2
+
+
+def test_text_bytes_are_those_of_the_captions_and_the_family():
+    wan, qwen = get_family("wan"), get_family("qwen_image")
+    for caption in (
+        "A woman in a long red coat is walking along a beach in the rain at dusk. " * 4,
+        "浜辺を歩く赤いコートの女性、夕暮れ、雨、波の音がする海辺の風景。" * 5,
+    ):
+        for spec, token in ((wan, 4096 * 2), (qwen, 3584 * 2)):
+            assert estimate(caption) < disk.text_cache_bytes(spec, caption) / token < 2 * estimate(caption) + 16
+    assert 4096 < disk.text_cache_bytes(wan, "") < 50_000
+    for spec, longest in ((wan, 512 * 4096 * 2), (qwen, 1024 * 3584 * 2)):
+        written = disk.text_cache_bytes(spec, "word " * 4000)
+        assert longest < written < longest + 30_000
 
 
 def test_folders_of_one_disk_are_added_up(tmp_path, monkeypatch):
@@ -36,12 +51,12 @@ def test_folders_of_one_disk_are_added_up(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_written_is_named_with_its_option(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ConfigError, match=r"output_dir = .*file/out cannot be written") as caught:
-        disk.check_writable({"output_dir": tmp_path / "file" / "out"})
+        disk.check_writable("output_dir", [tmp_path / "file" / "out"])
     assert caught.value.exit_code == 2
 
 
 def test_probe_leaves_nothing_behind(tmp_path: Path):
-    disk.check_writable({"output_dir": tmp_path / "out"})
+    disk.check_writable("output_dir", [tmp_path / "out"])
     assert list((tmp_path / "out").iterdir()) == []
 
 
