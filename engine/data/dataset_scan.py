@@ -75,7 +75,9 @@ class DatasetScan:
         self.warnings = list(listing.warnings)
         self.errors: list[Problem] = []
         self.short: Counter[int] = Counter()  # clip length -> videos too short for it that give other clips
-        self.rates: Counter[float] = Counter()
+        self.rates: Counter[tuple[float, float | None]] = (
+            Counter()
+        )  # (of the file, that frames are dropped from) -> videos
         self.same_size = 0  # items that come out at one size for two resolutions
         self.surplus = 0  # items with more control pictures than are taken
         self.cut_off: list[str] = []  # videos whose end is missing, with the frames that are there
@@ -282,8 +284,8 @@ class DatasetScan:
         target_fps = 0.0 if self.spec is None else self.spec.fps
         shown = self._by_time(source.path, facts, target_fps)
         frames = len(shown) or count_kept(facts.frames, self._source_fps(facts), target_fps)
-        if not (shown and dataset.source_fps):  # of those chosen by time the stated rate does not matter
-            self.rates[round(facts.fps, 2)] += 1
+        stated = facts.fps if shown else self._source_fps(facts)  # where times decide, what is stated does not matter
+        self.rates[round(facts.fps, 2), stated and round(stated, 2)] += 1
         if facts.promised:
             self.cut_off.append(f"{source.path.name} ({facts.frames} / {facts.promised})")
         clips = cut_clips(

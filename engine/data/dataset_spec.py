@@ -79,6 +79,16 @@ class DatasetSpec:
         return self.image_jsonl_file or self.video_jsonl_file
 
     @property
+    def shows_motion(self) -> bool:
+        """Whether it gives clips of more than one frame."""
+        return self.kind == "clip" and (self.frame_extraction == "full" or max(self.target_frames) > 1)
+
+    @property
+    def has_captions(self) -> bool:
+        """Whether a caption is expected with each of its files."""
+        return self.caption_extension is not None or self.jsonl is not None
+
+    @property
     def name(self) -> str:
         """What the dataset is called in tables: the name of its folder or list."""
         source = self.directory or self.jsonl

@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise, takewhile
+from typing import Literal
+
+_NEAR = 0.02  # rates that differ less count as equal: 23.976 is 24
 
 
 def kept_frames(source_fps: float | None, target_fps: float) -> Iterator[int]:
@@ -34,6 +37,24 @@ def count_kept(frames: int, source_fps: float | None, target_fps: float) -> int:
     if not source_fps or not target_fps or target_fps >= source_fps:
         return frames
     return sum(1 for _ in takewhile(lambda index: index < frames, kept_frames(source_fps, target_fps)))
+
+
+def rate_trouble(fps: float, source_fps: float | None, target_fps: float) -> Literal["", "wrong", "slow"]:
+    """Whether motion is learned at another speed than it was filmed: ``wrong`` where another ``source_fps`` would mend it, ``slow``
+    where nothing in the dataset file does, because the video has fewer frames a second than the model shows and none is repeated.
+
+    ``fps`` is what the file states, 0 when it states nothing: then the user's word counts.
+    """
+    rate = fps or source_fps
+    if not rate or not target_fps:
+        return ""
+    kept = rate * min(1.0, target_fps / source_fps) if source_fps else rate
+    if abs(kept - target_fps) <= _NEAR * target_fps:
+        return ""
+    slow = rate < target_fps * (1 - _NEAR) and (
+        not source_fps or source_fps <= target_fps or abs(fps - source_fps) <= _NEAR * source_fps
+    )
+    return "slow" if slow else "wrong"
 
 
 @dataclass(frozen=True, slots=True)

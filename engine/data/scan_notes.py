@@ -14,9 +14,12 @@ from engine.data.cache_files import list_latent_names, parse_latent_name
 from engine.data.captions import with_trigger
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.document import positions_of
+from engine.data.frames import rate_trouble
 from engine.data.items import Item, Skipped
 from engine.data.reasons import reason_of
 from engine.families.family import FamilySpec
+
+Rates = Mapping[tuple[float, float | None], int]  # (rate of the file, rate that frames are dropped from) -> videos
 
 
 def stops(skipped: Skipped) -> Problem:
@@ -158,9 +161,9 @@ def leftovers(dataset: DatasetSpec, latent_files: Iterable[str], cache_id: str) 
 
 
 def clip_notes(
-    dataset: DatasetSpec, spec: FamilySpec | None, short: Mapping[int, int], rates: Mapping[float, int]
+    dataset: DatasetSpec, spec: FamilySpec | None, short: Mapping[int, int], rates: Rates
 ) -> Iterator[Problem]:
-    """``short``: clip length -> videos too short for it that give other clips. ``rates``: frame rate -> videos of it."""
+    """``short``: clip length -> videos too short for it that give other clips."""
     for length, videos in sorted(short.items()):
         yield about(
             dataset,
@@ -170,46 +173,56 @@ def clip_notes(
                 f"{length} フレームのクリップには短すぎる動画が {videos} 本あります。短い方だけ使います。",
             ),
         )
-    if spec is None or not spec.fps or not rates:
-        return
+    if spec is not None and spec.fps and dataset.shows_motion:
+        yield from _rate_notes(dataset, spec, rates)
+
+
+def _rate_notes(dataset: DatasetSpec, spec: FamilySpec, rates: Rates) -> Iterator[Problem]:
+    """Videos whose motion is learned too slow or too fast: those that the dataset file can mend, and those it cannot."""
     stated = dataset.source_fps
-    expected = stated or spec.fps
-    off = {rate: n for rate, n in rates.items() if rate and abs(rate - expected) > 0.02 * expected}
-    if dataset.fps_from_file:  # faster ones are thinned out; slower ones have no frames to add
-        off = {rate: n for rate, n in off.items() if rate < expected}
-    if not off:
-        return
-    listed = ", ".join(f"{rate:g} fps ({n})" for rate, n in sorted(off.items()))
-    if dataset.fps_from_file:
-        en = f"{spec.title} was trained at {spec.fps:g} fps, and these videos have {listed}: motion will be faster."
-        ja = f"{spec.title} は {spec.fps:g} fps で学習されていますが、動画は {listed} です。動きが速くなります。"
-        fix = say(
-            "Train them as stills, or find faster ones.", "静止画として使うか、レートの高い動画を用意してください。"
+    found: dict[str, Counter[float]] = {"wrong": Counter(), "slow": Counter(), "": Counter()}
+    for (rate, dropped_from), videos in rates.items():
+        found[rate_trouble(rate, dropped_from, spec.fps)][rate or dropped_from or 0.0] += videos
+    listed = {kind: ", ".join(f"{rate:g} fps ({n})" for rate, n in sorted(of.items())) for kind, of in found.items()}
+    trained_en = f"{spec.title} was trained at {spec.fps:g} fps, and these videos have"
+    trained_ja = f"{spec.title} は {spec.fps:g} fps で学習されていますが、動画は"
+    if listed["wrong"] and stated is None:
+        yield about(
+            dataset,
+            "frame_rate",
+            say(
+                f"{trained_en} {listed['wrong']}: motion will be slower.",
+                f"{trained_ja} {listed['wrong']} です。動きが遅くなります。",
+            ),
+            say(
+                "Set source_fps to their frame rate, or fps_from_file = true.",
+                "source_fps に動画のフレームレートを書くか、fps_from_file = true にしてください。",
+            ),
         )
-    elif stated is None:
-        en_way, ja_way = _change_of_motion(off, expected)
-        en = f"{spec.title} was trained at {spec.fps:g} fps, and these videos have {listed}: motion will be {en_way}."
-        ja = f"{spec.title} は {spec.fps:g} fps で学習されていますが、動画は {listed} です。動きが{ja_way}なります。"
-        fix = say(
-            "Set source_fps to their frame rate, or fps_from_file = true.",
-            "source_fps に動画のフレームレートを書くか、fps_from_file = true にしてください。",
+    elif listed["wrong"]:
+        yield about(
+            dataset,
+            "frame_rate",
+            say(
+                f"source_fps is {stated:g}, but some videos have {listed['wrong']}.",
+                f"source_fps は {stated:g} ですが、{listed['wrong']} の動画があります。",
+            ),
+            say("Put videos of one rate into one dataset.", "レートごとにデータセットを分けてください。"),
         )
-    else:
-        en = f"source_fps is {stated:g}, but some videos have {listed}."
-        ja = f"source_fps は {stated:g} ですが、{listed} の動画があります。"
-        fix = say("Put videos of one rate into one dataset.", "レートごとにデータセットを分けてください。")
-    yield about(dataset, "frame_rate", say(en, ja), fix)
-
-
-def _change_of_motion(rates: Iterable[float], expected: float) -> tuple[str, str]:
-    """How videos of these rates move where ``expected`` frames are shown each second, in English and Japanese."""
-    ways = {rate > expected for rate in rates}
-    if len(ways) == 2:
-        return (
-            f"slower above {expected:g} fps and faster below",
-            f" {expected:g} fps を超えるものは遅く、下回るものは速く",
+    if listed["slow"]:
+        times = spec.fps / min(found["slow"])
+        yield about(
+            dataset,
+            "slow_video",
+            say(
+                f"{trained_en} {listed['slow']}. No frame is repeated, so motion will be up to {times:.3g} times too fast.",
+                f"{trained_ja} {listed['slow']} です。フレームは補わないため、動きが最大 {times:.3g} 倍速くなります。",
+            ),
+            say(
+                f"Train them as stills (target_frames = [1]), or give them more frames: ffmpeg -i IN -vf minterpolate=fps={spec.fps:g} OUT.",
+                f"静止画として使う (target_frames = [1]) か、フレームを補ってください: ffmpeg -i 入力 -vf minterpolate=fps={spec.fps:g} 出力",
+            ),
         )
-    return ("slower", "遅く") if ways == {True} else ("faster", "速く")
 
 
 def damage_notes(

@@ -243,17 +243,19 @@ def test_bucket_settings_hold_for_clips_too(tmp_path: Path) -> None:
     assert item.bucket == (64, 64, 5)
 
 
-def _frame_rate(found: Scan) -> str:
-    (warning,) = [warning for warning in found.warnings if warning.code == "frame_rate"]
-    return warning.message
+def _rates(found: Scan) -> dict[str, str]:
+    return {warning.code: warning.message for warning in found.warnings if warning.code in ("frame_rate", "slow_video")}
 
 
 def test_frame_rate_is_converted_or_warned_about(tmp_path: Path) -> None:
     video(tmp_path / "a.mp4", 30, fps=30)
     entry: dict[str, Any] = {"video_directory": ".", "target_frames": [17]}
-    assert [way in _frame_rate(run(tmp_path, entry)) for way in ("slower", "faster")] == [True, False]
+    assert "motion will be slower" in _rates(run(tmp_path, entry)).pop("frame_rate")
     video(tmp_path / "b.mp4", 30, fps=12)
-    assert "slower above 16 fps and faster below" in _frame_rate(run(tmp_path, entry))
+    told = _rates(run(tmp_path, entry))
+    assert ("30 fps (1)" in told["frame_rate"], "12 fps" in told["frame_rate"]) == (True, False)
+    assert "12 fps (1)" in told["slow_video"]
+    assert not _rates(run(tmp_path, {**entry, "target_frames": [1]}))  # stills do not move
     (tmp_path / "b.mp4").unlink()
     found = run(tmp_path, {**entry, "source_fps": 30}, strict=False)
     assert codes(found) == {"a.mp4": "too_short"}
@@ -267,9 +269,31 @@ def test_every_video_may_have_its_own_rate(tmp_path: Path) -> None:
     found = run(tmp_path, {"video_directory": ".", "frame_extraction": "full", "fps_from_file": True})
     frames = {item.name: (item.bucket.frames, item.source_fps) for item in found.items}
     assert frames == {"fast": (29, 32.0), "right": (29, 16.0), "slow": (13, 8.0)}  # 4n+1 of 32, 32 and 16
-    (warning,) = [warning for warning in found.warnings if warning.code == "frame_rate"]
-    assert "8 fps (1)" in warning.message
-    assert "32" not in warning.message
+    assert _rates(found).keys() == {"slow_video"}
+    assert "8 fps (1)" in _rates(found)["slow_video"]
+    assert "32" not in _rates(found)["slow_video"]
+
+
+def test_a_stated_rate_below_the_models_does_not_hide_that_motion_is_too_fast(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        video(tmp_path / f"{name}.mp4", 30, fps=12)
+    entry: dict[str, Any] = {"video_directory": ".", "target_frames": [9]}
+    for said in ({}, {"source_fps": 12}, {"fps_from_file": True}, {"source_fps": 15}):
+        told = _rates(run(tmp_path, {**entry, **said}))
+        assert told.keys() == {"slow_video"}, said
+        assert "12 fps (2)" in told["slow_video"]
+        assert "up to 1.33 times too fast" in told["slow_video"]
+    assert _rates(run(tmp_path, {**entry, "source_fps": 30})).keys() == {"frame_rate"}  # drops frames of them too
+    frames = tmp_path / "walk"
+    frames.mkdir()
+    for number in range(20):
+        picture(frames / f"{number:02}.png", caption=None)
+    (tmp_path / "walk.txt").write_text("walking")
+    (tmp_path / "a.mp4").unlink()
+    (tmp_path / "b.mp4").unlink()
+    assert not _rates(run(tmp_path, entry))  # they state no rate
+    assert "12 fps (1)" in _rates(run(tmp_path, {**entry, "source_fps": 12}))["slow_video"]
+    assert not _rates(run(tmp_path, {**entry, "source_fps": 16}))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
