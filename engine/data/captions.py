@@ -12,6 +12,7 @@ import os
 import random
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,6 +157,11 @@ def captions_of(dataset: DatasetSpec, written: tuple[str, ...]) -> tuple[str, ..
         captions.append(caption)
         captions += shuffled_tags(caption, dataset.tag_shuffle, dataset.keep_tags, trigger)
     return tuple(dict.fromkeys(captions))
+
+
+def lacks_text(dataset: DatasetSpec, written: Sequence[str]) -> bool:
+    """Whether a caption of one item is empty as ``written``, whatever is put in afterwards."""
+    return not any(written) if dataset.multiple_captions else "" in written
 
 
 def with_trigger(caption: str, trigger: str | None) -> str:

@@ -6,30 +6,26 @@ Nothing is changed here; ``musubi_tui.datasets.mending`` applies fixes.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from engine.config.language import counted, say
 from engine.data.cache_files import DamagedCache
+from engine.data.caption_checks import CaptionChecks
 from engine.data.dataset_spec import DatasetConfig
 from engine.data.findings import Diagnosis, Entry, Finding, Questions
 from engine.data.finite import not_finite
 from engine.data.items import SOURCES_GONE, Item, Scan
 from engine.data.likeness import Signature, alike, files_once
 from engine.data.looking import Look, look_at_all
-from engine.data.media import ClipInfo, UnreadableMedia, clip_info
-from engine.data.summary import enlargement, printable
-from engine.data.tokens import TokenCounter
+from engine.data.summary import enlargement
 from engine.data.variants import with_variants
+from engine.data.video_checks import measured, video_findings, video_row
 from engine.families.family import FamilySpec
 
 MUCH_ENLARGED = 1.5
 FLAT = 8  # of 255: pictures that vary less have nothing to compare
-_COMMON = 12  # words told
 _UNREADABLE = ("broken_link", "unreadable_image", "unreadable_clip", "unreadable_mask", "unreadable_control")
 Progress = Callable[[str, int, int], None]
 
@@ -46,23 +42,26 @@ class Examination:
 
     def run(self) -> Diagnosis:
         """Look at everything."""
-        first = {item.path: item for item in self.scan.cached if not item.cached_only}
+        first: dict[tuple[Path, int], Item] = {}
+        for item in self.scan.cached:
+            if not item.cached_only:
+                first.setdefault((item.path, item.dataset), item)
         self.sources = list(first.values())
         looks = self._look() if self.questions.decode else []
         beside = list(self._look_beside()) if self.questions.decode else []
         caches = self._caches() if self.questions.decode else []
-        videos = self._videos()
+        videos = measured(self.sources)
+        captions = CaptionChecks(self.config, self.scan, self.spec, self.questions, self.sources)
         found = [
             *self._sources_gone(),
             self._corrupt(looks, beside),
             self._damaged_caches(caches),
             self._not_finite(caches),
-            *self._captions(),
+            *captions.findings(),
             self._duplicates(looks),
             self._blank(looks),
             self._low_resolution(),
-            self._frame_rates(videos),
-            self._too_short(),
+            *video_findings(self.config, self.scan, self.spec, videos),
         ]
         findings = sorted(
             (entry for entry in found if entry.entries),
@@ -70,9 +69,9 @@ class Examination:
         )
         return Diagnosis(
             tuple(findings),
-            self._token_table(),
-            tuple(_video_row(item, info) for item, info in videos),
-            self._trigger_table(),
+            captions.token_table(),
+            tuple(video_row(item, info) for item, info in videos),
+            captions.trigger_table(),
             len(looks),
             len(caches),
         )
@@ -104,7 +103,7 @@ class Examination:
     # -- pictures and videos
 
     def _look(self) -> list[Look]:
-        files = [(item.path, item.kind) for item in self.sources]
+        files = list({item.path: item.kind for item in self.sources}.items())
         return list(look_at_all(files, self._count("decode", len(files))))
 
     def _look_beside(self) -> Iterator[Entry]:
@@ -193,7 +192,13 @@ class Examination:
 
     def _low_resolution(self) -> Finding:
         entries = []
-        for item in self.sources:
+        most: dict[tuple[Path, int], Item] = {}  # of several resolutions the one that enlarges most
+        for item in self.scan.cached:
+            if not item.cached_only:
+                known = most.setdefault((item.path, item.dataset), item)
+                if enlargement(item) > enlargement(known):
+                    most[item.path, item.dataset] = item
+        for item in most.values():
             times = enlargement(item)
             if times > MUCH_ENLARGED:
                 bucket = f"{item.bucket.width}x{item.bucket.height}"
@@ -213,141 +218,6 @@ class Examination:
             tuple(entries),
             "low_resolution",
         )
-
-    # -- videos
-
-    def _videos(self) -> list[tuple[Item, ClipInfo]]:
-        found = []
-        for item in self.sources:
-            if item.kind == "clip":
-                try:
-                    found.append((item, clip_info(item.path)))
-                except UnreadableMedia:  # stands among the corrupt ones
-                    continue
-        return found
-
-    def _frame_rates(self, videos: Sequence[tuple[Item, ClipInfo]]) -> Finding:
-        wanted = 0.0 if self.spec is None else self.spec.fps
-        odd: list[Entry] = []
-        right: list[Entry] = []
-        for item, info in videos if wanted else ():
-            expected = item.source_fps or wanted
-            by_number = info.fps and not item.shown  # where times decide, the stated rate does not matter
-            off = bool(by_number) and abs(info.fps - expected) > 0.02 * expected
-            (odd if off else right).append(Entry(item.path, f"{info.fps:g} fps", item.dataset))
-        touched = {entry.dataset for entry in odd}  # one source_fps would hold for all videos of such a dataset
-        return Finding(
-            "frame_rate",
-            "warning",
-            say(
-                f"videos at another rate than {wanted:g} fps or source_fps: {len(odd)}",
-                f"想定のレート ({wanted:g} fps、または source_fps) と異なる動画が {len(odd)} 本",
-            ),
-            say(
-                "Motion is learned too slow or too fast. Write their rate as source_fps into the dataset, or fps_from_file = true.",
-                "動きの速さがずれて学習されます。データセットの source_fps に実際のレートを書くか、fps_from_file = true にしてください。",
-            ),
-            tuple(odd),
-            "frame_rate",
-            tuple(entry for entry in right if entry.dataset in touched),
-        )
-
-    def _too_short(self) -> Finding:
-        entries = [Entry(s.path, s.reason, s.dataset) for s in self.scan.skipped if s.code == "too_short"]
-        return Finding(
-            "too_short",
-            "warning",
-            say(f"videos shorter than every clip length: {len(entries)}", f"どのクリップ長にも足りない動画が {len(entries)} 本"),
-            say("Add a smaller number to target_frames.", "target_frames に小さい数を加えてください。"),
-            tuple(entries),
-        )  # fmt: skip
-
-    # -- captions
-
-    def _captions(self) -> Iterator[Finding]:
-        trigger, counter = self.questions.trigger, self.questions.counter
-        empty = [item for item in self.sources if not item.caption and self._has_captions(item.dataset)]
-        missing = [s for s in self.scan.skipped if s.code == "missing_caption"]
-        writes = say(f"Write {trigger!r} into them.", f"{trigger!r} を書き込みます。") if trigger else say("Write them, or give --trigger WORD to fill them.", "書くか、--trigger WORD で埋めてください。")  # fmt: skip
-        yield Finding(
-            "empty_caption",
-            "warning",
-            say(f"empty captions: {len(empty)}", f"空のキャプションが {len(empty)} 件"),
-            writes,
-            tuple(Entry(item.path, say("empty", "空"), item.dataset) for item in empty),
-            "empty_caption" if trigger else "",
-        )
-        yield Finding(
-            "missing_caption",
-            "warning",
-            say(f"files without a caption, not trained: {len(missing)}", f"キャプションがなく学習されないファイルが {len(missing)} 件"),
-            writes,
-            tuple(Entry(s.path, s.reason, s.dataset) for s in missing),
-            "missing_caption" if trigger and all(self._has_captions(s.dataset) for s in missing) else "",
-        )  # fmt: skip
-        yield self._long_captions(counter)
-        if trigger:
-            without = [item for item in self.sources if item.caption and not holds(item.caption, trigger)]
-            yield Finding(
-                "trigger_word",
-                "warning",
-                say(f"captions without {trigger!r}: {len(without)}", f"{trigger!r} を含まないキャプションが {len(without)} 件"),
-                say("Put it in front of them.", "先頭に付けてください。"),
-                tuple(Entry(item.path, shorten(item.caption), item.dataset) for item in without),
-                "trigger_word",
-            )  # fmt: skip
-
-    def _has_captions(self, dataset: int) -> bool:
-        spec = self.config.datasets[dataset]
-        return spec.caption_extension is not None or spec.jsonl is not None
-
-    def _long_captions(self, counter: TokenCounter) -> Finding:
-        limit = 0 if self.spec is None else self.spec.token_limit
-        entries = []
-        for item in self.sources if limit else ():
-            captions = [text.caption for text in item.texts] or [item.caption]
-            long = [caption for caption in captions if len(caption) > limit]  # a token has at least a character
-            count = max(map(counter.count, long), default=0)
-            if count > limit:
-                about = "" if counter.exact else say("about ", "約 ")
-                entries.append(Entry(item.path, say(f"{about}{count} tokens of {limit}", f"{about}{count} トークン (上限 {limit})"), item.dataset))  # fmt: skip
-        return Finding(
-            "long_caption",
-            "warning",
-            say(f"captions longer than the encoder reads: {len(entries)}", f"エンコーダーの上限を超えるキャプションが {len(entries)} 件"),
-            say("What is beyond is never seen. Shorten them.", "超えた部分は使われません。短くしてください。")
-            if counter.exact
-            else say("An estimate: --tokenizer counts exactly.", "推定値です。--tokenizer で正確に数えます。"),
-            tuple(entries),
-            "long_caption" if counter.exact else "",
-        )  # fmt: skip
-
-    def _token_table(self) -> dict[str, Any]:
-        counter = self.questions.counter
-        counts = sorted(counter.count(item.caption) for item in self.sources if item.caption)
-        table: dict[str, Any] = {
-            "exact": counter.exact,
-            "limit": None if self.spec is None else self.spec.token_limit,
-            "captions": len(counts),
-        }
-        if counts:
-            table |= {"shortest": counts[0], "median": counts[len(counts) // 2], "longest": counts[-1]}
-        return table
-
-    def _trigger_table(self) -> dict[str, Any]:
-        captions = [item.caption for item in self.sources if item.caption]
-        words: Counter[str] = Counter()
-        for caption in captions:
-            words.update({word.casefold() for word in re.findall(r"[^\W_][\w'-]+", caption)})
-        common = {
-            word: count
-            for word, count in sorted(words.items(), key=lambda entry: (-entry[1], entry[0]))[:_COMMON]
-            if count * 2 >= len(captions)
-        }
-        table: dict[str, Any] = {"captions": len(captions), "words_in_most": common}
-        if self.questions.trigger:
-            table |= {"word": self.questions.trigger, "held_by": sum(holds(caption, self.questions.trigger) for caption in captions)}  # fmt: skip
-        return table
 
     # -- caches
 
@@ -389,30 +259,6 @@ class Examination:
             tuple(entries),
             "nan_cache",
         )  # fmt: skip
-
-
-def holds(caption: str, word: str) -> bool:
-    """Whether a caption holds a word as a word; in scripts without spaces, anywhere."""
-    if not word.isascii():
-        return word.casefold() in caption.casefold()
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", caption, re.IGNORECASE | re.ASCII) is not None
-
-
-def shorten(text: str, most: int = 60) -> str:
-    """A text on one line, cut."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def _video_row(item: Item, info: ClipInfo) -> dict[str, Any]:
-    return {
-        "path": printable(item.path),
-        "width": info.width,
-        "height": info.height,
-        "fps": round(info.fps, 3),
-        "frames": info.frames,
-        "seconds": round(info.frames / info.fps, 2) if info.fps else None,
-    }
 
 
 def _cache_trouble(path: Path) -> tuple[str, bool]:

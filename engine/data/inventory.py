@@ -54,6 +54,7 @@ def scan(
         tuple(errors),
         tuple(item for room in rooms for item in room.held_out),
         tuple((path, room.dataset.index) for room in rooms for path in room.listing.unused_captions),
+        frozenset((file, room.dataset.index) for room in rooms for file in room.listing.empty),
     )
     if strict and errors:
         raise UserError(errors)

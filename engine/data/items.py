@@ -161,6 +161,7 @@ class Scan:
     errors: tuple[Problem, ...] = ()  # why training must not start; empty unless the scan was asked not to raise
     held_out: tuple[Item, ...] = ()  # never trained: what the validation loss is measured on
     unused_captions: tuple[tuple[Path, int], ...] = ()  # caption files that belong to nothing, with their dataset
+    empty_captions: frozenset[tuple[str, int]] = frozenset()  # (file, dataset) whose caption is empty as written
 
     @property
     def cached(self) -> tuple[Item, ...]:

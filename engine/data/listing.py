@@ -54,6 +54,7 @@ class Listing:
     missing: bool = False
     subfolders: list[str] = field(default_factory=list)
     unused_captions: list[Path] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)  # sources whose caption is empty as written
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def skip(self, dataset: DatasetSpec, path: Path, code: str, reason: str, *, broken: bool = False) -> None:
@@ -101,12 +102,16 @@ class CaptionNotices:
         )
 
 
-def tell_empty(dataset: DatasetSpec, listing: Listing) -> None:
-    """Warn of empty captions where captions are expected."""
-    empty = [Path(source.file) for source in listing.sources if "" in source.captions]
-    if empty and (dataset.caption_extension is not None or dataset.jsonl is not None):
+def tell_empty(listing: Listing) -> None:
+    """Warn of captions that are empty where captions are expected."""
+    if not listing.empty:
+        return
+    there = {source.file for source in listing.sources}
+    listing.empty = [file for file in listing.empty if file in there]
+    if listing.empty:
+        first = Path(listing.empty[0])
         message = say(
-            f"{counted(len(empty), 'caption is', 'captions are')} empty, such as that of {empty[0].name}.",
-            f"空のキャプションが {len(empty)} 件あります ({empty[0].name} など)。",
+            f"{counted(len(listing.empty), 'caption is', 'captions are')} empty, such as that of {first.name}.",
+            f"空のキャプションが {len(listing.empty)} 件あります ({first.name} など)。",
         )
-        listing.warnings.append(Problem("empty_caption", message, file=str(empty[0]), severity="warning"))
+        listing.warnings.append(Problem("empty_caption", message, file=str(first), severity="warning"))

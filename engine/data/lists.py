@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.language import say
-from engine.data.captions import captions_of
+from engine.data.captions import captions_of, lacks_text
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Skipped
 from engine.data.listing import Listing, Source
@@ -45,7 +45,7 @@ def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
         if not line.strip():
             continue
         try:
-            source = _read_record(dataset, path, line)
+            source, is_empty = _read_record(dataset, path, line)
         except _WrongRecord as wrong:
             reason = say(f"line {number}: {wrong.en}", f"{number}行目: {wrong.ja}")
             listing.skipped.append(Skipped(path, wrong.code, reason, dataset.index, broken=True))
@@ -55,6 +55,8 @@ def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
             listing.skipped.append(Skipped(source.path, "missing_caption", reason, dataset.index))
             continue
         _add(dataset, source, number, seen, listing)
+        if is_empty:
+            listing.empty.append(source.file)
     listing.sources.sort(key=lambda source: source.file)
 
 
@@ -73,8 +75,8 @@ def _add(dataset: DatasetSpec, source: Source, number: int, seen: dict[Path, Sou
     listing.sources.append(source)
 
 
-def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes) -> Source:
-    """The source of one line; without captions when the line has none. Raises ``_WrongRecord``."""
+def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes) -> tuple[Source, bool]:
+    """The source of one line, without captions when the line has none; whether one is empty. Raises ``_WrongRecord``."""
     try:
         record: Any = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:
@@ -101,7 +103,7 @@ def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes) -> Source:
     if len(masks) > 1:
         raise _WrongRecord("bad_line", "it names several masks.", "マスクが複数書かれています。")
     captions = _captions(record.get("caption"))
-    return Source(
+    source = Source(
         str(paths[0]),
         captions_of(dataset, captions) if captions else (),
         paths[0].name if is_folder(paths[0]) else paths[0].stem,
@@ -109,6 +111,7 @@ def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes) -> Source:
         targets=paths[1:],
         mask=masks[0] if masks else None,
     )
+    return source, bool(captions) and lacks_text(dataset, captions)
 
 
 def _captions(written: Any) -> tuple[str, ...]:

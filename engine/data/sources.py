@@ -22,7 +22,7 @@ from engine.data.beside import (
     unread_subfolders,
     unused_captions,
 )
-from engine.data.captions import CaptionFile, WrongCaption, captions_of
+from engine.data.captions import CaptionFile, WrongCaption, captions_of, lacks_text
 from engine.data.companions import split_targets
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.folder_memory import MANY, Scanned, listed_folder
@@ -46,7 +46,7 @@ def list_sources(dataset: DatasetSpec, index: ScanIndex | None = None, others: S
     elif dataset.directory is not None:
         elsewhere = [os.path.realpath(other.directory) for other in others if other.directory is not None]
         _Folder(dataset, dataset.directory, listing, index or ScanIndex(None), elsewhere).read()
-    tell_empty(dataset, listing)
+    tell_empty(listing)
     return listing
 
 
@@ -258,10 +258,12 @@ class _Folder:
         return _Known(self._sources(paths, names, known.captions, known.sizes))
 
     def _sources(
-        self, paths: Iterable[str], names: Iterable[str], captions: Iterable[str], sizes: Iterable[Any]
+        self, paths: Sequence[str], names: Sequence[str], captions: Sequence[str], sizes: Iterable[Any]
     ) -> list[Source]:
         """Sources with nothing beside them, from columns."""
         dataset = self.dataset
+        if "" in captions:
+            self.listing.empty += [path for path, text in zip(paths, captions, strict=True) if not text]
         changed = dataset.multiple_captions or dataset.trigger_word or dataset.tag_shuffle
         trained = (captions_of(dataset, (text,)) for text in captions) if changed else zip(captions)
         nothing = repeat(())
@@ -308,6 +310,8 @@ class _Folder:
             if written:
                 source = Source(entry.path, captions_of(self.dataset, tuple(written)), entry.name, size=size)
                 self.listing.sources.append(source)
+                if self.extensions and lacks_text(self.dataset, written):
+                    self.listing.empty.append(entry.path)
             elif written is not None:
                 name = os.path.basename(entry.captions(self.extensions)[0])
                 reason = say(f"it has no caption file {name}.", f"キャプション {name} がありません。")

@@ -31,7 +31,7 @@ def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -
     for item in scan.held_out:
         held_out[item.dataset].append(item)
     rooms = [
-        _dataset(dataset, items[dataset.index], held_out[dataset.index], skipped[dataset.index], measure)
+        _dataset(dataset, scan, items[dataset.index], held_out[dataset.index], skipped[dataset.index], measure)
         for dataset in config.datasets
     ]
     total = {name: sum(room[name] for room in rooms) for name in ("files", "items", "bytes")}
@@ -48,6 +48,7 @@ def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -
 
 def _dataset(
     dataset: DatasetSpec,
+    scan: Scan,
     items: Sequence[Item],
     held_out: Sequence[Item],
     skipped: Sequence[Skipped],
@@ -68,7 +69,7 @@ def _dataset(
         if dataset.kind == "image"
         else _counted(say("folder", "フォルダ") if is_folder(Path(path)) else _extension(path) for path in first),
         "size": _range([(item.width, item.height) for item in first.values()]),
-        "captions": _captions(dataset, list(first.values())),
+        "captions": _captions(dataset, first, scan),
         "skipped": [skipped_entry(entry.path, entry.code, entry.reason) for entry in skipped],
         "skipped_by_code": _counted(entry.code for entry in skipped),
         "extras": extras_of(dataset, items, held_out),
@@ -120,8 +121,10 @@ def _range(sizes: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
     }
 
 
-def _captions(dataset: DatasetSpec, items: Sequence[Item]) -> dict[str, Any]:
-    lengths = [len(item.caption) for item in items if item.caption]
+def _captions(dataset: DatasetSpec, items: Mapping[str, Item], scan: Scan) -> dict[str, Any]:
+    """``empty`` counts files with an empty caption as written: a trigger word does not make it a caption."""
+    empty = {path for path, index in scan.empty_captions if index == dataset.index}
+    lengths = [len(item.caption) for path, item in items.items() if item.caption and path not in empty]
     return {
         "extension": dataset.caption_extension,
         "written": len(lengths),
@@ -129,6 +132,7 @@ def _captions(dataset: DatasetSpec, items: Sequence[Item]) -> dict[str, Any]:
         "characters": {"shortest": min(lengths), "median": round(median(lengths)), "longest": max(lengths)}
         if lengths
         else None,
+        "unused": sum(index == dataset.index for _, index in scan.unused_captions),
     }
 
 

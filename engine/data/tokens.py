@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from engine.families.family import FamilySpec
 
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WORDS = re.compile(r"\w+|[^\w\s]")
@@ -37,21 +38,27 @@ def estimate(text: str) -> int:
 ESTIMATE = TokenCounter(estimate, exact=False)
 
 
-def open_counter(place: Path) -> TokenCounter:
-    """The counter of a tokenizer's file or folder (also one with a folder ``tokenizer`` in it). Raises ``UserError``."""
+def open_counter(place: Path, spec: FamilySpec | None = None) -> TokenCounter:
+    """The counter of a tokenizer's file or folder (also one with a folder ``tokenizer`` in it). Raises ``UserError``.
+
+    With ``spec`` it counts what the family's encoder reads: the cleaned caption, and the mark at its end.
+    """
     folders = [place, place / "tokenizer"] if place.is_dir() else []
     file = place if place.is_file() else next((f / n for f in folders for n in _FILES if (f / n).is_file()), None)
     if file is None:
         message = say("there is no tokenizer here.", "トークナイザーがありません。")
         raise UserError.of("missing_tokenizer", message, _wanted(), file=place, key="tokenizer")
     try:
-        return TokenCounter(_open(file), exact=True)
+        count = _open(file)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         message = say(
             f"it is not a tokenizer that can be read ({reason}).", f"トークナイザーとして読めません ({reason})。"
         )
         raise UserError.of("bad_tokenizer", message, _wanted(), file=file, key="tokenizer") from error
+    if spec is None:
+        return TokenCounter(count, exact=True)
+    return TokenCounter(lambda text: count(spec.cleaned(text)) + spec.end_tokens, exact=True)
 
 
 def _wanted() -> str:

@@ -98,6 +98,10 @@ class FamilySpec:
     defaults: Mapping[str, Any] = field(default_factory=dict)  # option name -> recommended value for our own presets
     musubi_keys: frozenset[str] = frozenset()  # option names that only this family's scripts have
     solver: str = "euler"  # name in engine.sample.solvers that its pictures are usually made with
+    end_tokens: int = 0  # what the tokenizer puts behind a caption: it counts towards ``token_limit``
+    clean_caption: str = (
+        ""  # "module:function" that makes of a caption what is put into tokens; without it nothing changes
+    )
     caption_template: str = "{}"  # what the text encoder is given for a caption
     shift_terminal: float | None = None  # the last sigma before 0 that its schedules are stretched to, if they are
     transformer: TransformerFacts | None = None  # what plans are made from; without it there are none
@@ -134,6 +138,11 @@ class FamilySpec:
             if slot.role == role:
                 return slot
         raise KeyError(f"{self.name} has no {role}")
+
+    def cleaned(self, caption: str) -> str:
+        """The caption as it is put into tokens."""
+        module, _, name = self.clean_caption.partition(":")
+        return str(getattr(import_module(module), name)(caption)) if module else caption
 
     def load_model(self) -> FamilyModel:
         """Import the torch half and make its (stateless) instance. Only the engine process calls this."""

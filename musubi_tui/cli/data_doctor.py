@@ -82,7 +82,7 @@ def doctor(
     if undo:
         return _undo(opened, as_json)
     place = tokenizer or opened.tokenizer
-    questions = Questions(trigger.strip(), ESTIMATE if place is None else open_counter(place), decode)
+    questions = Questions(trigger.strip(), ESTIMATE if place is None else open_counter(place, opened.spec), decode)
     with scan_index() as index:
         found = scan_opened(opened, index=index)
     with Counting() as counting:
@@ -186,7 +186,7 @@ def _print_tables(diagnosis: Diagnosis) -> None:
                 )
             )
     if "word" in trigger:
-        print_line(say(f"trigger   {trigger['word']!r} in {trigger['held_by']} of {counted(trigger['captions'], 'caption')}", f"トリガー  {trigger['word']!r}: {trigger['captions']} 件中 {trigger['held_by']} 件"))  # fmt: skip
+        print_line(say(f"trigger   {trigger['word']!r} in {trigger['held_by']} of {counted(trigger['expected'], 'caption')}", f"トリガー  {trigger['word']!r}: {trigger['expected']} 件中 {trigger['held_by']} 件"))  # fmt: skip
     if trigger["words_in_most"] and trigger["captions"] > 1:
         words = ", ".join(f"{word} {count}" for word, count in trigger["words_in_most"].items())
         print_line(say(f"words     in most captions: {words}", f"頻出語    {words}"))

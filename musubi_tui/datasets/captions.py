@@ -82,9 +82,14 @@ class CaptionPlace:
 
 
 def caption_place(dataset: DatasetSpec, source: Path) -> CaptionPlace:
-    """Where the caption of a file of that dataset stands. Raises ``UserError`` when the dataset has none."""
+    """Where the first caption of a file of that dataset stands. Raises ``UserError`` when the dataset has none."""
+    return caption_places(dataset, source)[0]
+
+
+def caption_places(dataset: DatasetSpec, source: Path) -> list[CaptionPlace]:
+    """Where all captions of a file stand; where there is none, the place of the first. Raises ``UserError`` as above."""
     if dataset.jsonl is not None:
-        return CaptionPlace(source, dataset.jsonl, listed=True)
+        return [CaptionPlace(source, dataset.jsonl, listed=True)]
     extensions = dataset.caption_extensions or ((dataset.caption_extension,) if dataset.caption_extension else ())
     if not extensions:
         raise UserError.of(
@@ -95,8 +100,8 @@ def caption_place(dataset: DatasetSpec, source: Path) -> CaptionPlace:
         )  # fmt: skip
     stem = source.name if is_folder(source) else source.stem
     files = [source.with_name(stem + extension) for extension in extensions]
-    file = next((file for file in files if file.is_file()), files[0])
-    return CaptionPlace(source, file, encoding=dataset.caption_encoding)
+    there = [file for file in files if file.is_file()] or files[:1]
+    return [CaptionPlace(source, file, encoding=dataset.caption_encoding) for file in there]
 
 
 def _replace(file: Path, data: bytes) -> None:

@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from engine.data.doctor import holds
+from engine.data.caption_checks import holds
 from engine.data.findings import Diagnosis, Entry, Finding
 from engine.data.tokens import TokenCounter
-from musubi_tui.datasets.captions import caption_place
+from musubi_tui.datasets.belongings import belongings
+from musubi_tui.datasets.captions import caption_place, caption_places
 from musubi_tui.datasets.dataset_text import read_dataset_text, with_dataset_key, write_dataset_text
 from musubi_tui.datasets.opening import OpenedDataset
 from musubi_tui.datasets.record import Change, aside_folder, last_batch, write_down, write_undone
 
-MOVES = frozenset({"corrupt", "duplicates", "blank", "low_resolution", "damaged_cache", "nan_cache"})
-FIXES = MOVES | {"empty_caption", "missing_caption", "trigger_word", "long_caption", "frame_rate"}
-_NEED_TRIGGER = frozenset({"empty_caption", "missing_caption", "trigger_word"})
+MOVES = frozenset(
+    {"corrupt", "duplicates", "blank", "low_resolution", "slow_video", "too_short", "unused_caption", "damaged_cache", "nan_cache"}
+)  # fmt: skip
+FILLS = frozenset(
+    {"empty_caption", "missing_caption"}
+)  # with a trigger word they are written, else their files are set aside
+FIXES = MOVES | FILLS | {"trigger_word", "long_caption", "frame_rate"}
+_LEFT_FREE = 8  # of a limit that tokens are only estimated against, an eighth
+
+Written = dict[tuple[Path, Path], str]  # (file of the caption, its picture or video) -> what it will hold
 
 
 @dataclass(frozen=True)
@@ -50,10 +58,11 @@ def plan(
     idle = [code for code in codes if code != "all" and code not in proposed]
     left = dict.fromkeys(say(f"nothing to do for {code}.", f"{code} で直すものはありません。") for code in idle)
     moved: set[Path] = set()
+    written: Written = {}
     for code, finding in proposed.items():
         if code not in codes and "all" not in codes:
             continue
-        for make in _makers(opened, finding, trigger, counter):
+        for make in _makers(opened, finding, trigger, counter, written):
             try:
                 wanted = make()
             except UserError as error:
@@ -76,7 +85,7 @@ def _demand_possible(code: str, diagnosis: Diagnosis, trigger: str) -> None:
             say(f"Proposed here: {proposed}. There are: {', '.join(sorted(FIXES))}.", f"提案: {proposed}。使えるもの: {', '.join(sorted(FIXES))}"),
             key="--fix",
         )  # fmt: skip
-    if code in _NEED_TRIGGER and not trigger:
+    if code == "trigger_word" and not trigger:
         raise UserError.of(
             "usage",
             say(f"{code} puts the trigger word in, and none is named.", f"{code} はトリガーワードを入れる修正ですが、指定がありません。"),
@@ -85,35 +94,32 @@ def _demand_possible(code: str, diagnosis: Diagnosis, trigger: str) -> None:
         )  # fmt: skip
     found = [finding for finding in diagnosis.findings if finding.code == code]
     if found and not any(finding.fix for finding in found):
-        need = (
-            say("Count tokens exactly: --tokenizer PATH.", "--tokenizer でトークン数を正確に数えてください。")
-            if code == "long_caption"
-            else ""
-        )
         raise UserError.of(
             "unknown_fix",
             say(f"{code} cannot be mended here by itself; proposed: {proposed}.", f"{code} は自動では直せません。提案: {proposed}"),
-            need,
             key="--fix",
         )  # fmt: skip
 
 
 def _makers(
-    opened: OpenedDataset, finding: Finding, trigger: str, counter: TokenCounter
+    opened: OpenedDataset, finding: Finding, trigger: str, counter: TokenCounter, written: Written
 ) -> Iterator[Callable[[], list[Change]]]:
     """One function per independent part of a fix."""
     if finding.fix == "frame_rate":
         yield lambda: _source_fps(opened, (*finding.entries, *finding.beside))
         return
     for entry in finding.entries:
-        if finding.fix not in MOVES:
-            yield partial(_caption, opened, entry, finding.fix, trigger, counter)
-        elif not entry.keep:
-            yield partial(set_aside, opened, entry.path, entry.dataset, finding.fix)
+        spec = opened.config.datasets[entry.dataset]
+        word = "" if spec.is_reg else trigger or (spec.trigger_word or "").strip()
+        if finding.fix in MOVES or (finding.fix in FILLS and not (word and spec.has_captions)):
+            if not entry.keep:
+                yield partial(set_aside, opened, entry.path, entry.dataset, finding.fix)
+        else:
+            yield partial(_captions, opened, entry, finding.fix, word, counter, written)
 
 
 def set_aside(opened: OpenedDataset, path: Path, dataset: int, code: str) -> list[Change]:
-    """Move a file and its caption file into the set-aside folder. Raises ``UserError`` for a file of a list."""
+    """Move a file with its captions and further targets into the set-aside folder. Raises ``UserError`` for a file of a list."""
     spec = opened.config.datasets[dataset]
     if spec.jsonl is not None and spec.cache_directory != path.parent:
         raise UserError.of(
@@ -130,13 +136,9 @@ def set_aside(opened: OpenedDataset, path: Path, dataset: int, code: str) -> lis
             say("Move it yourself, if nothing else needs it.", "ほかで使われていなければ、手動で移動してください。"),
             file=path,
         )
-    files = [path]
-    if spec.caption_extension is not None and path.suffix != ".safetensors":
-        caption = caption_place(spec, path).file
-        files += [caption] if caption.is_file() and caption != path else []
     base = spec.directory
     changes = []
-    for file in files:
+    for file in (path, *(belongings(spec, path) if path.suffix != ".safetensors" else ())):
         inside = file.relative_to(base) if base is not None and file.is_relative_to(base) else Path(file.name)
         changes.append(Change("move", file, dataset, code, _free(aside_folder(spec) / inside)))
     return changes
@@ -151,22 +153,32 @@ def _free(target: Path) -> Path:
     return free
 
 
-def _caption(opened: OpenedDataset, entry: Entry, fix: str, trigger: str, counter: TokenCounter) -> list[Change]:
+def _captions(
+    opened: OpenedDataset, entry: Entry, fix: str, word: str, counter: TokenCounter, written: Written
+) -> list[Change]:
+    """What a fix makes of each caption of a file, of what the fixes before it made."""
     spec = opened.config.datasets[entry.dataset]
-    place = caption_place(spec, entry.path)
-    before, text = place.raw(), (place.read() or "").strip()
-    lines = text.splitlines() if spec.multiple_captions else [text]  # each line is a caption of its own
-    match fix:
-        case "empty_caption" | "missing_caption":
-            after = text or trigger
-        case "trigger_word":
-            after = "\n".join(
-                line if not line.strip() or holds(line, trigger) else f"{trigger}, {line}" for line in lines
-            )
-        case _:
-            limit = opened.spec.token_limit if opened.spec is not None else 0
-            after = "\n".join(shortened(line, limit, counter.count) for line in lines)
-    return [Change("caption", entry.path, entry.dataset, fix, before=before, after=after)] if after != text else []
+    changes = []
+    for number, place in enumerate(caption_places(spec, entry.path)):
+        known = written.get((place.file, place.source))
+        before, text = (place.raw(), (place.read() or "").strip()) if known is None else (known, known)
+        lines = text.splitlines() if spec.multiple_captions else [text]  # each line is a caption of its own
+        match fix:
+            case "empty_caption" | "missing_caption":
+                after = text or word
+            case "trigger_word":
+                after = "\n".join(
+                    line if not line.strip() or holds(line, word) else f"{word}, {line}" for line in lines
+                )
+            case _:
+                limit = opened.spec.token_limit if opened.spec is not None else 0
+                limit -= 0 if counter.exact else limit // _LEFT_FREE
+                after = "\n".join(shortened(line, limit, counter.count) for line in lines)
+        if after != text:
+            written[place.file, place.source] = after
+            file = place.file if number else None
+            changes.append(Change("caption", entry.path, entry.dataset, fix, before=before, after=after, file=file))
+    return changes
 
 
 def shortened(text: str, limit: int, count: Callable[[str], int]) -> str:
@@ -255,7 +267,7 @@ def undo(opened: OpenedDataset) -> list[Change]:
 def _reversed(change: Change) -> Change:
     if change.kind == "move" and change.to is not None:
         return Change("move", change.to, change.dataset, change.code, change.path)
-    return Change(change.kind, change.path, change.dataset, change.code, None, change.after, change.before)
+    return replace(change, before=change.after, after=change.before)
 
 
 def _make(opened: OpenedDataset, change: Change, checked: Change | None = None) -> None:
@@ -266,6 +278,7 @@ def _make(opened: OpenedDataset, change: Change, checked: Change | None = None) 
         write_dataset_text(change.path, change.before or "", change.after or "")
         return
     place = caption_place(opened.config.datasets[change.dataset], change.path)
+    place = place if change.file is None else replace(place, file=change.file)
     if checked is None:
         place.write(change.after)
         return

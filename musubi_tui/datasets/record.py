@@ -24,7 +24,7 @@ Kind = Literal["move", "caption", "text"]
 @dataclass(frozen=True)
 class Change:
     """One change. ``move``: ``path`` went to ``to``. ``caption``: of ``path``, from ``before`` to ``after`` (None: there was none).
-    ``text``: the dataset file ``path``, whole texts before and after.
+    ``text``: the dataset file ``path``, whole texts before and after. ``file``: where the caption stands, if not in its first file.
     """
 
     kind: Kind
@@ -34,6 +34,7 @@ class Change:
     to: Path | None = None
     before: str | None = None
     after: str | None = None
+    file: Path | None = None
 
 
 def aside_folder(dataset: DatasetSpec) -> Path:
@@ -77,9 +78,10 @@ def last_batch(config: DatasetConfig) -> tuple[str, list[Change]]:
                 undone.add(values["undone"])
                 continue
             try:
-                to = values.get("to")
+                to, file = values.get("to"), values.get("file")
                 change = Change(cast("Kind", values["kind"]), Path(values["path"]), int(values["dataset"]), values.get("code", ""),
-                                None if to is None else Path(to), values.get("before"), values.get("after"))  # fmt: skip
+                                None if to is None else Path(to), values.get("before"), values.get("after"),
+                                None if file is None else Path(file))  # fmt: skip
             except (KeyError, TypeError, ValueError):
                 continue  # a torn or foreign line
             batches.setdefault(str(values.get("batch", "")), []).append(change)

@@ -59,7 +59,7 @@ def make_board(request: dict[str, Any], teller: Teller) -> Any:
     with scan_index() as index:
         found = scan_opened(opened, index=index, progress=lambda done, total: teller.progress("scan", done, total))
         lines = survey_lines(survey(opened.config, found, measure=index.clip_info))
-    counter = ESTIMATE if opened.tokenizer is None or not decode else open_counter(opened.tokenizer)
+    counter = ESTIMATE if opened.tokenizer is None or not decode else open_counter(opened.tokenizer, opened.spec)
     questions = Questions(str(request.get("trigger", "")), counter, decode)
     diagnosis = Examination(opened.config, found, opened.spec, questions, teller.progress).run()
     rows = make_rows(opened, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.config.language import say
-from engine.data.doctor import shorten
+from engine.data.caption_checks import shorten
 from musubi_tui.datasets.record import Change
 
 

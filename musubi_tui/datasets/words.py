@@ -66,16 +66,19 @@ def _facts(room: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _caption_fact(captions: Mapping[str, Any]) -> str:
-    length = captions["characters"]
+    length, empty = captions["characters"], captions["empty"]
+    alone = captions["unused"]
+    unused = say(f"; {alone} {'belongs' if alone == 1 else 'belong'} to no file", f"、対応ファイルなし {alone}") if alone else ""  # fmt: skip
     if not captions["written"]:
-        return say("none", "なし")
-    empty = say(f", {captions['empty']} empty", f"、空 {captions['empty']}") if captions["empty"] else ""
+        told = say(f"{empty} empty", f"空 {empty}") if captions["extension"] and empty else say("none", "なし")
+        return told + unused
+    told = say(f", {empty} empty", f"、空 {empty}") if empty else ""
     if length["shortest"] == length["longest"]:
         all_en, all_ja = counted(length["longest"], "character"), f"{length['longest']} 文字"
     else:
         all_en = f"{length['shortest']} to {length['longest']} characters, middle {length['median']}"
         all_ja = f"{length['shortest']} ~ {length['longest']} 文字 (中央 {length['median']})"
-    return say(f"{captions['written']} with text{empty}; {all_en}", f"{captions['written']} 件{empty}、{all_ja}")
+    return say(f"{captions['written']} with text{told}; {all_en}", f"{captions['written']} 件{told}、{all_ja}") + unused
 
 
 def _video_facts(videos: Mapping[str, Any]) -> list[tuple[str, str]]:

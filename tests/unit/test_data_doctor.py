@@ -348,6 +348,30 @@ def test_videos_of_several_rates_are_read_at_their_own(messy: Path, capsys: pyte
     assert "several rates: 16, 30" in told["left"][0]
 
 
+def test_a_video_with_too_few_frames_is_not_silenced_by_a_stated_rate(
+    messy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = messy.parent / "clips"
+    (clips / "fast.mp4").unlink()
+    video(clips / "slow.mp4", 40, fps=12)
+    before = messy.read_text()
+    for said in ("", "source_fps = 12\n", "fps_from_file = true\n"):
+        messy.write_text(before.replace("target_frames", f"{said}target_frames"))
+        told = examine(messy, capsys)
+        assert found(told)["slow_video"] == ["slow.mp4"]
+        assert "frame_rate" not in found(told)
+    examine(messy, capsys, "--fix", "slow_video", "--yes")
+    assert sorted(path.name for path in (messy.parent / "clips.set-aside").rglob("slow.*")) == ["slow.mp4", "slow.txt"]
+    assert run(["data", "doctor", str(messy), "--undo"]) == 0
+    video(clips / "quick.mp4", 40, fps=30)
+    messy.write_text(before)
+    capsys.readouterr()
+    examine(messy, capsys, "--fix", "frame_rate", "--yes")
+    assert "fps_from_file = true" in messy.read_text()  # one source_fps would hold for the slow one too
+    told = found(examine(messy, capsys))
+    assert (told.get("frame_rate"), told["slow_video"]) == (None, ["slow.mp4"])
+
+
 def test_an_edited_caption_is_not_overwritten_by_undo(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     examine(messy, capsys, "--trigger", "ohwx", "--fix", "trigger_word", "--yes")
     copy = messy.parent / "pics" / "copy.txt"
@@ -379,7 +403,6 @@ def test_a_list_keeps_its_files_and_its_other_lines(messy: Path, capsys: pytest.
     [
         ("nonsense", "There are: blank, corrupt, damaged_cache"),
         ("caption_encoding", "there is no fix caption_encoding"),
-        ("long_caption", "--tokenizer PATH"),
         ("trigger_word", "--trigger WORD"),
     ],
 )
@@ -506,3 +529,133 @@ def test_show_tells_what_belongs_to_an_item(tmp_path: Path, capsys: pytest.Captu
         assert words in out
     assert run(["data", "show", str(file), held]) == 0
     assert "never trained" in capsys.readouterr().out
+
+
+# -- captions, all of them
+
+
+def small(folder: Path, general: str, source: str = 'image_directory = "."', *, captions: str = '".txt"') -> Path:
+    """A dataset file beside its pictures."""
+    file = folder / "d.toml"
+    file.write_text(
+        f"[general]\nresolution = 128\nenable_bucket = true\ncaption_extension = {captions}\n{general}\n"
+        f'[[datasets]]\n{source}\ncache_directory = "cache"\n'
+    )
+    return file
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_an_empty_caption_is_counted_although_a_trigger_word_is_put_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], listed: bool
+) -> None:
+    texts = {"a": "", "b": "a cat", "c": "ohwx"}
+    for number, (name, text) in enumerate(texts.items()):
+        scene(number).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(text)
+    lines = [json.dumps({"image_path": f"{name}.png", "caption": text}) for name, text in texts.items()]
+    (tmp_path / "list.jsonl").write_text("\n".join(lines))
+    source = 'image_jsonl_file = "list.jsonl"' if listed else 'image_directory = "."'
+    file = small(tmp_path, 'trigger_word = "ohwx"', source)
+    if listed:
+        file.write_text(file.read_text().replace('caption_extension = ".txt"\n', ""))
+    assert run(["data", "scan", str(file), "--family", "wan", "--json"]) == 0
+    captured = capsys.readouterr()
+    captions = json.loads(captured.out)["datasets"][0]["captions"]
+    assert (captions["written"], captions["empty"]) == (2, 1)
+    assert "1 caption is empty, such as that of a.png" in captured.err
+    told = examine(file, capsys)
+    assert found(told)["empty_caption"] == ["a.png"]
+    assert told["trigger"] | {"words_in_most": 0} == {
+        "captions": 3, "words_in_most": 0, "word": "ohwx", "held_by": 3, "expected": 3,
+    }  # fmt: skip
+    examine(file, capsys, "--fix", "empty_caption", "--yes")
+    assert "empty_caption" not in found(examine(file, capsys))
+    assert run(["data", "doctor", str(file), "--undo"]) == 0
+    assert (tmp_path / "a.txt").read_text() == ""
+    assert [json.loads(line)["caption"] for line in (tmp_path / "list.jsonl").read_text().splitlines()] == ["", "a cat", "ohwx"]  # fmt: skip
+
+
+def test_every_caption_of_a_file_is_judged_and_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene(1).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("ohwx, a cat")
+    (tmp_path / "a.caption").write_text("a cat " + "asleep, " * 700)
+    file = small(tmp_path, "", captions='[".txt", ".caption"]')
+    told = examine(file, capsys, "--trigger", "ohwx")
+    assert found(told)["trigger_word"] == found(told)["long_caption"] == ["a.png"]
+    assert (told["trigger"]["held_by"], told["trigger"]["expected"], told["tokens"]["captions"]) == (1, 2, 2)
+    examine(file, capsys, "--trigger", "ohwx", "--fix", "all", "--yes")
+    text = (tmp_path / "a.caption").read_text()
+    assert text.startswith("ohwx, a cat asleep")  # one fix goes on from what the other made
+    assert estimate(text) <= 512 * 7 // 8
+    assert found(examine(file, capsys, "--trigger", "ohwx")) == {}
+    assert run(["data", "doctor", str(file), "--undo"]) == 0
+    assert (tmp_path / "a.caption").read_text() == "a cat " + "asleep, " * 700
+    assert (tmp_path / "a.txt").read_text() == "ohwx, a cat"
+
+
+def test_the_trigger_word_is_kept_out_of_a_regularisation_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene(1).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("a cat")
+    file = small(tmp_path, "", 'image_directory = "."\nis_reg = true')
+    assert "trigger_word" not in found(examine(file, capsys, "--trigger", "ohwx"))
+
+
+def test_a_short_text_of_many_tokens_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_qwen_tokenizer(tmp_path / "tok", ["a cat"], size=300)
+    scene(1).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("雪の上の狐" * 100, encoding="utf-8")  # 500 characters, about 1,500 bytes
+    file = small(tmp_path, "")
+    words = ("--tokenizer", str(tmp_path / "tok"))
+    assert run(["data", "doctor", str(file), "--family", "qwen_image", "--json", *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["tokens"]["longest"] > 1024
+    assert found(told)["long_caption"] == ["a.png"]
+
+
+def test_the_resolution_that_enlarges_most_is_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene(1, 128, 128).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("a cat")
+    for sizes in ("[[256, 256], [128, 128]]", "[[128, 128], [256, 256]]"):
+        file = small(tmp_path, "")
+        file.write_text(file.read_text().replace("resolution = 128", f"resolution = {sizes}"))
+        (entry,) = [f["files"] for f in examine(file, capsys)["findings"] if f["code"] == "low_resolution"]
+        assert "enlarged 2.0 times" in entry[0]["detail"]
+
+
+# -- what goes aside
+
+
+def test_what_lacks_something_is_set_aside_and_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video(tmp_path / "short.mp4", 3)
+    video(tmp_path / "mute.mp4", 12)
+    (tmp_path / "mute.txt").rename(tmp_path / "mutt.txt")
+    (tmp_path / "walk").mkdir()
+    scene(1, 64, 48).save(tmp_path / "walk" / "0.png")
+    file = small(tmp_path, "", 'video_directory = "."\ntarget_frames = [9]')
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    told = found(examine(file, capsys, code=2))
+    assert sorted(told["missing_caption"]) == ["mute.mp4", "walk"]
+    assert told["unused_caption"] == ["mutt.txt"]
+    assert told["too_short"] == ["short.mp4"]
+    changes = examine(file, capsys, "--fix", "all", "--yes")["changes"]
+    assert sorted(Path(change["path"]).name for change in changes) == [
+        "mute.mp4", "mutt.txt", "short.mp4", "short.txt", "walk",
+    ]  # fmt: skip
+    assert found(examine(file, capsys, code=2)) == {}
+    assert run(["data", "doctor", str(file), "--undo"]) == 0
+    assert before == {path for path in tmp_path.rglob("*") if path.is_file() and "set-aside" not in str(path)}
+
+
+def test_captions_and_further_targets_go_with_their_picture(tmp_path: Path) -> None:
+    for name in ("cat", "cat_0", "cat_1", "cat_9", "dog", "dog_0"):
+        scene(1).save(tmp_path / f"{name}.png")
+    for name in ("cat.txt", "cat.caption", "cat_9.txt", "dog.txt"):
+        (tmp_path / name).write_text("x")
+    scene(2).save(tmp_path / "dog.jpg")  # needs dog.txt too
+    file = small(tmp_path, "", 'image_directory = "."\nmultiple_target = true', captions='[".txt", ".caption"]')
+    opened = open_dataset(file, None)
+    moved = {change.path.name for change in set_aside(opened, tmp_path / "cat.png", 0, "x")}
+    assert moved == {"cat.png", "cat.txt", "cat.caption", "cat_0.png", "cat_1.png"}
+    assert [change.path.name for change in set_aside(opened, tmp_path / "dog.png", 0, "x")] == ["dog.png"]

@@ -6,15 +6,20 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine.config.problems import CheckpointError
+from engine.data.tokens import open_counter
 from engine.families import tokenizers
 from engine.families.qwen_image.encoders import TOKENIZER as QWEN
 from engine.families.tokenizers import load_tokenizer
+from engine.families.wan.cleaning import clean
 from engine.families.wan.encoders import TOKENIZER as UMT5
-from engine.families.wan.encoders import clean
+from engine.families.wan.encoders import Umt5
+from engine.families.wan.spec import SPEC
 from engine.testing.photographs import captions
 from engine.testing.tiny_tokenizers import write_qwen_tokenizer, write_umt5_tokenizer
+from musubi_tui.datasets.mending import shortened
 from tests.golden.tiny_encoders import DATA
 
 
@@ -62,6 +67,18 @@ def test_long_texts_are_cut_before_the_end_mark(folder: Path) -> None:
     whole, cut = words.ids("a cat on a table " * 50), words.ids("a cat on a table " * 50, 20)
     assert len(cut) == 20
     assert cut == [*whole[:19], whole[-1]]
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "spiece.model"])
+def test_doctor_and_encoder_count_alike(file: str, folder: Path) -> None:
+    place = DATA / "umt5" / file if file == "spiece.model" else folder / "umt5" / file
+    words = load_tokenizer(UMT5, option=place, weights=Path("t5.pth"))
+    encoder = Umt5(torch.nn.Identity(), words)
+    count = open_counter(place, SPEC).count
+    for caption in ("", "a cat", "a  cat &amp;\n\n a\tdog", "L&#39;\u00c3\u00a9t\u00c3\u00a9", "雪の上の狐 ㍍ " * 40):
+        assert count(caption) == encoder.token_count(caption)
+    cut = shortened("a cat on a table, and a dog " * 200, SPEC.token_limit, count)
+    assert SPEC.token_limit - 30 < encoder.token_count(cut) <= SPEC.token_limit
 
 
 def test_special_tokens_of_the_template_are_single_ids(folder: Path) -> None:

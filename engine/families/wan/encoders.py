@@ -6,12 +6,9 @@ without padding, and kept at its own length.
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import ftfy
 import torch
 from torch import nn
 
@@ -23,6 +20,7 @@ from engine.config.problems import CheckpointError
 from engine.families.recognise import describe
 from engine.families.tokenizers import Tokenizer, TokenizerSource, load_tokenizer
 from engine.families.wan import vae_names
+from engine.families.wan.cleaning import clean
 from engine.families.wan.spec import SPEC
 
 TOKENIZER = TokenizerSource(
@@ -96,12 +94,6 @@ class Umt5:
     def token_count(self, caption: str) -> int:
         """Tokens of the cleaned caption with its end mark, before it is cut."""
         return len(self.tokenizer.ids(clean(caption)))
-
-
-def clean(caption: str) -> str:
-    """Repair broken Unicode and HTML entities, and collapse white space: what Wan's text encoder was trained on."""
-    repaired = html.unescape(html.unescape(ftfy.fix_text(caption)))
-    return re.sub(r"\s+", " ", repaired).strip()
 
 
 def load_text_encoder(

@@ -40,7 +40,8 @@ class FixScreen(Dialog[bool]):
     def __init__(self, board: Board, wanted: Wanted) -> None:
         super().__init__()
         self._board, self._wanted = board, wanted
-        self.fixes = [finding for finding in board.findings if finding.fix][:9]
+        proposed = [finding for finding in board.findings if finding.fix]
+        self.fixes, self._more = proposed[:9], len(proposed[9:])
         self.picked: set[str] = set()
         self._plan: Plan | None = None
 
@@ -86,6 +87,8 @@ class FixScreen(Dialog[bool]):
             lines = [say("Nothing to mend is known. D looks closer.", "修正の提案はありません。D で詳しく調べます。")]
         else:
             lines = [f"{number} [{'x' if finding.fix in self.picked else ' '}] {clean(finding.title)}" for number, finding in enumerate(self.fixes, 1)]  # fmt: skip
+            if self._more:
+                lines.append(say(f"and {self._more} more, once some of these are applied", f"ほか {self._more} 件 (適用後に表示)"))  # fmt: skip
             if not self._board.decoded:
                 lines.append(
                     say("D on the screen below looks closer for more.", "下の画面で D を押すと詳しく調べます。")
@@ -103,7 +106,7 @@ class FixScreen(Dialog[bool]):
 
         opened = self._board.opened
         try:
-            counter = ESTIMATE if opened.tokenizer is None else open_counter(opened.tokenizer)
+            counter = ESTIMATE if opened.tokenizer is None else open_counter(opened.tokenizer, opened.spec)
             diagnosis = Diagnosis(self._board.findings, {}, (), {})
             made: Plan | str = plan(opened, diagnosis, picked, trigger=self._wanted.trigger, counter=counter)
         except (UserError, OSError) as error:

@@ -145,6 +145,7 @@ def marks_of(findings: Sequence[Finding], glyphs: Glyphs) -> dict[str, str]:
         "trigger_word": "! " + say("trigger", "語なし"),
         "long_caption": "! " + say("long", "長い"),
         "frame_rate": "! fps",
+        "slow_video": "! fps",
     }
     marks: dict[str, str] = {}
     for finding in findings:
