@@ -17,12 +17,13 @@ from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from engine.events.alive import HEARTBEAT_SECONDS
 from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.sound_index import sound_index
-from engine.events.status import HEARTBEAT_SECONDS, Lease, Status
+from engine.events.status import Lease, Status
 from engine.events.types import Failed, RunEnd, RunStart
 from engine.machine import Machine
 
@@ -40,7 +41,7 @@ class Attempt:
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
-        self.lease = Lease.acquire(run)
+        self.lease = Lease.acquire(run, tell=_tell)
         try:
             self._open()
         except BaseException:
@@ -238,6 +239,11 @@ class Attempt:
                 say(f"status.json or lease.json cannot be written ({error.strerror or error}); retried.\n",
                     f"status.json または lease.json に書き込めません（{error.strerror or error}）。再試行します。\n")
             )  # fmt: skip
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _is_there(run: RunDirectory) -> bool:

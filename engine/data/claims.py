@@ -6,9 +6,9 @@
                             pulse of one file keeps all claims alive (where links are impossible: a copy of it)
     .mtui-<token>-<n>.tmp   a file being written, renamed over its final name when it is whole
 
-A dead owner of this machine is known by its process; one of another machine by a pulse that did not move while we
-watched, by our own clock. Nothing here is needed for a file to be whole: a claim that is wrongly taken over costs work
-done twice, never a wrong file.
+A dead owner of this machine is known by its process; one of another machine, or of another boot under this machine's
+name, by a pulse that did not move while we watched, by our own clock. Nothing here is needed for a file to be whole: a
+claim that is wrongly taken over costs work done twice, never a wrong file.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from engine.config.language import say
+from engine.events.alive import STALE_SECONDS, Pulses
 from engine.events.process import ProcessIdentity
 
 PULSE_SECONDS = 5.0
-SILENT_SECONDS = 60.0  # an owner elsewhere whose pulse stands still for so long is gone
-_ABANDONED_SECONDS = 600.0  # remains of another machine that are older than this are swept without watching
 _PREFIX = ".mtui-"
 _OURS = re.compile(r"\.mtui-(?P<token>[0-9a-f]{16})(?:\.owner|\.new|-\d+\.(?:tmp|dead))|\.mtui-[0-9a-f]{24}\.lock")
+_TELLING = {".owner", ".lock", ".dead"}  # files that hold who made them
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV}
 
 
@@ -47,20 +48,27 @@ class Holder:
     pulse: int  # mtime_ns of the claim
 
     def __str__(self) -> str:
-        return f"pid {self.process.pid} on {self.process.host}" if self.process else "an unknown process"
+        """Who, and how long ago it last gave a sign of life: by our clock and its file's time, so only for a person to read."""
+        who = (
+            f"pid {self.process.pid} on {self.process.host}"
+            if self.process
+            else say("an unknown process", "不明なプロセス")
+        )
+        age = max(0, round(time.time() - self.pulse / 1e9))
+        return say(f"{who} (last sign of life {age} s ago)", f"{who}（最後の応答 {age} 秒前）")
 
 
 class Claims:
     """The claims of this process. Thread-safe. Close it (or use ``with``): that gives back what is still held."""
 
-    def __init__(self, *, silent_seconds: float = SILENT_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, silent_seconds: float = STALE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self.token = secrets.token_hex(8)
         self._process = ProcessIdentity.of_this_process()
-        self._silent, self._clock = silent_seconds, clock
+        self._silent, self._pulses = silent_seconds, Pulses(clock)
         self._lock = threading.Lock()
         self._owners: dict[Path, Path] = {}  # folder -> our file in it
         self._held: dict[Path, Path] = {}  # claim -> its folder
-        self._watched: dict[Path, tuple[Holder, float]] = {}
+        self._doubtful: set[Path] = set()  # folders where something lies whose maker may be dead
         self._made = 0
         self._ended = threading.Event()
         self._pulse = threading.Thread(target=self._beat, name="claims", daemon=True)
@@ -87,7 +95,7 @@ class Claims:
             if self._lives(path, holder):
                 return holder
             self._clear(path, holder)
-        return holder or Holder("", None, 0)
+        return holder or Holder("", None, time.time_ns())
 
     def give_back(self, folder: Path, name: str) -> None:
         """Let others have it. Nothing happens when it is not ours (any more)."""
@@ -107,14 +115,18 @@ class Claims:
             return folder / f"{_PREFIX}{self.token}-{self._made}.tmp"
 
     def sweep(self, folders: Iterable[Path]) -> None:
-        """Remove what processes left in these folders that are certainly dead, as far as it can be removed."""
+        """Remove what dead processes left in these folders, as far as it can be removed.
+
+        What processes of other machines left is looked at again by ``close``: it goes when it stood still for so long.
+        """
         for folder in folders:
             with contextlib.suppress(OSError):
-                names = [entry.name for entry in os.scandir(folder) if entry.name.startswith(_PREFIX)]
-                self._sweep(folder, [name for name in names if _OURS.fullmatch(name)])
+                if self._sweep(folder):
+                    self._doubtful.add(folder)
 
     def close(self) -> None:
-        """Give everything back and end the pulse."""
+        """Give everything back, sweep once more where somebody was watched, and end the pulse."""
+        self.sweep(tuple(self._doubtful))
         self._ended.set()
         self._pulse.join()
         with self._lock:
@@ -172,14 +184,7 @@ class Claims:
             return True
         if holder.process is not None and holder.process.here():
             return holder.process.runs_here()
-        if holder.process is not None and holder.process.rebooted():
-            return False
-        with self._lock:
-            seen, since = self._watched.get(path, (None, 0.0))
-            if seen != holder:
-                self._watched[path] = (holder, self._clock())
-                return True
-            return self._clock() - since < self._silent
+        return self._pulses.look((path, holder.token), holder.pulse).still < self._silent
 
     def _clear(self, path: Path, holder: Holder) -> None:
         """Move a dead claim out of the way; put it back when it turns out to be another's, made in between."""
@@ -194,40 +199,48 @@ class Claims:
                 os.link(aside, path)
         aside.unlink(missing_ok=True)
 
-    def _sweep(self, folder: Path, names: list[str]) -> None:
-        now = time.time()
-        dead: set[str] = set()
-        living: set[str] = {self.token}
-        for name in names:
-            if not name.endswith((".owner", ".lock", ".dead")):
+    def _sweep(self, folder: Path) -> bool:
+        """Remove what the dead left in ``folder``; whether something stays whose maker cannot be judged yet."""
+        groups: dict[str, list[tuple[Path, Holder | None]]] = {}
+        for entry in os.scandir(folder):
+            match = _OURS.fullmatch(entry.name)
+            if match is None or match["token"] == self.token:
                 continue
-            holder = _read(folder / name)
-            if holder is None:
+            path = folder / entry.name
+            if path.suffix == ".new":
+                path.unlink(missing_ok=True)
                 continue
-            gone = self._certainly_dead(holder, now)
-            (dead if gone else living).add(name[len(_PREFIX) : -len(".owner")] if ".owner" in name else holder.token)
-            if gone and name.endswith(".lock"):
-                self._clear(folder / name, holder)
-            elif gone and name.endswith(".dead"):  # a claim that was being cleared when that process ended as well
-                (folder / name).unlink(missing_ok=True)
-        for name in sorted(names, key=lambda name: name.endswith(".owner")):  # it tells of the others: it goes last
-            match = _OURS.fullmatch(name)
-            token = match["token"] if match else None
-            if token is None or token in living:
-                continue
-            path = folder / name
-            with contextlib.suppress(FileNotFoundError):
-                if token in dead or name.endswith(".new") or now - path.stat().st_mtime > _ABANDONED_SECONDS:
-                    path.unlink()
+            holder = _read(path) if path.suffix in _TELLING else None
+            # A claim is its holder's, also one that somebody moved aside; anything else bears its maker's name.
+            token = (holder and holder.token) or match["token"] or entry.name
+            if token != self.token:
+                groups.setdefault(token, []).append((path, holder))
+        doubts = [self._sweep_one(folder, token, files) for token, files in groups.items()]
+        return any(doubts)
 
-    def _certainly_dead(self, holder: Holder, now: float) -> bool:
-        process = holder.process
+    def _sweep_one(self, folder: Path, token: str, files: list[tuple[Path, Holder | None]]) -> bool:
+        """Remove what one maker left, if it is dead; whether that cannot be told yet."""
+        process = next((holder.process for _, holder in files if holder and holder.process), None)
         if process is not None and process.here():
-            return not process.runs_here()
-        if process is not None and process.rebooted():
+            if process.runs_here():
+                return False
+        elif self._pulses.look((folder, token), _newest(path for path, _ in files)).still < self._silent:
             return True
-        silent = now - holder.pulse / 1e9
-        return silent > (self._silent if process is None else _ABANDONED_SECONDS)  # torn: its maker died in the act
+        for path, holder in sorted(files, key=lambda file: file[0].suffix == ".owner"):  # it tells of the others: last
+            if holder is not None and path.suffix == ".lock":
+                self._clear(path, holder)
+            else:
+                path.unlink(missing_ok=True)
+        return False
+
+
+def _newest(paths: Iterable[Path]) -> int:
+    """When the youngest of them was touched, as their volume counts (only compared)."""
+    times = [0]
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime_ns)
+    return max(times)
 
 
 def lock_name(name: str) -> str:

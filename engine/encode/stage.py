@@ -73,9 +73,11 @@ class Waiting:
 
     def tell(self, holders: Sequence[Holder]) -> None:
         """Who holds what we wait for; each is named once."""
-        new = Counter(str(holder) for holder in holders if str(holder) not in self._told)
+        new = {holder.token: holder for holder in holders if holder.token not in self._told}
         self._told |= set(new)
-        for holder, count in new.items():
+        counts = Counter(holder.token for holder in holders)
+        for token, holder in new.items():
+            count = counts[token]
             self._job.warn(
                 "cache_shared",
                 say(f"{holder} is encoding {count} of the {self._what} files, waited for.",

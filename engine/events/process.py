@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,15 +29,11 @@ class ProcessIdentity:
 
     def here(self) -> bool:
         """Whether its pid can be looked up from here: same host, same boot, same pid namespace."""
-        return self.same_host() and self.boot_id == boot_id() and self.namespace == pid_namespace()
+        return self.host == host_name() and self.boot_id == boot_id() and self.namespace == pid_namespace()
 
-    def same_host(self) -> bool:
-        """Whether it ran on this host (perhaps before a restart)."""
-        return self.host == host_name()
-
-    def rebooted(self) -> bool:
-        """Whether it ran on this host before its last restart, so that it cannot be alive."""
-        return self.same_host() and self.boot_id != boot_id()
+    def of_another_boot(self) -> bool:
+        """Whether it ran under this host's name in another boot: here before the restart, or on a machine of the same name."""
+        return self.host == host_name() and self.boot_id != boot_id()
 
     def runs_here(self) -> bool:
         """Whether the very same process is alive on this machine (a zombie is not, nor is another process with its pid)."""
@@ -51,13 +48,25 @@ def host_name() -> str:
 
 @cache
 def boot_id() -> str:
-    """Something that changes when the machine restarts."""
+    """Something that changes when the machine restarts, and only then: the time of the boot moves with every clock correction."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        import psutil
+        if sys.platform == "darwin":
+            import subprocess
 
-        return f"boot-{int(psutil.boot_time())}"
+            command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # hidden by a sandbox
+        return f"boot-{int(time.time() - uptime_seconds())}"
+
+
+def uptime_seconds() -> float:
+    """How long this machine has been up, sleep included."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    import psutil
+
+    return time.time() - float(psutil.boot_time())
 
 
 @cache

@@ -1,7 +1,7 @@
 """Whether a run lives: status.json, lease.json, and the truth behind both.
 
 A flag in a file proves nothing: the process may have been killed, its pid given to another, the machine restarted. On its own
-host a run is judged by its process; a run of another host (a shared volume) by its heartbeat alone.
+machine a run is judged by its process; a run of another machine (a shared volume) by its heartbeat alone (see ``alive``).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from engine.events.alive import STALE_SECONDS, WATCH_SECONDS, Sign, changes, is_alive, sign_of_life
 from engine.events.atomic import write_text_atomically
 from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity
@@ -30,10 +30,8 @@ STATES = (
 )  # fmt: skip
 ALIVE = frozenset({"starting", "running", "paused", "stopping"})  # states that need a living process
 RESUMABLE = frozenset({"stopped", "preempted", "failed", "orphaned"})
-HEARTBEAT_SECONDS = 5.0
 _Record = TypeVar("_Record", "Status", "Lease")
 _KINDS: dict[str, Any] = {"int": int, "int | None": int, "float": (int, float), "float | None": (int, float)}
-STALE_SECONDS = 60.0  # a heartbeat of another host that is older than this has stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,29 +89,49 @@ class Lease:
         cls,
         run: RunDirectory,
         *,
-        watch_seconds: float = 2.5 * HEARTBEAT_SECONDS,
+        tell: Callable[[str], object] = lambda text: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Lease:
         """Take the run for this process. Raises ``UserError`` (lease_alive) while another process works in it.
 
-        A dead holder of this host is replaced at once. Another host's lease is only replaced when its heartbeat is stale
-        by the clock and did not move while we watched: clocks of two machines may differ.
+        May take a while, as ``clear`` does; ``tell`` hears why.
         """
         mine = cls(ProcessIdentity.of_this_process(), iso_time(time.time()))
         for _ in range(5):
             if mine._create(run):
                 return mine
-            held = cls.read(run)
-            if held is not None:
-                if held.alive():
-                    raise held.refusal(run)
-                if not held.process.same_host():
-                    sleep(watch_seconds)
-                    if cls.read(run) != held:
-                        raise held.refusal(run)
-            _remove_if_unchanged(run.lease, held)
+            cls.clear(run, tell=tell, sleep=sleep)
         raise UserError.of("lease_contended", say("Several processes want this run at once.", "複数のプロセスが同時にこの run を取ろうとしています。"),
             say("Wait for the others to give up, then try again.", "他が終わってから、もう一度実行してください。"), file=run.path)  # fmt: skip
+
+    @classmethod
+    def clear(
+        cls,
+        run: RunDirectory,
+        *,
+        tell: Callable[[str], object] = lambda text: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Remove the lease of a process that is gone. Raises ``UserError`` (lease_alive) while its holder works.
+
+        A dead process of this machine is known at once. The lease of any other boot, also one under this host's name, is
+        only removed when its heartbeat did not move while we watched; ``tell`` hears for how long.
+        """
+        held = cls.read(run)
+        if held is not None:
+            sign = held.sign(run)
+            if sign == "alive":
+                raise held.refusal(run)
+            if not held.process.here():
+                true_state(run)  # looked at now as well, so that its heartbeat stands still for as long
+                seconds = STALE_SECONDS if sign == "unproven" else WATCH_SECONDS
+                tell(held._watched(run, seconds))
+                if changes(held, lambda: cls.read(run), seconds, sleep):
+                    held = cls.read(run)
+                    if held is None:  # given back
+                        return
+                    raise held.refusal(run)
+        _remove_if_unchanged(run.lease, held)
 
     def renew(self, run: RunDirectory) -> Lease:
         """The lease with a fresh heartbeat, written. Raises ``OSError``; raises ``UserError`` (lease_lost) when it was taken away."""
@@ -130,24 +148,45 @@ class Lease:
         if held is not None and held.process == self.process:
             run.lease.unlink(missing_ok=True)
 
-    def alive(self, now: float | None = None) -> bool:
-        """Whether the holder still works."""
-        return is_alive(self.process, self.heartbeat, now)
+    def alive(self, run: RunDirectory) -> bool:
+        """Whether the holder still works, as far as a look can tell."""
+        return self.sign(run) != "gone"
+
+    def sign(self, run: RunDirectory) -> Sign:
+        """What a look at the heartbeat tells."""
+        return sign_of_life(self.process, self.heartbeat, run.lease)
 
     def refusal(self, run: RunDirectory) -> UserError:
         """The complaint that names the holder."""
-        who = f"pid {self.process.pid} on {self.process.host}"
+        later = say(
+            " If that machine is gone, try again a minute after its last sign of life.",
+            "そのマシンが既にない場合は、最後の応答の 1 分後に再実行してください。",
+        )
         return UserError.of(
             "lease_alive",
             say(
-                f"The run {run.id} is being worked on by {who} (last sign of life {self.heartbeat}).",
-                f"run {run.id} は {who} が実行中です（最後の応答 {self.heartbeat}）。",
+                f"The run {run.id} is being worked on by {self._holder()}.",
+                f"run {run.id} は {self._holder()} が実行中です。",
             ),
             say(
                 f"Watch it with `musubi-tui runs watch {run.id}`, or stop it with `musubi-tui runs stop {run.id}`.",
                 f"`musubi-tui runs watch {run.id}` で監視、`musubi-tui runs stop {run.id}` で停止できます。",
-            ),
+            )
+            + ("" if self.process.here() else later),
             file=run.lease,
+        )
+
+    def _holder(self) -> str:
+        who = f"pid {self.process.pid} on {self.process.host}"
+        return say(f"{who} (last sign of life {self.heartbeat})", f"{who}（最後の応答 {self.heartbeat}）")
+
+    def _watched(self, run: RunDirectory, seconds: float) -> str:
+        """Why it takes so long."""
+        return say(
+            f"The run {run.id} was left by {self._holder()}, in another boot or on another machine. "
+            f"Watching for {seconds:.0f} s that it does not work any more …",
+            f"run {run.id} は {self._holder()} が別の起動または別のマシンで残したものです。"
+            f"動作していないことを {seconds:.0f} 秒間確認します…",
         )
 
     def _create(self, run: RunDirectory) -> bool:
@@ -175,27 +214,9 @@ def true_state(run: RunDirectory, status: Status | None = None, now: float | Non
         return "failed"
     if status.state not in ALIVE:
         return status.state
-    if status.process is not None and is_alive(status.process, status.heartbeat, now):
+    if status.process is not None and is_alive(status.process, status.heartbeat, run.status, now):
         return status.state
     return "orphaned"
-
-
-def is_alive(process: ProcessIdentity, heartbeat: str, now: float | None = None) -> bool:
-    """Whether ``process`` lives: looked up when it is of this machine, else judged by its heartbeat."""
-    if process.here():
-        return process.runs_here()
-    if process.rebooted():
-        return False
-    return heartbeat_age(heartbeat, now) < STALE_SECONDS
-
-
-def heartbeat_age(heartbeat: str, now: float | None = None) -> float:
-    """Seconds since ``heartbeat`` by this machine's clock; infinite when there is none. Negative when the other clock is ahead."""
-    try:
-        then = datetime.fromisoformat(heartbeat).timestamp()
-    except ValueError:
-        return float("inf")
-    return (time.time() if now is None else now) - then
 
 
 def _create_exclusively(path: Path, data: bytes) -> bool:
@@ -209,7 +230,7 @@ def _create_exclusively(path: Path, data: bytes) -> bool:
 
 
 def _remove_if_unchanged(path: Path, held: Lease | None) -> None:
-    """Move a dead lease out of the way; put it back when it turns out to be another's, made in between."""
+    """Move a dead lease out of the way; put it back when it turns out to be another's, or to live after all."""
     aside = path.with_name(f".lease.{secrets.token_hex(6)}.dead")
     try:
         os.rename(path, aside)
@@ -217,7 +238,7 @@ def _remove_if_unchanged(path: Path, held: Lease | None) -> None:
         return
     values = _read_object(aside)
     found = _from_values(Lease, values) if values else None
-    if found is not None and (held is None or found.process != held.process):
+    if found is not None and found != held:
         with contextlib.suppress(FileExistsError):
             os.link(aside, path)
     aside.unlink(missing_ok=True)

@@ -46,7 +46,7 @@ def rm(
                 say("Give --yes.", "--yes を付けてください。"),
             )
         typer.confirm(say("Delete it?", "削除しますか？"), abort=True, err=True)
-    remove(target)
+    remove(target, narrate)
     if as_json:
         kept = [str(path) for path in removal.kept]
         print_json({"id": target.id, "run_dir": str(target.path), "bytes": removal.total, "kept": kept})

@@ -309,7 +309,7 @@ def _steer(word: str, command: str, arguments: Mapping[str, Any], timeout: float
     run = find_training(word) if command in _OF_TRAINING else find_run(word, works_or_trains)
     state = true_state(run)
     lease = Lease.read(run)  # held after the end, too, while a hook waits or runs
-    if state not in ALIVE and not (command == "cancel_hooks" and lease is not None and lease.alive()):
+    if state not in ALIVE and not (command == "cancel_hooks" and lease is not None and lease.alive(run)):
         if state == "done" and not is_training(run):
             raise cache_run(run)
         raise UserError.of(

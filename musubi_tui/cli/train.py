@@ -184,7 +184,7 @@ def resume_run(
 
     run = find_run(word, is_training)
     changes = {key: parse_value(value) for key, value in parse_overrides(overrides).items()}
-    prepare_resume(run, changes)
+    prepare_resume(run, changes, tell=narrate)
     narrate(say(f"Resuming {run.id}.", f"{run.id} を再開します。"))
     device = str(run_option(run, "run", "device") or "auto")
     hooks = _hooks(run, None, allow_hooks)

@@ -38,7 +38,7 @@ def launch(
     hooks (default: the user's own of config.toml; an empty mapping: none). Raises ``UserError`` (lease_alive)
     when another process works in the run.
     """
-    refuse_if_alive(run)
+    Lease.clear(run)
     allowed = hooks_environment(run) if hooks is None else hooks
     before = Status.read(run)
     if before is not None:
@@ -62,17 +62,10 @@ def launch(
         time.sleep(0.02)
     if process.poll() not in (None, 0):  # another start of the same run may have been faster
         lease = Lease.read(run)
-        if lease is not None and lease.alive():
+        if lease is not None and lease.alive(run):
             raise lease.refusal(run)
     record_stillborn(run, process)
     return process
-
-
-def refuse_if_alive(run: RunDirectory) -> None:
-    """Raise ``UserError`` (lease_alive) while a process works in the run."""
-    lease = Lease.read(run)
-    if lease is not None and lease.alive():
-        raise lease.refusal(run)
 
 
 def record_stillborn(run: RunDirectory, process: subprocess.Popen[bytes]) -> None:

@@ -145,7 +145,7 @@ def _settled(run: RunDirectory, stamp: str) -> bool:
     if not stamp or status is None or status.state in ALIVE or status.state == "queued":
         return False
     lease = Lease.read(run)  # held after the end, too, while a hook waits or runs
-    if lease is not None and lease.alive():
+    if lease is not None and lease.alive(run):
         return False
     return stamp == _stamp(run) and time.time() - int(stamp.split(":")[0]) / 1e9 > SETTLED_SECONDS
 

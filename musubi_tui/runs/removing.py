@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,14 +55,14 @@ def plan_removal(run: RunDirectory) -> Removal:
     return Removal(run, states, tuple(sorted(loras)), other, tuple(path for path in outside if path.exists()))
 
 
-def remove(run: RunDirectory) -> None:
+def remove(run: RunDirectory, tell: Callable[[str], object] = lambda text: None) -> None:
     """Delete the directory and its line in the index. Raises ``UserError`` as ``plan_removal`` does, and ``OSError``.
 
-    The lease is taken first, so that nobody resumes what is being deleted; then the directory gets a hidden name, so that
+    The lease is taken first, so that nobody resumes what is being deleted (``tell`` hears why that takes long); then the directory gets a hidden name, so that
     nobody lists half of it.
     """
     refuse_unless_removable(run)
-    Lease.acquire(run)
+    Lease.acquire(run, tell=tell)
     hidden = run.path.with_name(f".removed-{run.id}-{os.getpid()}")
     run.path.rename(hidden)
     shutil.rmtree(hidden)
@@ -92,7 +93,7 @@ def refuse_unless_removable(run: RunDirectory) -> None:
         )
     lease = Lease.read(run)
     state = true_state(run, status)
-    if state in ALIVE or (lease is not None and lease.alive()):
+    if state in ALIVE or (lease is not None and lease.alive(run)):
         raise UserError.of(
             "run_alive",
             say(f"The run {run.id} is {state_word(state)}.", f"run {run.id} は {state_word(state)} です。"),

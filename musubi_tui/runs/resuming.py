@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.config.language import say
@@ -15,20 +15,34 @@ from engine.events.lines import iso_time
 from engine.events.process import host_name
 from engine.events.rundir import RunDirectory
 from engine.events.sound_index import sound_index
-from engine.events.status import ALIVE
+from engine.events.status import ALIVE, Lease
 from musubi_tui.runs import archiving
 from musubi_tui.runs.finding import cache_run, is_training
-from musubi_tui.runs.launching import refuse_if_alive
 from musubi_tui.runs.snapshot import brief
 from musubi_tui.runs.state_words import state_word
 
 
-def prepare_resume(run: RunDirectory, changes: Mapping[str, Any]) -> None:
+def prepare_resume(
+    run: RunDirectory,
+    changes: Mapping[str, Any],
+    *,
+    tell: Callable[[str], object] = lambda text: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
     """Check that ``run`` may go on and write ``attempts/N.toml``. ``changes`` are values that are safe to change.
 
-    Raises ``UserError``: it is alive (says who), it is done, or a value cannot change within a run.
+    What another machine left is watched first for signs of life; ``tell`` hears for how long. Raises ``UserError``: it is alive
+    (says who), it is done, or a value cannot change within a run.
     """
-    refuse_if_alive(run)
+    if not run.run_toml.is_file():
+        raise UserError.of(
+            "damaged_run",
+            say(f"{run.run_toml} is missing: the run cannot go on.", f"{run.run_toml} がないため、再開できません。"),
+            say("Start a new run from the preset.", "プリセットから新しい run を始めてください。"),
+            file=run.path,
+        )
+    _check_keys(changes)
+    Lease.clear(run, tell=tell, sleep=sleep)
     now = brief(run)
     if now.state in ALIVE:
         raise UserError.of(
@@ -40,14 +54,6 @@ def prepare_resume(run: RunDirectory, changes: Mapping[str, Any]) -> None:
             say(f"Watch it: `musubi-tui runs watch {run.id}`.", f"監視: `musubi-tui runs watch {run.id}`。"),
             file=run.path,
         )
-    if not run.run_toml.is_file():
-        raise UserError.of(
-            "damaged_run",
-            say(f"{run.run_toml} is missing: the run cannot go on.", f"{run.run_toml} がないため、再開できません。"),
-            say("Start a new run from the preset.", "プリセットから新しい run を始めてください。"),
-            file=run.path,
-        )
-    _check_keys(changes)
     if now.state == "done" and not is_training(run):
         raise cache_run(run)
     if now.state == "done":

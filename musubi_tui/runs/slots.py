@@ -8,8 +8,9 @@ from pathlib import Path
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from engine.events.alive import heartbeat_age
 from engine.events.rundir import RunDirectory
-from engine.events.status import ALIVE, Lease, heartbeat_age
+from engine.events.status import ALIVE, Lease
 from musubi_tui.machine.gpus import read_gpus
 from musubi_tui.runs.launching import gpu_visible
 from musubi_tui.runs.preempting import running_here

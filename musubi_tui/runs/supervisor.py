@@ -20,11 +20,12 @@ from typing import IO
 
 from engine.config.language import counted, say
 from engine.config.problems import MissingRequirement, UserError
+from engine.events.alive import HEARTBEAT_SECONDS, is_alive
 from engine.events.atomic import write_text_atomically
 from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity
 from engine.events.rundir import RunDirectory
-from engine.events.status import ALIVE, HEARTBEAT_SECONDS, Status, is_alive, true_state
+from engine.events.status import ALIVE, Status, true_state
 from musubi_tui.runs import allowing
 from musubi_tui.runs.hooking import hooks_environment, hooks_of_run
 from musubi_tui.runs.launching import engine_environment, launch, record_stillborn
@@ -43,7 +44,7 @@ def supervisor_of(file: QueueFile) -> ProcessIdentity | None:
     try:
         values = json.loads(file.supervisor.read_bytes())
         process = ProcessIdentity(**values["process"])
-        return process if is_alive(process, values["heartbeat"]) else None
+        return process if is_alive(process, values["heartbeat"], file.supervisor) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -128,6 +129,11 @@ class Supervisor:
             write_text_atomically(self._file.supervisor, json.dumps(record) + "\n", durable=False)
             self._beaten = time.monotonic()
 
+    def _nap(self, seconds: float) -> None:
+        """Wait without falling silent."""
+        time.sleep(seconds)
+        self._beat()
+
     def _look_after_running(self) -> None:
         for entry in self._file.read().running():
             engine = self._engines.get(entry.id)
@@ -156,7 +162,7 @@ class Supervisor:
         if state == "orphaned":
             if process is not None and f"{process.pid}:{process.started}" == entry.starter:
                 return "again", say("its start was cut short", "起動が中断されました")
-            if process is not None and process.rebooted():
+            if process is not None and process.of_another_boot():
                 return "preempted", say("the machine restarted", "マシンが再起動しました")
             return "failed", say("the engine vanished", "エンジンが消えました")
         if state == "queued":
@@ -202,7 +208,7 @@ class Supervisor:
         if true_state(run) in (*ALIVE, "done"):  # somebody was quicker, by hand
             return
         try:
-            prepare_resume(run, {})
+            prepare_resume(run, {}, tell=_tell, sleep=self._nap)
             variables = environment_of(entry.slot) | _secrets(entry)
             hooks = hooks_environment(run, _allowed_hooks(run))
             device = "cpu" if entry.slot == CPU else entry.device

@@ -73,15 +73,20 @@ def enqueue(
     return entry.run.id + where + held
 
 
-def go_on(home: Path, run_dir: str, hooks: Mapping[str, list[str]] | None = None) -> str:
-    """Resume a run, with the commands of its preset that were allowed; one that waits in the queue comes first in it, and a held queue goes on."""
+def go_on(
+    home: Path, run_dir: str, hooks: Mapping[str, list[str]] | None = None, tell: Callable[[str], object] = str
+) -> str:
+    """Resume a run, with the commands of its preset that were allowed; one that waits in the queue comes first in it, and a held queue goes on.
+
+    ``tell`` hears why it takes long.
+    """
     from musubi_tui.runs.supervisor import ensure_supervisor
 
     run = RunDirectory(Path(run_dir))
     file = QueueFile(home)
     entry = next((one for one in file.read().waiting() if one.run.path == run.path), None)
     if entry is None:
-        return resume(run_dir, hooks=hooks)
+        return resume(run_dir, hooks=hooks, tell=tell)
     queueing.release(file, [str(entry.id)])
     ensure_supervisor(file)
     return say(f"{run.id} is the next one of the queue.", f"{run.id} を次に実行します。")
@@ -114,8 +119,8 @@ def describe_deletion(home: Path, run_dir: str) -> str:
     return text
 
 
-def delete(home: Path, run_dir: str) -> str:
-    """Delete a run for good, or take what waits out of the queue."""
+def delete(home: Path, run_dir: str, tell: Callable[[str], object]) -> str:
+    """Delete a run for good, or take what waits out of the queue. ``tell`` hears why it takes long."""
     run = RunDirectory(Path(run_dir))
     if not run.exists():
         Registry(home).forget(run.path)
@@ -123,7 +128,7 @@ def delete(home: Path, run_dir: str) -> str:
     if _waits(home, run):
         queueing.remove(QueueFile(home), run.id)
         return say(f"{run.id} is out of the queue.", f"{run.id} をキューから外しました。")
-    removing.remove(run)
+    removing.remove(run, tell)
     return say(f"Deleted {run.id}.", f"{run.id} を削除しました。")
 
 

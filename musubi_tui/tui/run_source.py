@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from engine.config.language import say
+from engine.events.alive import Pulses
 from engine.events.lines import Record, decode_line
 from engine.events.reader import Follower, read_events
 from engine.events.rundir import RunDirectory
@@ -85,6 +86,7 @@ class _Live(RunSource):
         self._notes: tuple[Note, ...] = ()
         self._outside: _Outside | None = None
         self._view: RunView | None = None
+        self._pulses = Pulses()
 
     def view(self) -> RunView:
         fold = self._fold
@@ -130,6 +132,9 @@ class _Live(RunSource):
         if status is None:
             return _Outside("queued" if self._directory.path.is_dir() else "gone", "", "", 0, 0, False), None
         heartbeat = datetime.fromisoformat(status.heartbeat).timestamp() if status.heartbeat else None
+        seen = self._pulses.look(status.process, status.heartbeat)
+        if heartbeat is not None and seen.moved:
+            heartbeat = now - seen.still  # by our clock: another machine's may be minutes away from it
         state = true_state(self._directory, status)
         stale = state in ALIVE and heartbeat is not None and now - heartbeat > _STALE_SECONDS
         return _Outside(state, status.phase, status.reason, status.step, status.max_steps, stale), heartbeat

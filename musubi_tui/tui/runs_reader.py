@@ -128,7 +128,7 @@ def _hooks(runs: tuple[Snapshot, ...]) -> tuple[WaitingHook, ...]:
             continue
         run = RunDirectory(Path(now.run_dir))
         lease = Lease.read(run)
-        hook = snapshot(run).hook if lease is not None and lease.alive() else None
+        hook = snapshot(run).hook if lease is not None and lease.alive(run) else None
         if hook and hook["state"] in ("waiting", "started"):
             left = max(0.0, -_age(hook["until"])) if hook["state"] == "waiting" and hook["until"] else None
             coarse = None if left is None else math.ceil(left / _COARSE_SECONDS) * _COARSE_SECONDS

@@ -64,10 +64,15 @@ def hooks_to_resume(run_dir: str) -> dict[str, list[str]]:
     return hooks_of_run(run, allowed=False)
 
 
-def resume(run_dir: str, changes: Mapping[str, Any] | None = None, hooks: Mapping[str, list[str]] | None = None) -> str:
+def resume(
+    run_dir: str,
+    changes: Mapping[str, Any] | None = None,
+    hooks: Mapping[str, list[str]] | None = None,
+    tell: Callable[[str], object] = str,
+) -> str:
     """Un-pause a paused run; continue one that stopped, was preempted, failed or vanished, or with more steps one that is done.
 
-    ``hooks``: the commands of its preset that were allowed.
+    ``hooks``: the commands of its preset that were allowed; ``tell`` hears why it takes long.
     """
     from musubi_tui.runs.hooking import hooks_of_run
 
@@ -77,7 +82,7 @@ def resume(run_dir: str, changes: Mapping[str, Any] | None = None, hooks: Mappin
     if hooks:
         hooks_of_run(run, allowed=True)  # refuses one that held a secret, before anything is written
     allowed = hooks_environment(run, hooks)
-    prepare_resume(run, changes or {})
+    prepare_resume(run, changes or {}, tell=tell)
     return _launch(run, str(run_option(run, "run", "device") or "auto"), {}, allowed)
 
 

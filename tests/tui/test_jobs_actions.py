@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from engine.events.control import Ack, unanswered, write_ack
 from engine.events.lines import iso_time
-from engine.events.process import ProcessIdentity, host_name
+from engine.events.process import ProcessIdentity, host_name, uptime_seconds
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.status import Lease, Status
@@ -370,7 +370,8 @@ def orphan(home: Home, name: str, **process: str) -> RunDirectory:
     status = Status.read(run)
     assert status is not None
     assert status.process is not None
-    replace(status, process=replace(status.process, **process)).write(run)
+    heartbeat = iso_time(time.time() - uptime_seconds() - 60) if "boot_id" in process else status.heartbeat
+    replace(status, process=replace(status.process, **process), heartbeat=heartbeat).write(run)
     sink = EventSink(run.events, run.steps_idx, attempt=1)
     sink.emit(RunStart(1, 0, {"max_train_steps": 2000}))
     for step in range(1, 346):

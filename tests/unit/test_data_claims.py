@@ -17,6 +17,7 @@ import pytest
 from engine.data import claims as module
 from engine.data.claims import Claims, lock_name
 from engine.events.process import ProcessIdentity
+from tests.unit.another_machine import another_machine
 
 
 def dead_process(folder: Path, name: str) -> str:
@@ -120,11 +121,80 @@ def test_another_machine_is_judged_by_its_pulse_and_our_clock(tmp_path: Path) ->
         assert claims.take(tmp_path, "a") is None
 
 
-def test_a_machine_that_was_restarted_holds_nothing(tmp_path: Path) -> None:
+def test_a_machine_that_was_restarted_is_waited_for_like_any_other(tmp_path: Path) -> None:
+    """Its host name proves nothing: another machine may bear it, and be at work."""
+    now = [0.0]
     me = ProcessIdentity.of_this_process()
     elsewhere(tmp_path, "a", host=me.host, boot_id="before", namespace=me.namespace)
-    with Claims() as claims:
+    with Claims(silent_seconds=60, clock=lambda: now[0]) as claims:
+        assert claims.take(tmp_path, "a") is not None
+        now[0] = 60
         assert claims.take(tmp_path, "a") is None
+
+
+WORKS = """
+from engine.data import claims as module
+module.PULSE_SECONDS = 0.02
+claims = module.Claims()
+folder = Path(sys.argv[4])
+claims.take(folder, "a")
+half = claims.temporary(folder)
+half.write_bytes(b"half")
+print("works", flush=True)
+while not (folder / "finish").exists():
+    time.sleep(0.01)
+half.rename(folder / "a")
+claims.give_back(folder, "a")
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("touched", [0.0, -3600.0])
+def test_a_machine_of_our_name_keeps_its_claims_and_its_half_written_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, touched: float
+) -> None:
+    """Two machines of one host name fill one folder; what the clock of the second says of the first's files is no matter."""
+    monkeypatch.setattr("engine.events.process.host_name", lambda: "localhost")
+    monkeypatch.setattr("engine.events.process.boot_id", lambda: "ours")
+    real = time.time
+    monkeypatch.setattr(module.time, "time", lambda: real() - touched)
+    with another_machine(WORKS, tmp_path, host="localhost", boot="theirs") as theirs:
+        with Claims(silent_seconds=0.5) as claims:
+            claims.sweep([tmp_path])
+            until = time.monotonic() + 0.7
+            while time.monotonic() < until:
+                holder = claims.take(tmp_path, "a")
+                assert holder is not None
+                assert f"pid {theirs.pid} on localhost" in str(holder)
+                claims.sweep([tmp_path])
+                time.sleep(0.05)
+        (tmp_path / "finish").touch()
+        assert theirs.stdout is not None
+        assert theirs.stdout.readline() == "done\n"
+        assert (tmp_path / "a").read_bytes() == b"half"
+
+
+def test_what_a_dead_machine_left_is_swept_at_the_end_once_it_was_watched(tmp_path: Path) -> None:
+    with another_machine(WORKS, tmp_path, host="pod-7", boot="theirs"):
+        pass
+    left = remains(tmp_path)
+    assert len(left) == 3
+    now = [0.0]
+    with Claims(silent_seconds=60, clock=lambda: now[0]) as claims:
+        claims.sweep([tmp_path])
+        now[0] = 59
+    assert remains(tmp_path) == left
+    with Claims(silent_seconds=60, clock=lambda: now[0]) as claims:
+        claims.sweep([tmp_path])
+        now[0] += 60
+    assert remains(tmp_path) == []
+
+
+def test_a_holder_says_how_long_ago_it_was_heard_of(tmp_path: Path) -> None:
+    path = elsewhere(tmp_path, "a")
+    os.utime(path, (time.time() - 42,) * 2)
+    with Claims() as claims:
+        assert str(claims.take(tmp_path, "a")) in ("pid 7 on other (last sign of life 42 s ago)", "pid 7 on other (last sign of life 43 s ago)")  # fmt: skip
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"token": 1}'])
@@ -170,13 +240,15 @@ def test_a_claim_made_while_a_dead_one_was_judged_survives(tmp_path: Path) -> No
         assert late.take(tmp_path, "a") is not None
 
 
-def test_a_torn_owner_is_swept_once_it_is_old(tmp_path: Path) -> None:
+def test_a_torn_owner_is_swept_once_it_was_watched(tmp_path: Path) -> None:
     torn = tmp_path / ".mtui-0123456789abcdef.owner"
     torn.touch()
-    with Claims() as claims:
+    os.utime(torn, (1e9, 1e9))  # its clock may say anything
+    now = [0.0]
+    with Claims(silent_seconds=60, clock=lambda: now[0]) as claims:
         claims.sweep([tmp_path])
         assert torn.exists()  # perhaps just being made
-        os.utime(torn, (time.time() - 100,) * 2)
+        now[0] = 60
         claims.sweep([tmp_path])
         assert not torn.exists()
 

@@ -15,10 +15,13 @@ from pathlib import Path
 import pytest
 
 from engine.config.problems import UserError
+from engine.events import alive
+from engine.events.alive import STALE_SECONDS, Pulses, is_alive
 from engine.events.lines import iso_time
 from engine.events.process import ProcessIdentity, process_start
 from engine.events.rundir import RunDirectory, safe_name
-from engine.events.status import ALIVE, STALE_SECONDS, STATES, Lease, Status, is_alive, true_state
+from engine.events.status import ALIVE, STATES, Lease, Status, true_state
+from tests.unit.another_machine import another_machine
 
 ME = ProcessIdentity.of_this_process()
 
@@ -38,6 +41,14 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     yield process
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Our own clock, and nothing seen yet."""
+    now = [0.0]
+    monkeypatch.setattr(alive, "_PULSES", Pulses(lambda: now[0]))
+    return now
 
 
 def identity(process: subprocess.Popen[bytes]) -> ProcessIdentity:
@@ -109,24 +120,60 @@ def test_a_reused_pid_is_not_mistaken(run: RunDirectory, sleeper: subprocess.Pop
     assert true_state(run) == "orphaned"
 
 
-def test_a_restarted_machine_has_no_old_processes(run: RunDirectory) -> None:
-    Status("running", replace(ME, boot_id="an earlier boot"), ago(0)).write(run)
+def test_a_restarted_machine_has_no_old_processes(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last word is from before the restart: one look is enough, minutes before the heartbeat is stale."""
+    monkeypatch.setattr(alive, "uptime_seconds", lambda: 20.0)
+    Status("running", replace(ME, boot_id="an earlier boot"), ago(25)).write(run)
     assert true_state(run) == "orphaned"
 
 
-def test_another_host_is_judged_by_its_heartbeat(run: RunDirectory) -> None:
+def test_a_heartbeat_of_another_boot_that_is_younger_than_ours_is_of_a_machine_of_the_same_name(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alive, "uptime_seconds", lambda: 20.0)
+    Status("running", replace(ME, boot_id="of a clone"), ago(3)).write(run)
+    assert true_state(run) == "running"
+
+
+@pytest.mark.parametrize(("age", "state"), [(1, "running"), (STALE_SECONDS - 5, "running"), (STALE_SECONDS + 5, "orphaned"), (-30, "running")])  # fmt: skip
+def test_another_host_is_judged_by_its_heartbeat(run: RunDirectory, age: float, state: str) -> None:
     other = replace(ME, host="pod-7", boot_id="of pod 7")
-    for age, state in ((1, "running"), (STALE_SECONDS - 5, "running"), (STALE_SECONDS + 5, "orphaned"), (-300, "running")):  # fmt: skip
-        Status("running", other, ago(age)).write(run)
-        assert true_state(run) == state
-    Status("running", other, "").write(run)
+    Status("running", other, ago(age)).write(run)
+    assert true_state(run) == state
+    Status("running", replace(other, pid=1), "").write(run)
     assert true_state(run) == "orphaned"
 
 
-def test_another_container_of_this_machine_is_judged_by_its_heartbeat() -> None:
+@pytest.mark.parametrize("behind", [3600.0, -3600.0])
+def test_a_clock_that_is_an_hour_off_is_seen_through_by_watching(
+    run: RunDirectory, clock: list[float], behind: float
+) -> None:
+    other = Status("running", replace(ME, host="pod-7", boot_id="of pod 7"))
+    for beat in range(40):
+        replace(other, heartbeat=ago(behind - 5 * beat)).write(run)
+        state = true_state(run)
+        clock[0] += 5
+        assert beat == 0 or state == "running"
+    states = []
+    for _ in range(20):  # it died, and its clock would have us wait for an hour
+        states.append(true_state(run))
+        clock[0] += 5
+    assert states == ["running"] * 11 + ["orphaned"] * 9
+
+
+def test_a_heartbeat_from_the_future_that_never_moves_ends_with_our_minute(
+    run: RunDirectory, clock: list[float]
+) -> None:
+    Status("running", replace(ME, host="pod-7", boot_id="of pod 7"), ago(-3600)).write(run)
+    assert true_state(run) == "running"  # perhaps
+    clock[0] += STALE_SECONDS
+    assert true_state(run) == "orphaned"
+
+
+def test_another_container_of_this_machine_is_judged_by_its_heartbeat(run: RunDirectory) -> None:
     other = replace(ME, namespace="pid:[1]")
-    assert is_alive(other, ago(1))
-    assert not is_alive(other, ago(STALE_SECONDS + 1))
+    assert is_alive(other, ago(1), run.status)
+    assert not is_alive(other, ago(STALE_SECONDS + 1), run.lease)
 
 
 def test_a_lease_keeps_others_out(run: RunDirectory) -> None:
@@ -162,21 +209,73 @@ def test_a_lease_of_another_host_is_watched_before_it_is_taken(run: RunDirectory
     far._create(run)
     with pytest.raises(UserError):
         Lease.acquire(run, sleep=lambda _: None)
-    # Its clock is an hour behind: stale to us, yet it moves while we look.
     run.lease.unlink()
-    slow = Lease(far.process, ago(3600))
-    slow._create(run)
-
-    def beats(_: float) -> None:
-        run.lease.unlink()
-        replace(slow, heartbeat=ago(3595))._create(run)
-
-    with pytest.raises(UserError):
-        Lease.acquire(run, sleep=beats)
+    Lease(replace(far.process, pid=1), ago(3600))._create(run)
     watched: list[float] = []
-    assert Lease.acquire(run, sleep=watched.append).process.pid == os.getpid()
-    assert len(watched) == 1
-    assert watched[0] > 10
+    told: list[str] = []
+    assert Lease.acquire(run, tell=told.append, sleep=watched.append).process.pid == os.getpid()
+    assert 10 < sum(watched) < 20
+    assert len(told) == 1
+    assert "pod-7" in told[0]
+    assert "13 s" in told[0] or "12 s" in told[0]
+
+
+def test_a_lease_that_is_given_back_while_it_is_watched_is_free(run: RunDirectory) -> None:
+    Lease(replace(ME, host="pod-7", boot_id="x"), ago(3600))._create(run)
+    lease = Lease.acquire(run, sleep=lambda _: run.lease.unlink())
+    assert Lease.read(run) == lease
+
+
+WORKS = """
+from engine.events import Lease, RunDirectory, Status
+run = RunDirectory(Path(sys.argv[4]))
+lease = Lease.acquire(run)
+while True:
+    lease = lease.renew(run)
+    Status("running", lease.process, lease.heartbeat).write(run, durable=False)
+    print("works", flush=True)
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def twin(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A machine of our name: compose files, stateful sets and clones make such. Only the boots differ."""
+    monkeypatch.setattr("engine.events.process.host_name", lambda: "localhost")
+    monkeypatch.setattr("engine.events.process.boot_id", lambda: "ours")
+    return {"host": "localhost", "boot": "theirs"}
+
+
+@pytest.mark.parametrize("ahead", [0.0, -30.0, -3600.0, 3600.0])
+def test_a_machine_of_our_name_keeps_its_run_whatever_its_clock_says(
+    run: RunDirectory, twin: dict[str, str], clock: list[float], ahead: float
+) -> None:
+    with another_machine(WORKS, run.path, ahead=ahead, **twin) as theirs:
+        true_state(run)
+        with pytest.raises(UserError, match=str(theirs.pid)):
+            Lease.acquire(run, sleep=lambda seconds: time.sleep(0.1))
+        assert true_state(run) == "running"
+        held = Lease.read(run)
+        assert held is not None
+        assert held.process.pid == theirs.pid
+
+
+@pytest.mark.parametrize(("ahead", "seconds"), [(-3600.0, 12.5), (3600.0, STALE_SECONDS)])
+def test_the_run_of_a_dead_machine_of_our_name_is_taken_after_a_wait_that_is_said(
+    run: RunDirectory, twin: dict[str, str], clock: list[float], ahead: float, seconds: float
+) -> None:
+    with another_machine(WORKS, run.path, ahead=ahead, **twin):
+        pass
+    told: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    assert Lease.acquire(run, tell=told.append, sleep=sleep).process.pid == os.getpid()
+    assert clock[0] == seconds
+    assert len(told) == 1
+    assert "localhost" in told[0]
+    assert true_state(run) == "orphaned"  # its status.json was watched as well
 
 
 def test_a_lease_that_was_taken_away_is_noticed(run: RunDirectory) -> None:

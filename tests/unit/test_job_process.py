@@ -134,7 +134,7 @@ def test_kill_leaves_an_orphan_that_can_be_taken_over(run: RunDirectory) -> None
     assert true_state(run) == "orphaned"
     lease = Lease.read(run)
     assert lease is not None
-    assert not lease.alive()
+    assert not lease.alive(run)
     third = start(run, fails("pass"))
     assert third.wait(20) == 0
     assert (end(run).state, end(run).attempt) == ("done", 2)

@@ -230,10 +230,11 @@ def test_another_machine_is_shown_and_taken_over_once_it_is_gone(capsys: pytest.
     assert [entry["host"] for entry in listed(capsys)] == [queue().host, "old-pod"]
     assert musubi(["queue", "rm", runs[2].id]) == 0  # by its id: the machine is gone
     assert len(theirs.read().entries) == 2
-    record = {"process": asdict(lost), "heartbeat": iso_time(time.time())}
-    theirs.supervisor.write_text(json.dumps(record))
+    gone = {"process": asdict(lost), "heartbeat": iso_time(time.time() - 600)}
+    works = {"process": asdict(replace(lost, pid=2)), "heartbeat": iso_time(time.time())}
+    theirs.supervisor.write_text(json.dumps(works))
     assert musubi(["queue", "run", "--from", "old-pod"]) == 2
-    theirs.supervisor.write_text(json.dumps(record | {"heartbeat": iso_time(time.time() - 600)}))
+    theirs.supervisor.write_text(json.dumps(gone))
     with pytest.raises(UserError, match="No other machine"):
         take_over(find_home().path, "nobody")
     taken = take_over(find_home().path, "old-pod")

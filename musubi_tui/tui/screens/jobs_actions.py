@@ -62,10 +62,10 @@ class JobsActions(ModeScreen):
         elif chosen.state == "done":
             self._ask_about_hooks(chosen, lambda hooks: self._train_further(chosen, hooks))
         else:
-            home = self.musubi.home.path
+            home, tell = self.musubi.home.path, self.musubi.tell
             self._ask_about_hooks(
                 chosen,
-                lambda hooks: self._in_background(chosen, "resume", lambda: go_on(home, chosen.run_dir, hooks)),
+                lambda hooks: self._in_background(chosen, "resume", lambda: go_on(home, chosen.run_dir, hooks, tell)),
             )
 
     def _ask_about_hooks(self, chosen: Snapshot, go: Callable[[Hooks], None]) -> None:
@@ -232,7 +232,7 @@ class JobsActions(ModeScreen):
 
         def answered(choice: str | None) -> None:
             if choice:
-                self._in_background(chosen, "delete", lambda: delete(home, chosen.run_dir))
+                self._in_background(chosen, "delete", lambda: delete(home, chosen.run_dir, self.musubi.tell))
 
         title = say(f"Delete {chosen.name} for good?", f"{chosen.name} を完全に削除しますか？")
         choices = (Choice("yes", "y", say("delete it", "削除する")),)
