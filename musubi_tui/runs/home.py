@@ -98,6 +98,17 @@ def read_config() -> dict[str, Any]:
         raise ConfigError.of("toml_syntax", message, fix, file=path) from error
 
 
+def config_line(*address: str) -> int:
+    """The line of the config file in which a key stands, from 1; 0 where it is not there."""
+    from engine.data.positions import key_positions  # only complaints ask
+
+    try:
+        text = config_file().read_text("utf-8", "replace")
+    except OSError:
+        return 0
+    return key_positions(text).get(address, (0, 0))[0]
+
+
 def survives(path: Path) -> bool:
     """Whether the file system of ``path`` (or of its nearest existing parent) outlives the container."""
     return file_system(path) not in _PASSING

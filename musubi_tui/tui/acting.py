@@ -25,7 +25,8 @@ def archive(run_dir: str, *, away: bool) -> str:
     if away:
         archiving.archive(run)
         return say(
-            f"{run.id} is archived; A shows archived runs.", f"{run.id} をアーカイブしました。A で表示できます。"
+            f"{run.id} is archived; {{jobs.archived}} shows archived runs.",
+            f"{run.id} をアーカイブしました。{{jobs.archived}} で表示できます。",
         )
     archiving.unarchive(run)
     return say(f"{run.id} is on the list again.", f"{run.id} を一覧に戻しました。")
@@ -139,8 +140,8 @@ def next_version(run_dir: str, note: str) -> str:
 
     made = make(plan_next(preset_of(RunDirectory(Path(run_dir)))), note)
     return say(
-        f"Made {made.preset}. Change it, then start it with n.",
-        f"{made.preset} を作成しました。編集して n で開始できます。",
+        f"Made {made.preset}. Change it, then start it with {{jobs.new}}.",
+        f"{made.preset} を作成しました。編集して {{jobs.new}} で開始できます。",
     )
 
 

@@ -22,12 +22,12 @@ from textual.geometry import Size
 from textual.message import Message
 
 from engine.config.language import say
-from engine.config.problems import ConfigError, UserError
-from musubi_tui.runs.home import Home, config_file
+from engine.config.problems import ConfigError, Problem, UserError
+from musubi_tui.runs.home import Home, config_file, config_line
 from musubi_tui.tui.clipboard import copy_locally, osc52
 from musubi_tui.tui.glyphs import SETS, choose_glyphs
 from musubi_tui.tui.images import Images
-from musubi_tui.tui.keymap import check_keys, key
+from musubi_tui.tui.keymap import check_keys, hinted, key
 from musubi_tui.tui.link import Link, queued_writes, way
 from musubi_tui.tui.messages import Told, ViewRead
 from musubi_tui.tui.modes import MODES as ALL_MODES
@@ -85,6 +85,7 @@ class MusubiApp(App[None]):
         super().__init__()
         settings = settings or Settings()
         self.home = home
+        self.moved_keys = dict(settings.keys)  # id of an action -> its keys, where they are not the usual ones
         self.glyphs = choose_glyphs(settings.glyphs)
         self.images = Images()
         self.link = Link(way(), setting=settings.eco)
@@ -112,12 +113,13 @@ class MusubiApp(App[None]):
         if theme not in self.available_themes:
             message = say(f"there is no theme {theme!r}.", f"{theme!r} というテーマはありません。")
             fix = say("There are: ", "使えるテーマ: ") + ", ".join(sorted(self.available_themes))
-            raise ConfigError.of("bad_value", message, fix, file=config_file(), key="app.theme")
+            line = config_line("app", "theme")
+            raise ConfigError(Problem("bad_value", message, fix, str(config_file()), line, key="app.theme"))
         check_keys(settings.keys)
         self.theme = theme
         self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self.set_class(self.glyphs.name == "ascii", "-ascii")
-        self.set_keymap(dict(settings.keys))
+        self.set_keymap(self.moved_keys)
 
     # The reader
 
@@ -188,7 +190,8 @@ class MusubiApp(App[None]):
             message.then()
 
     def tell(self, text: str, *, wrong: bool = False) -> None:
-        """A sentence for the person, for some seconds."""
+        """A sentence for the person, for some seconds; ``{id}`` of an action in it becomes its key."""
+        text = hinted(self, text)
         self.notify(text, severity="error" if wrong else "information", timeout=10 if wrong else 5, markup=False)
 
     def copy(self, text: str) -> None:

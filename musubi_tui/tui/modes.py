@@ -44,8 +44,8 @@ MODES: tuple[Mode, ...] = (
         "run",
         say("Run", "実行"),
         say(
-            "Here one run is watched live. There is no run yet: start one on Jobs with n, or at the shell:",
-            "ここでは run をライブで監視します。まだ run がありません。ジョブ画面の n、またはシェルで始めてください:",
+            "Here one run is watched live. There is no run yet: start one on Jobs with {jobs.new}, or at the shell:",
+            "ここでは run をライブで監視します。まだ run がありません。ジョブ画面の {jobs.new}、またはシェルで始めてください:",
         ),
         ("musubi-tui train my.toml", "musubi-tui demo"),
     ),

@@ -205,13 +205,17 @@ def sort_word(sort: str) -> str:
 def list_title(
     facts: Facts, shown: int, of: int, words: str, sort: str, *, reverse: bool = False, hidden: int = 0
 ) -> str:
-    """What stands over the list: how to filter it, its order, and what is marked or put away."""
+    """What stands over the list: how to filter it, its order, and what is marked or put away. ``{id}`` stands for the key of an action."""
     count = f" ({shown}/{of})" if words else ""
     turned = say(" reversed", "・逆順") if reverse else ""
-    title = say(f"runs  / filter{count}  o sort: {sort_word(sort)}{turned}", f"run  / 絞り込み{count}  o 並べ替え: {sort_word(sort)}{turned}")  # fmt: skip
+    title = say(f"runs  {{jobs.filter}} filter{count}  {{jobs.sort}} sort: {sort_word(sort)}{turned}", f"run  {{jobs.filter}} 絞り込み{count}  {{jobs.sort}} 並べ替え: {sort_word(sort)}{turned}")  # fmt: skip
     if facts.marked:
-        title += say(f"  C compare {len(facts.marked)}", f"  C 比較 {len(facts.marked)} 件")
-    return title + (say(f"  A {hidden} archived", f"  A アーカイブ {hidden} 件") if hidden else "")
+        title += say(
+            f"  {{jobs.compare}} compare {len(facts.marked)}", f"  {{jobs.compare}} 比較 {len(facts.marked)} 件"
+        )
+    return title + (
+        say(f"  {{jobs.archived}} {hidden} archived", f"  {{jobs.archived}} アーカイブ {hidden} 件") if hidden else ""
+    )
 
 
 def titles_line(width: int, glyphs: Glyphs) -> str:
@@ -221,14 +225,20 @@ def titles_line(width: int, glyphs: Glyphs) -> str:
 
 
 def why_nothing(runs: Sequence[Snapshot], words: str) -> str:
-    """Why the list is empty, and what to do about it."""
+    """Why the list is empty, and what to do about it. ``{id}`` stands for the key of an action."""
     if runs and words:
-        return say("No run fits the filter. Escape clears it.", "条件に合う run がありません。Esc で解除します。")
+        return say(
+            "No run fits the filter. {jobs.clear} clears it.",
+            "条件に合う run がありません。{jobs.clear} で解除します。",
+        )
     if runs:
-        return say("All runs are archived. A shows them.", "すべてアーカイブ済みです。A で表示します。")
+        return say(
+            "All runs are archived. {jobs.archived} shows them.",
+            "すべてアーカイブ済みです。{jobs.archived} で表示します。",
+        )
     return say(
-        "No runs yet. n starts one: a preset, or the wizard's questions.\nAt the shell `musubi-tui demo` trains a tiny model in a minute or two.",
-        "まだ run がありません。n で開始します（プリセットから、またはウィザードの質問で）。\nシェルの `musubi-tui demo` は小さなモデルを 1〜2 分で学習します。",
+        "No runs yet. {jobs.new} starts one: a preset, or the wizard's questions.\nAt the shell `musubi-tui demo` trains a tiny model in a minute or two.",
+        "まだ run がありません。{jobs.new} で開始します（プリセットから、またはウィザードの質問で）。\nシェルの `musubi-tui demo` は小さなモデルを 1〜2 分で学習します。",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
-from musubi_tui.runs.home import config_file, read_config
+from musubi_tui.runs.home import config_file, config_line, read_config
 from musubi_tui.tui.glyphs import SETS
 from musubi_tui.tui.images import KINDS
 from musubi_tui.tui.link import ECO
@@ -34,15 +34,15 @@ def read_settings() -> Settings:
     if app.get("glyphs", "unicode") not in SETS:
         message = say(f"glyphs is {app['glyphs']!r}.", f"glyphs が {app['glyphs']!r} です。")
         fix = say("Write unicode or ascii.", "unicode か ascii を書いてください。")
-        problems.append(Problem("bad_value", message, fix, str(path), key="app.glyphs"))
+        problems.append(Problem("bad_value", message, fix, str(path), config_line("app", "glyphs"), key="app.glyphs"))
     if app.get("images", "auto") not in KINDS:
         message = say(f"images is {app['images']!r}.", f"images が {app['images']!r} です。")
         fix = say("Write one of: ", "次のいずれかを書いてください: ") + ", ".join(KINDS)
-        problems.append(Problem("bad_value", message, fix, str(path), key="app.images"))
+        problems.append(Problem("bad_value", message, fix, str(path), config_line("app", "images"), key="app.images"))
     if app.get("eco", "auto") not in ECO:
         message = say(f"eco is {app['eco']!r}.", f"eco が {app['eco']!r} です。")
         fix = say("Write auto, on or off.", "auto、on、off のいずれかを書いてください。")
-        problems.append(Problem("bad_value", message, fix, str(path), key="app.eco"))
+        problems.append(Problem("bad_value", message, fix, str(path), config_line("app", "eco"), key="app.eco"))
     if problems:
         raise ConfigError(problems)
     return Settings(app.get("theme", ""), app.get("glyphs", ""), app.get("images", ""), keys, app.get("eco", "auto"))
@@ -59,5 +59,9 @@ def _texts(values: Mapping[str, Any], name: str, file: str, problems: list[Probl
             found[key] = value
         else:
             message = say("the value must be a text in quotes.", "値は引用符で囲んだ文字列です。")
-            problems.append(Problem("wrong_type", message, "", file, key=f"{name}.{key}"))
+            fix = ""
+            if isinstance(value, dict) and name == "keys":  # a bare dot makes a table of it
+                whole = next(iter(f"{key}.{action}" for action in value), key)
+                fix = say(f'Put the id in quotes: "{whole}" = …', f'id を引用符で囲んでください: "{whole}" = …')
+            problems.append(Problem("wrong_type", message, fix, file, config_line(name, key), key=f"{name}.{key}"))
     return found

@@ -143,7 +143,7 @@ class Editor:
 
 
 @contextlib.asynccontextmanager
-async def editing(home: Home, path: Path | None, size: tuple[int, int] = (80, 24), **settings: str) -> Any:
+async def editing(home: Home, path: Path | None, size: tuple[int, int] = (80, 24), **settings: Any) -> Any:
     app = MusubiApp(home, settings=Settings(**settings))
     app.edit_first = str(path or "")
     async with app.run_test(size=size) as pilot:

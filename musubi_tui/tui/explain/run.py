@@ -13,8 +13,8 @@ TOPICS: dict[str, Topic] = {
             "各ステップの loss（帯）、移動平均（線）、固定ノイズ・固定タイムステップでの検証（菱形）。軸上の印はサンプルと保存です。"),
         say("The average falls, then stays; validation falls with it. The band stays wide: that is the timesteps drawn.",
             "平均が下がって横ばいになり、検証も下がること。帯の広さはタイムステップによるもので正常です。"),
-        say("NaN or rising: lower the learning rate with t. Validation rises: stop, and take an earlier LoRA.",
-            "NaN や上昇なら t で学習率を下げる。検証が上がるなら停止し、以前の LoRA を使います。"),
+        say("NaN or rising: lower the learning rate with {run.tune}. Validation rises: stop, and take an earlier LoRA.",
+            "NaN や上昇なら {run.tune} で学習率を下げる。検証が上がるなら停止し、以前の LoRA を使います。"),
     ),
     "run.vitals": Topic(
         say("vitals", "状態"),
@@ -26,9 +26,9 @@ TOPICS: dict[str, Topic] = {
     ),
     "run.rates": Topic(
         say("learning rate", "学習率"),
-        say("What the optimizer used in each step: schedule times the factor of t.", "各ステップで実際に使った値（スケジュール × t の係数）。"),
+        say("What the optimizer used in each step: schedule times the factor of {run.tune}.", "各ステップで実際に使った値（スケジュール × {run.tune} の係数）。"),
         say("Warmup, then flat or falling as lr_scheduler says. 1e-4 is a usual peak for LoRA.", "ウォームアップの後、lr_scheduler のとおり。LoRA では 1e-4 が目安です。"),
-        say("t changes the factor live; learning_rate, lr_scheduler, lr_warmup_steps.", "t で実行中に変更。learning_rate、lr_scheduler、lr_warmup_steps。"),
+        say("{run.tune} changes the factor live; learning_rate, lr_scheduler, lr_warmup_steps.", "{run.tune} で実行中に変更。learning_rate、lr_scheduler、lr_warmup_steps。"),
     ),
     "run.gradients": Topic(
         say("grad norm", "勾配ノルム"),
@@ -52,8 +52,8 @@ TOPICS: dict[str, Topic] = {
         say("samples", "サンプル"),
         say("Previews of sample_prompts at the step under the chart's cursor, same seed each time.", "sample_prompts のプレビュー（カーソルのステップ、同じシード）。"),
         say("The subject appears and the rest of the picture stays free.", "対象が現れ、それ以外は自由に変わること。"),
-        say("n makes one now; up and down change the prompt. Pictures that all look like the dataset: stop earlier.",
-            "n で今すぐ作成、上下でプロンプト切り替え。データセットと同じ絵ばかりなら早めに停止。"),
+        say("{run.sample} makes one now; up and down change the prompt. Pictures that all look like the dataset: stop earlier.",
+            "{run.sample} で今すぐ作成、上下でプロンプト切り替え。データセットと同じ絵ばかりなら早めに停止。"),
     ),
     "run.memory": Topic(
         say("memory", "メモリ"),
@@ -73,13 +73,14 @@ TOPICS: dict[str, Topic] = {
         say("health", "健康"),
         say("Checks over the events: heartbeat, finite loss, spikes, disk, temperature.", "イベントに対する検査（ハートビート、有限な loss、スパイク、ディスク、温度）。"),
         say("No line with an exclamation mark.", "感嘆符の行がないこと。"),
-        say("! shows all alerts with what to do.", "! ですべての警告と対処方法を表示。"),
+        say("{run.alerts} shows all alerts with what to do.", "{run.alerts} ですべての警告と対処方法を表示。"),
     ),
     "run.bottom": Topic(
         say("log, samples, t-hist, blocks, alerts", "ログ、サンプル、t 分布、ブロック、警告"),
         say("The run's events as lines, and the panels that have no room of their own at this size.", "イベントの行表示と、この画面サイズでは収まらないパネル。"),
         say("Saves and samples come at the cadence you set.", "保存とサンプルが設定した間隔で行われること。"),
-        say("tab changes the tab, up and down scroll, f follows the end again.", "tab で切り替え、上下でスクロール、f で末尾へ。"),
+        say("{run.tab} changes the tab, up and down scroll, {run.follow} follows the end again.",
+            "{run.tab} で切り替え、上下でスクロール、{run.follow} で末尾へ。"),
     ),
 }  # fmt: skip
 PANELS: dict[str, tuple[str, ...]] = {name: (name,) for name in TOPICS}

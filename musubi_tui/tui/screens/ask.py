@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from engine.config.language import say
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.field import Field
 
@@ -50,7 +50,11 @@ class AskScreen(Dialog[None]):
             yield Static(self._title, markup=False, classes="title")
             yield Static(self._text, markup=False)
             yield Field(self._value, placeholder=self._hint, compact=True, id="answer")
-            yield Static(say("enter does it, esc closes", "enter で実行、esc で閉じます"), markup=False, classes="text")
+            yield Static(
+                hinted(self.app, say("enter does it, {ask.close} closes", "enter で実行、{ask.close} で閉じます")),
+                markup=False,
+                classes="text",
+            )
             yield Static(self._twin(self._value), markup=False, id="twin", classes="text")
             yield Static(markup=False, id="told")
 

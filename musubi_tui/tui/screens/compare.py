@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.filtering import fits
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.view import View
 from musubi_tui.tui.widgets.field import Field
@@ -86,16 +86,18 @@ class CompareScreen(ModeScreen):
 
     def on_mount(self) -> None:
         """The hints of the panels."""
-        plain = self.musubi.glyphs.name == "ascii"
-        arrows = "<- ->" if plain else "←→"
-        self.table.border_subtitle = escape(
-            say("[ ] run  = all rows  / filter  y copy", "[ ] run  = 全設定  / 絞り込み  y コピー")
+        arrows = (
+            "{compare.left}/{compare.right}" if self.musubi.glyphs.name == "ascii" else "{compare.left}{compare.right}"
         )
-        self.overlay.border_subtitle = say(
-            f"x step/time/cost  L log  v val only  {arrows} cursor",
-            f"x ステップ/時間/費用  L 対数  v 検証のみ  {arrows} カーソル",
-        )
-        self.matrix.border_subtitle = say("up/down prompt  enter full", "上下 プロンプト  enter 全画面")
+        before = "{compare.run_before} {compare.run_next}"
+        for panel, words in (
+            (self.table, say(f"{before} run  {{compare.all}} all rows  {{compare.filter}} filter  {{compare.copy}} copy",
+                             f"{before} run  {{compare.all}} 全設定  {{compare.filter}} 絞り込み  {{compare.copy}} コピー")),
+            (self.overlay, say(f"{{compare.axis}} step/time/cost  {{compare.log}} log  {{compare.validation}} val only  {arrows} cursor",
+                               f"{{compare.axis}} ステップ/時間/費用  {{compare.log}} 対数  {{compare.validation}} 検証のみ  {arrows} カーソル")),
+            (self.matrix, say("up/down prompt  {compare.picture} full", "上下 プロンプト  {compare.picture} 全画面")),
+        ):  # fmt: skip
+            panel.border_subtitle = escape(hinted(self.app, words))
         self.matrix.display = False
 
     @property
@@ -323,7 +325,10 @@ class CompareScreen(ModeScreen):
             return
         if len(self.runs) < 3:
             self.musubi.tell(
-                say("Two runs are the least; a marks others.", "比較には 2 件必要です。a で選び直せます。")
+                say(
+                    "Two runs are the least; {compare.add} marks others.",
+                    "比較には 2 件必要です。{compare.add} で選び直せます。",
+                )
             )
             return
         gone, kept = self.chosen.run_dir, self.musubi.remembered

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from engine.config.language import say
 from musubi_tui.tui.explain import TOPICS, topics_of
 from musubi_tui.tui.explain.topic import Topic
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.dialog import Dialog
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def explain(app: MusubiApp) -> None:
     topics = topics_of(panel_name(app.current_mode, widget))
     if not topics:
         text = (widget.HELP if widget else None) or say(
-            "Nothing is written about this panel. ? lists its keys.",
-            "このパネルの説明はありません。? でキー一覧を表示します。",
+            "Nothing is written about this panel. {app.help} lists its keys.",
+            "このパネルの説明はありません。{app.help} でキー一覧を表示します。",
         )
         app.tell(text)
         return
@@ -74,10 +74,12 @@ class ExplainScreen(Dialog[None]):
         """Title and three short lines each."""
         panel = VerticalScroll(id="explain")
         panel.border_title = say("what it means", "説明")
-        panel.border_subtitle = say("up/down scroll  esc close", "上下 スクロール  esc 閉じる")
+        panel.border_subtitle = hinted(
+            self.app, say("up/down scroll  {explain.close} close", "上下 スクロール  {explain.close} 閉じる")
+        )
         with panel:
             for topic in self._topics:
                 yield Static(topic.title, markup=False, classes="title")
-                yield Static(topic.source, markup=False)
-                yield Static(say("good: ", "目安: ") + topic.good, markup=False)
-                yield Static(say("change: ", "変更: ") + topic.change, markup=False, classes="text")
+                yield Static(hinted(self.app, topic.source), markup=False)
+                yield Static(say("good: ", "目安: ") + hinted(self.app, topic.good), markup=False)
+                yield Static(say("change: ", "変更: ") + hinted(self.app, topic.change), markup=False, classes="text")

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from engine.config.language import say
 from musubi_tui.runs.home import config_file
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.dialog import Dialog
 
@@ -65,5 +65,5 @@ class HelpScreen(Dialog[None]):
         """The lines."""
         panel = VerticalScroll(*(Static(text, markup=False, classes=kind) for kind, text in self._lines), id="help")
         panel.border_title = self._title
-        panel.border_subtitle = say("esc close", "esc 閉じる")
+        panel.border_subtitle = hinted(self.app, say("{help.close} close", "{help.close} 閉じる"))
         yield panel

@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.config.language import say
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.runs_table import SORTS, Facts, arranged, column_at, list_title, titles_line, why_nothing
 from musubi_tui.tui.screens.jobs_actions import GONE, JobsActions
 from musubi_tui.tui.screens.jobs_keys import KEYS
@@ -108,10 +109,13 @@ class JobsScreen(JobsActions):
         hidden = len(view.archived) if not self.show_archived else 0
         marked = Facts(marked=frozenset(self.marked))
         title = list_title(marked, len(found.runs), len(view.runs) - hidden, self.words, self.sort, reverse=self.reverse, hidden=hidden)  # fmt: skip
+        title = hinted(self.musubi, title)
         panel = self.query_one(RunsPanel)
         if panel.border_title != title:
             panel.border_title = title
-        text = why_nothing(view.runs, self.words) if not found.runs and self.musubi.has_read else ""
+        text = (
+            hinted(self.musubi, why_nothing(view.runs, self.words)) if not found.runs and self.musubi.has_read else ""
+        )
         empty = self.query_one("#empty", Part)
         empty.show(text)
         empty.display = bool(text)
@@ -217,7 +221,9 @@ class JobsScreen(JobsActions):
         if len(wanted) < 2 and self.chosen is not None and self.chosen.run_dir not in wanted:
             wanted = (*wanted, self.chosen.run_dir)
         if len(wanted) < 2:
-            self.musubi.tell(say("Mark two runs or more with space.", "space で 2 件以上の run に印を付けてください。"))
+            self.musubi.tell(
+                say("Mark two runs or more with {jobs.mark}.", "{jobs.mark} で 2 件以上の run に印を付けてください。")
+            )
             return
         self.musubi.remember(compared=wanted)
         await self.musubi.action_mode("compare")

@@ -8,6 +8,7 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.modes import Mode
 from musubi_tui.tui.screens.mode import ModeScreen
 
@@ -24,7 +25,7 @@ class LaterScreen(ModeScreen):
     def panels(self) -> Iterable[Widget]:
         """The paragraph and the commands."""
         panel = VerticalScroll(
-            Static(self._about.about, markup=False, id="about"),
+            Static(hinted(self.app, self._about.about), markup=False, id="about"),
             *(Static(f"  {twin}", markup=False, classes="twin") for twin in self._about.twins),
             id="later",
         )

@@ -21,7 +21,7 @@ from musubi_tui.presets.completing import working_folder
 from musubi_tui.presets.library import list_presets, presets_near
 from musubi_tui.runs.home import Home, survives
 from musubi_tui.tui.acting import enqueue
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key, shown_key
 from musubi_tui.tui.screens.allowing import Hooks, with_hooks_asked
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.steering import hooks_of, start
@@ -83,7 +83,7 @@ class StartScreen(Dialog[None]):
                 id="path",
             )
             yield When(self._when(), markup=False, id="when")
-            yield Static(self._where(), markup=False, classes="text")
+            yield Static(hinted(self.app, self._where()), markup=False, classes="text")
             yield VerticalScroll(Static(markup=False, id="told"), can_focus=False)
 
     def _where(self) -> str:
@@ -93,12 +93,12 @@ class StartScreen(Dialog[None]):
                 " It is on the container's own disk: gone when it stops.",
                 " コンテナのディスク上のため、停止すると消えます。",
             )
-        return text + say("\nenter does it, esc closes.", "\nenter で実行、esc で閉じます。")
+        return text + say("\nenter does it, {start.close} closes.", "\nenter で実行、{start.close} で閉じます。")
 
     def _when(self) -> str:
         mark = cast("MusubiApp", self.app).glyphs.cursor
         now, queue = say("start now", "今すぐ開始"), say("put into the queue", "キューに入れる")
-        return f"{' ' if self._queued else mark} {now}    {mark if self._queued else ' '} {queue}    tab"
+        return f"{' ' if self._queued else mark} {now}    {mark if self._queued else ' '} {queue}    {shown_key(self.app, 'start.when')}"
 
     def action_when(self) -> None:
         """Now, or in turn."""

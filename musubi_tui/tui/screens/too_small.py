@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.widgets import Static
 
 from engine.config.language import say
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.dialog import Dialog
 
 
@@ -30,11 +30,11 @@ class TooSmallScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """The sentence."""
-        yield Static(self._text(self.app.size), markup=False)
+        yield Static(hinted(self.app, self._text(self.app.size)), markup=False)
 
     def on_resize(self, event: Resize) -> None:
         """Say the size of now, or go."""
-        self.query_one(Static).update(self._text(event.size))
+        self.query_one(Static).update(hinted(self.app, self._text(event.size)))
         self._go_if_it_fits(event.size)
 
     def on_screen_resume(self) -> None:
@@ -48,8 +48,8 @@ class TooSmallScreen(Dialog[None]):
     def _text(self, size: Size) -> str:
         have, need = f"{size.width}x{size.height}", f"{self._need.width}x{self._need.height}"
         return say(
-            f"This terminal has {have} cells; the app needs {need}.\nMake it larger, or press q to leave: training goes on.\n"
+            f"This terminal has {have} cells; the app needs {need}.\nMake it larger, or press {{small.quit}} to leave: training goes on.\n"
             "Lines instead: musubi-tui runs watch last --plain",
-            f"端末は {have} です。アプリには {need} 以上が必要です。\n広げるか、q で終了してください（学習は続きます）。\n"
+            f"端末は {have} です。アプリには {need} 以上が必要です。\n広げるか、{{small.quit}} で終了してください（学習は続きます）。\n"
             "行表示: musubi-tui runs watch last --plain",
         )

@@ -22,7 +22,7 @@ from engine.config.problems import UserError
 from musubi_tui.presets.wizard.flow import PAGES, Question
 from musubi_tui.presets.wizard.session import DRAFT, Session
 from musubi_tui.presets.wizard.telling import Download, choice_rows, so_far
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.dialog import AnswersOnce
 from musubi_tui.tui.widgets.field import Field
@@ -37,7 +37,7 @@ _TITLES = {
 }  # fmt: skip
 _MARKS = {"unicode": {"done": "✓", "here": "▸", "open": "○"}, "ascii": {"done": "+", "here": ">", "open": "."}}
 _LEAST_TOLD = 2  # lines below the question that stay in sight
-_KEPT = say("Your answers are kept: n goes on with them.", "回答は残してあります。n で続けられます。")
+_KEPT = say("Your answers are kept: {jobs.new} goes on with them.", "回答は残してあります。{jobs.new} で続けられます。")
 # What the logic writes, for terminals that draw ASCII only.
 _ASCII = str.maketrans({"█": "#", "░": ".", "▕": "|", "▏": "|", "✓": "+", "–": "-", "×": "x", "·": "-"})
 
@@ -253,8 +253,11 @@ class WizardScreen(AnswersOnce[None]):
         width = self.size.width
         title = say(f" New run · {place + 1} of {len(PAGES)} · ", f" 新しい run · {place + 1}/{len(PAGES)} · ")
         head = [(title, "muted"), (_TITLES[self._question.page], "bold")]
-        leave = "q" if self._question.kind == "choice" else "ctrl+g"  # in a field q is a letter
-        keys = say(f"enter next  esc back  {leave} leave ", f"enter 次へ  esc 戻る  {leave} 終了 ")
+        leave = "wizard.leave" if self._question.kind == "choice" else "wizard.leave_field"  # in a field q is a letter
+        keys = hinted(
+            self.app,
+            say("enter next  {wizard.back} back  {%s} leave ", "enter 次へ  {wizard.back} 戻る  {%s} 終了 ") % leave,
+        )
         trail = [(f" {marks[state]}{names[page]} ", "accent" if state == "here" else "muted" if state == "open" else "") for page, state in progress]  # fmt: skip
         self.query_one("#head", Lines).show([justify(head, [(keys, "muted")], width), trail])
         told = say(" so far: ", " ここまで: ") + so_far(self._session.flow.answers, self._session.around)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.markup import escape
@@ -14,6 +15,7 @@ from musubi_tui.runs.plain_text import clean
 from musubi_tui.runs.state_words import state_word
 from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import Glyphs
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.numbers import duration, fit, means, per_step, small, wrapped
 from musubi_tui.tui.runs_table import local_time, money
 from musubi_tui.tui.view import Detail, View
@@ -45,7 +47,7 @@ class RunCard(Lines, can_focus=True):
         if self.border_title != title:
             self.border_title = title
         width, height = max(20, self.size.width), self.size.height
-        texts = card_lines(detail, view, glyphs, width, height, waiting) if detail else []
+        texts = card_lines(detail, view, glyphs, width, height, waiting, partial(hinted, self.app)) if detail else []
         self.show([[(fit(text, width, ellipsis=glyphs.ellipsis), "")] for text in texts])
 
     def on_resize(self) -> None:
@@ -54,9 +56,9 @@ class RunCard(Lines, can_focus=True):
 
 
 def card_lines(
-    detail: Detail, view: View, glyphs: Glyphs, width: int, height: int = _LINES, waiting: str = ""
+    detail: Detail, view: View, glyphs: Glyphs, width: int, height: int, waiting: str, hint: Callable[[str], str]
 ) -> list[str]:
-    """The lines, top down; the folder only where there is room."""
+    """The lines, top down; the folder only where there is room. ``hint`` writes keys in place of the actions that texts name."""
     now = detail.now
     if now.kind == "cache":
         done, total = sum(one[1] for one in detail.encoded), sum(one[2] for one in detail.encoded)
@@ -71,7 +73,7 @@ def card_lines(
         _made(now),
     ]
     folder = f"{say('folder', 'フォルダー')} {_home_short(now.run_dir)}"
-    notes = [line for line in (_version(detail), *_attention(detail, view)) if line]
+    notes = [line for line in (_version(detail), *_attention(detail, view, hint)) if line]
     if height >= _TALL:
         notes = [part for line in notes for part in wrapped(line, width)]
         return [*lines, *notes, folder, *_more(detail, glyphs, width)][:height]
@@ -130,14 +132,14 @@ def _told(now: Snapshot, most: int) -> list[str]:
     return lines
 
 
-def _attention(detail: Detail, view: View) -> list[str]:
+def _attention(detail: Detail, view: View, hint: Callable[[str], str]) -> list[str]:
     """What a person should know or do about this run, first things first."""
     now, lines = detail.now, []
     if now.state == "gone":
         lines.append(
             say(
-                "Its folder was moved or deleted by hand; d takes it off the list.",
-                "フォルダーが移動・削除されています。d で一覧から外せます。",
+                "Its folder was moved or deleted by hand; {jobs.delete} takes it off the list.",
+                "フォルダーが移動・削除されています。{jobs.delete} で一覧から外せます。",
             )
         )
     if detail.elsewhere:
@@ -154,8 +156,8 @@ def _attention(detail: Detail, view: View) -> list[str]:
         where = say(f"from the state of step {state}", f"ステップ {state} の状態から") if state is not None else say("from the start: no state was saved", "最初から（保存された状態なし）")  # fmt: skip
         lines.append(
             say(
-                f"Its process vanished at step {now.step}. r goes on {where}.",
-                f"ステップ {now.step} でプロセスが消えました。r で{where}再開します。",
+                f"Its process vanished at step {now.step}. {{jobs.resume}} goes on {where}.",
+                f"ステップ {now.step} でプロセスが消えました。{{jobs.resume}} で{where}再開します。",
             )
         )
     place = view.queue.get(now.run_dir)
@@ -163,16 +165,20 @@ def _attention(detail: Detail, view: View) -> list[str]:
         lines.append(
             clean(
                 say(
-                    f"The queue is held: {view.held} - r goes on with this run.",
-                    f"キューは保留中: {view.held} - r でこの run から続行。",
+                    f"The queue is held: {view.held} - {{jobs.resume}} goes on with this run.",
+                    f"キューは保留中: {view.held} - {{jobs.resume}} でこの run から続行。",
                 )
             )
         )
     elif place is not None:
         lines.append(
-            say(f"Number {place} of those that wait: K earlier, J later.", f"待機 {place} 番目: K で前へ、J で後へ。")
+            say(
+                f"Number {place} of those that wait: {{jobs.earlier}} earlier, {{jobs.later}} later.",
+                f"待機 {place} 番目: {{jobs.earlier}} で前へ、{{jobs.later}} で後へ。",
+            )
         )
     lines += [hook_text(hook) for hook in view.hooks if hook.run_dir == now.run_dir]
+    lines = [hint(line) for line in lines]
     if now.notes:
         note = now.notes[-1]
         lines.append(say(f"note at {note['step']}: {note['text']}", f"メモ（{note['step']}）: {note['text']}"))

@@ -12,6 +12,7 @@ from musubi_tui.runs.plain_text import clean
 from musubi_tui.runs.state_words import state_word
 from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.numbers import duration, fit, percent
 from musubi_tui.tui.view import View, WaitingHook
 from musubi_tui.tui.widgets.lines import Lines, justify
@@ -50,7 +51,7 @@ class StatusBar(Lines):
         """Show these facts; what has not changed costs nothing."""
         self._view, self._glyphs = view, glyphs
         hook, load = (view.hooks[0] if view.hooks else None), view.machine
-        run = f" {f'! {hook_text(hook)}' if hook else active_text(view.active, glyphs)} "
+        run = f" {f'! {hinted(self.app, hook_text(hook))}' if hook else active_text(view.active, glyphs)} "
         machine = [f" {text} " for text in machine_texts(load) if text] if load else []
         self._run_ends = self.size.width - sum(map(cells, machine))
         self.show([justify([(run, "")], [(text, "muted") for text in machine], self.size.width)])
@@ -79,7 +80,9 @@ def hook_text(hook: WaitingHook) -> str:
     if not hook.left:
         return say(f"{hook.name} starts", f"{hook.name} を開始します")
     left = f"{hook.left} s" if hook.left < 120 else f"{hook.left // 60} min"
-    return say(f"{hook.name} {left}: h cancels", f"{hook.name} {left}: h で取り消し")
+    return say(
+        f"{hook.name} {left}: {{jobs.cancel_hook}} cancels", f"{hook.name} {left}: {{jobs.cancel_hook}} で取り消し"
+    )
 
 
 def active_text(active: Snapshot | None, glyphs: Glyphs) -> str:

@@ -150,8 +150,8 @@ class Changes:
 
             apply(opened, set_aside(opened, path, dataset, "ignored"))
             return say(
-                f"{clean(path.name)} is set aside; u takes it back.",
-                f"{clean(path.name)} をよけました。u で取り消せます。",
+                f"{clean(path.name)} is set aside; {{data.undo}} takes it back.",
+                f"{clean(path.name)} をよけました。{{data.undo}} で取り消せます。",
             )
 
         self._app.in_background(job, self._screen.action_rescan, self._wrong)
@@ -194,8 +194,8 @@ class Changes:
             return
         if not board.opened.is_preset:
             text = say(
-                "Caching needs a preset, which names the encoders: o opens one.",
-                "キャッシュにはエンコーダーを指定したプリセットが必要です。o で開けます。",
+                "Caching needs a preset, which names the encoders: {data.open} opens one.",
+                "キャッシュにはエンコーダーを指定したプリセットが必要です。{data.open} で開けます。",
             )
             self._app.tell(text)
             return

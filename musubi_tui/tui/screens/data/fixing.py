@@ -14,7 +14,7 @@ from textual.widgets import Static
 from engine.config.language import counted, say
 from engine.config.problems import UserError
 from musubi_tui.runs.plain_text import clean
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.data.last import Wanted
 from musubi_tui.tui.screens.dialog import Dialog
@@ -52,9 +52,12 @@ class FixScreen(Dialog[bool]):
             yield Static(id="fixes", markup=False)
             yield Static(id="preview", markup=False)
             yield Static(
-                say(
-                    "1-9 pick, enter applies, esc closes. Nothing is deleted: files are set aside with a record, u takes it back.",
-                    "1-9 で選択、enter で適用、esc で閉じます。削除はせず、記録とともによけます。u で取り消せます。",
+                hinted(
+                    self.app,
+                    say(
+                        "1-9 pick, {fix.apply} applies, {fix.close} closes. Nothing is deleted: files are set aside with a record, {data.undo} takes it back.",
+                        "1-9 で選択、{fix.apply} で適用、{fix.close} で閉じます。削除はせず、記録とともによけます。{data.undo} で取り消せます。",
+                    ),
                 ),
                 classes="text",
                 markup=False,
@@ -84,7 +87,15 @@ class FixScreen(Dialog[bool]):
 
     def _show(self) -> None:
         if not self.fixes:
-            lines = [say("Nothing to mend is known. D looks closer.", "修正の提案はありません。D で詳しく調べます。")]
+            lines = [
+                hinted(
+                    self.app,
+                    say(
+                        "Nothing to mend is known. {data.doctor} looks closer.",
+                        "修正の提案はありません。{data.doctor} で詳しく調べます。",
+                    ),
+                )
+            ]
         else:
             lines = [f"{number} [{'x' if finding.fix in self.picked else ' '}] {clean(finding.title)}" for number, finding in enumerate(self.fixes, 1)]  # fmt: skip
             if self._more:
@@ -139,8 +150,8 @@ class FixScreen(Dialog[bool]):
 
             apply(opened, changes)
             return say(
-                f"{counted(len(changes), 'change')} made. u takes {'it' if len(changes) == 1 else 'them'} back.",
-                f"{len(changes)} 件変更しました。u で取り消せます。",
+                f"{counted(len(changes), 'change')} made. {{data.undo}} takes {'it' if len(changes) == 1 else 'them'} back.",
+                f"{len(changes)} 件変更しました。{{data.undo}} で取り消せます。",
             )
 
         def done() -> None:

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 
 from engine.config.language import say
 from engine.families import family_names
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.data.last import Wanted
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.field import Field
@@ -77,7 +77,7 @@ class OpenScreen(Dialog[Wanted]):
         with Vertical(id="open"):
             yield Static(say("Look at which dataset?", "どのデータセットを見ますか？"), classes="title", markup=False)
             yield PathInput(
-                self._before.file, placeholder=say("dataset.toml or a preset   tab completes", "dataset.toml またはプリセット   tab で補完"),
+                self._before.file, placeholder=hinted(self.app, say("dataset.toml or a preset   {open.complete} completes", "dataset.toml またはプリセット   {open.complete} で補完")),
                 suggester=PathSuggester(), compact=True, id="path",
             )  # fmt: skip
             names = sorted(family_names())
@@ -90,7 +90,13 @@ class OpenScreen(Dialog[Wanted]):
                 compact=True, id="trigger",
             )  # fmt: skip
             yield Static(
-                say("enter opens, tab goes on, esc closes", "enter で開く、tab で次へ、esc で閉じる"),
+                hinted(
+                    self.app,
+                    say(
+                        "enter opens, tab goes on, {open.close} closes",
+                        "enter で開く、tab で次へ、{open.close} で閉じる",
+                    ),
+                ),
                 classes="text",
                 markup=False,
             )

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from engine.config.language import say
 from musubi_tui.tui.glyphs import Glyphs
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.data import text
 from musubi_tui.tui.widgets.lines import Line, Lines
 
@@ -95,7 +95,11 @@ class Warnings(Drawn):
         if self.board is None:
             return
         told = text.warnings_of(self.board, glyphs_of(self))
-        closer = "" if self.board.decoded else say("  D looks closer", "  D で精査")
+        closer = (
+            ""
+            if self.board.decoded
+            else hinted(self.app, say("  {data.doctor} looks closer", "  {data.doctor} で精査"))
+        )
         set_title(self, say(f"warnings {len(told)}", f"警告 {len(told)}") + closer)
         height = max(1, self.size.height)
         self.cursor = max(0, min(self.cursor, len(told) - 1))
@@ -114,11 +118,18 @@ class Warnings(Drawn):
         """Which keys show what does not fit, or lead from a warning to its files."""
         if self.has_focus and count:
             place, zoom = f"{self.cursor + 1}/{count}", count > height and not self.is_maximized
-            return say(
-                f"j/k {place}  enter its files" + ("  z zoom" if zoom else ""),
-                f"j/k {place}  enter 対象ファイル" + ("  z 拡大" if zoom else ""),
+            words = say(
+                f"j/k {place}  {{warnings.files}} its files" + ("  {app.zoom} zoom" if zoom else ""),
+                f"j/k {place}  {{warnings.files}} 対象ファイル" + ("  {app.zoom} 拡大" if zoom else ""),
             )
-        return say("tab here: j/k scroll, z zoom", "tab で選択: j/k スクロール、z 拡大") if count > height else ""
+            return hinted(self.app, words)
+        return (
+            hinted(
+                self.app, say("tab here: j/k scroll, {app.zoom} zoom", "tab で選択: j/k スクロール、{app.zoom} 拡大")
+            )
+            if count > height
+            else ""
+        )
 
     def on_focus(self) -> None:
         """Show where one is."""

@@ -19,6 +19,7 @@ from engine.config.language import say
 from musubi_tui.datasets.scanning import Progress, Refused, Scanning, request
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.terminal_width import cells
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.screens.data import commands, text
 from musubi_tui.tui.screens.data.changing import Changes
 from musubi_tui.tui.screens.data.choosing import GROUPINGS, Choice, Group, chosen, groups
@@ -99,10 +100,17 @@ class DataScreen(ModeScreen):
     def on_mount(self) -> None:
         """Open what was open, or say how."""
         self._painter = Painter(lambda painted: self._post(self.Drawn(painted)))
-        self.query_one("#buckets-panel").border_subtitle = say(
-            "b bucket/source/frames  enter its items", "b バケット/ソース/フレーム  enter 項目"
+        self.query_one("#buckets-panel").border_subtitle = hinted(
+            self.app,
+            say(
+                "{data.group} bucket/source/frames  {data.enter} its items",
+                "{data.group} バケット/ソース/フレーム  {data.enter} 項目",
+            ),
         )
-        self.query_one("#items-panel").border_subtitle = say("a caption  i set aside", "a キャプション  i よける")
+        self.query_one("#items-panel").border_subtitle = hinted(
+            self.app,
+            say("{data.caption} caption  {data.ignore} set aside", "{data.caption} キャプション  {data.ignore} よける"),
+        )
         wanted = self.wanted or remembered(self.musubi.home.path)
         if wanted is not None:
             self.open(wanted)
@@ -225,14 +233,20 @@ class DataScreen(ModeScreen):
             return f"{name}\n{self._busy}"
         if self.refused:
             reasons = "\n".join(clean(line) for line in self.refused.splitlines())
-            return f"{reasons}\n\n" + say("o opens another one, r tries again.", "o で別のものを開く、r で再試行。")
-        return say(
-            "No dataset is open. o opens a dataset file or a preset, O that of the active run.\n\nHere you will see which pictures and clips are "
+            return f"{reasons}\n\n" + hinted(
+                self.app,
+                say(
+                    "{data.open} opens another one, {data.rescan} tries again.",
+                    "{data.open} で別のものを開く、{data.rescan} で再試行。",
+                ),
+            )
+        return hinted(self.app, say(
+            "No dataset is open. {data.open} opens a dataset file or a preset, {data.open_run} that of the active run.\n\nHere you will see which pictures and clips are "
             "trained at which size, their captions and crops, and what is left out and why.\nAt the shell: musubi-tui data scan my.toml",
-            "データセットが開かれていません。o でデータセットファイルかプリセット、O で実行中の run のものを開きます。\n\n"
+            "データセットが開かれていません。{data.open} でデータセットファイルかプリセット、{data.open_run} で実行中の run のものを開きます。\n\n"
             "どの画像やクリップがどの寸法で学習されるか、キャプションと切り抜き、除外されたものとその理由を確認できます。\n"
             "シェルでは: musubi-tui data scan my.toml",
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _draw_head(self) -> None:
         name = "" if self.board or self.wanted is None else clean(self.wanted.file)

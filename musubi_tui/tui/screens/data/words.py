@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.terminal_width import cells
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import wrapped
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.lines import Line
@@ -41,7 +41,10 @@ class WordsScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         """The lines."""
         rows = RowList(id="words-list")
-        rows.border_title, rows.border_subtitle = clean(self._title), say("esc close", "esc 閉じる")
+        rows.border_title, rows.border_subtitle = (
+            clean(self._title),
+            hinted(self.app, say("{words.close} close", "{words.close} 閉じる")),
+        )
         yield rows
 
     def on_mount(self) -> None:

@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option as ListOption
 from engine.config.language import say
 from engine.config.option import PathKind
 from musubi_tui.presets.completing import candidates, completed
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.screens.help import HelpScreen
@@ -92,7 +92,7 @@ class ListScreen(Dialog[str]):
                 markup=False,
                 compact=True,
             )
-            yield Static(self._hint or say("enter chooses, esc leaves it", "enter で選択、esc で取り消し"), markup=False, classes="hint")  # fmt: skip
+            yield Static(self._hint or hinted(self.app, say("enter chooses, {ask.close} leaves it", "enter で選択、{ask.close} で取り消し")), markup=False, classes="hint")  # fmt: skip
 
     def on_mount(self) -> None:
         """The cursor begins on what is chosen now."""
@@ -129,7 +129,13 @@ class PathScreen(Dialog[str]):
             yield Static(self._title, markup=False, classes="title")
             yield Field(self._value, compact=True, select_on_focus=False)
             yield Static(markup=False, classes="candidates")
-            hint = say("enter takes it, tab completes, esc leaves it", "enter で決定、tab で補完、esc で取り消し")
+            hint = hinted(
+                self.app,
+                say(
+                    "enter takes it, {ask.complete} completes, {ask.close} leaves it",
+                    "enter で決定、{ask.complete} で補完、{ask.close} で取り消し",
+                ),
+            )
             yield Static(f"{self._hint}\n{hint}".strip(), markup=False, classes="hint")
 
     def on_mount(self) -> None:

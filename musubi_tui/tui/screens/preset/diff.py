@@ -22,7 +22,7 @@ from musubi_tui.presets.completing import working_folder
 from musubi_tui.presets.draft import Draft
 from musubi_tui.presets.form import shown, shown_plainly
 from musubi_tui.presets.versus import Side
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.screens.preset.ask import Answer, ListScreen, PathScreen
@@ -59,9 +59,14 @@ class DiffScreen(Dialog[None]):
         """The keys, and the differences below."""
         with Vertical(id="diff"):
             yield Static(
-                say(
-                    "s saved  f defaults  b base  v parent  r last run  a any run  p preset",
-                    "s 保存済み  f デフォルト  b base  v 前の版  r 直近の run  a 任意の run  p 他",
+                hinted(
+                    self.app,
+                    say(
+                        "{diff.saved} saved  {diff.defaults} defaults  {diff.base} base  {diff.parent} parent  {diff.last} last run  "
+                        "{diff.run} any run  {diff.preset} preset",
+                        "{diff.saved} 保存済み  {diff.defaults} デフォルト  {diff.base} base  {diff.parent} 前の版  {diff.last} 直近の run  "
+                        "{diff.run} 任意の run  {diff.preset} 他",
+                    ),
                 ),
                 markup=False,
                 classes="keys",
@@ -93,7 +98,7 @@ class DiffScreen(Dialog[None]):
 
     def _draw(self) -> None:
         frame = self.query_one("#diff")
-        frame.border_subtitle = say("esc close", "esc 閉じる")
+        frame.border_subtitle = hinted(self.app, say("{diff.close} close", "{diff.close} 閉じる"))
         frame.border_title = say(f"{self._draft.path.name} against {self._side.title}", f"{self._draft.path.name} と {self._side.title}")  # fmt: skip
         width = max(20, self.query_one(VerticalScroll).size.width)
         text = Text()

@@ -268,8 +268,8 @@ class Editing(CellEditing):
             self.query_one(TomlView).go_to(line)
             self.say_note(
                 say(
-                    "The file is too long to be edited here: E opens $EDITOR.",
-                    "長すぎるためここでは編集できません。E で $EDITOR を開きます。",
+                    "The file is too long to be edited here: {preset.editor} opens $EDITOR.",
+                    "長すぎるためここでは編集できません。{preset.editor} で $EDITOR を開きます。",
                 )
             )
             return

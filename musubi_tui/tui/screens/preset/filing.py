@@ -21,6 +21,7 @@ from musubi_tui.presets.draft import Draft
 from musubi_tui.presets.journal import KeptDraft
 from musubi_tui.presets.library import find_preset
 from musubi_tui.presets.versus import Side
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
 from musubi_tui.tui.screens.preset.ask import PathScreen
 from musubi_tui.tui.screens.preset.checking import Checking
@@ -103,7 +104,14 @@ class Filing(Checking):
         if not same:
             text += say(" The file has changed since.", " その後ファイルが変更されています。")
         choices = (
-            Choice("take", "r", say("go on with them (u undoes it)", "続きから編集する（u で取り消し）")),
+            Choice(
+                "take",
+                "r",
+                hinted(
+                    self.app,
+                    say("go on with them ({preset.undo} undoes it)", "続きから編集する（{preset.undo} で取り消し）"),
+                ),
+            ),
             Choice("drop", "x", say("throw them away", "破棄する")),
         )
 
@@ -166,7 +174,7 @@ class Filing(Checking):
 
     def _refused(self, error: ConfigError) -> None:
         problem = error.problems[0]
-        hint = say("S saves elsewhere.", "S で別の場所に保存できます。")
+        hint = say("{preset.save_as} saves elsewhere.", "{preset.save_as} で別の場所に保存できます。")
         self.say_note(f"{problem.message} {hint}")
 
     def action_save_as(self) -> None:
@@ -232,31 +240,42 @@ class Filing(Checking):
             except (ConfigError, OSError) as error:
                 self.say_note(str(error))
                 return
-            self.note = say(
-                "somebody else changed the file: read again (u undoes it)",
-                "ファイルが外部で変更されたため再読み込みしました（u で取り消し）",
+            self.note = hinted(
+                self.app,
+                say(
+                    "somebody else changed the file: read again ({preset.undo} undoes it)",
+                    "ファイルが外部で変更されたため再読み込みしました（{preset.undo} で取り消し）",
+                ),
             )
             self.changed()
         elif state == "other":
             self._note_once(
                 say(
-                    "somebody else changed the file: ^s asks what to do",
-                    "ファイルが外部で変更されました。^s で対応を選べます",
+                    "somebody else changed the file: {preset.save} asks what to do",
+                    "ファイルが外部で変更されました。{preset.save} で対応を選べます",
                 )
             )
         else:
-            self._note_once(say("the file is gone: ^s writes it again", "ファイルがなくなりました。^s で書き直します"))
+            self._note_once(
+                say(
+                    "the file is gone: {preset.save} writes it again",
+                    "ファイルがなくなりました。{preset.save} で書き直します",
+                )
+            )
 
     def _note_once(self, text: str) -> None:
-        if self.note != text:
+        if self.note != hinted(self.app, text):
             self.say_note(text)
 
     def _ask_about_disk(self, then: Then | None) -> None:
         draft = self.draft
         assert draft is not None
-        text = say(
-            "Saving now would throw that away. Reloading takes the file; your changes can be brought back with u.",
-            "このまま保存すると外部の変更が失われます。再読み込みしても、自分の変更は u で戻せます。",
+        text = hinted(
+            self.app,
+            say(
+                "Saving now would throw that away. Reloading takes the file; your changes can be brought back with {preset.undo}.",
+                "このまま保存すると外部の変更が失われます。再読み込みしても、自分の変更は {preset.undo} で戻せます。",
+            ),
         )
         choices = (
             Choice("reload", "r", say("reload the file", "再読み込みする")),

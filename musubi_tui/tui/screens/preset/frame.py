@@ -26,6 +26,7 @@ from musubi_tui.presets.dataset_cells import DatasetCell, dataset_cells
 from musubi_tui.presets.draft import Draft
 from musubi_tui.presets.facts import Facts
 from musubi_tui.presets.form import Look
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.screens.preset import dock, panels
 from musubi_tui.tui.screens.preset.figures import Figures
@@ -295,12 +296,14 @@ class EditorFrame(ModeScreen):
                 say("All", "すべて") if self.look.section == form.ALL else str(form.SECTION_TITLES[self.look.section])
             )
         keys = say(
-            "enter edit  space toggle  - = step  x reset  u undo", "enter 編集  space 切替  - = 増減  x 戻す  u 取消"
+            "enter edit  {preset.toggle} toggle  {preset.step_down} {preset.step_up} step  {preset.reset} reset  {preset.undo} undo",
+            "enter 編集  {preset.toggle} 切替  {preset.step_down} {preset.step_up} 増減  {preset.reset} 戻す  {preset.undo} 取消",
         )
         self._entitle("form", title, keys)
 
     def _entitle(self, name: str, title: str, subtitle: str = "") -> None:
         """Another title of a panel; setting the same one again would paint it all."""
+        subtitle = hinted(self.app, subtitle)
         if self._titles.get(name) != (title, subtitle):
             self._titles[name] = (title, subtitle)
             panel = self.query_one(f"#{name}")
@@ -339,7 +342,7 @@ class EditorFrame(ModeScreen):
         title = say("toml (the same file, live)", "toml（同じファイル）")
         if syntax is not None:
             title = f"! {syntax.line}:{syntax.column} {syntax.message} {syntax.fix}".rstrip()
-        editing, reading = say("esc back to the form  ^s save", "esc フォームへ  ^s 保存"), say("enter edit the text  E $EDITOR", "enter テキスト編集  E $EDITOR")  # fmt: skip
+        editing, reading = say("{preset.back} back to the form  {preset.save} save", "{preset.back} フォームへ  {preset.save} 保存"), say("{text.edit} edit the text  {preset.editor} $EDITOR", "{text.edit} テキスト編集  {preset.editor} $EDITOR")  # fmt: skip
         self._entitle("toml", title, editing if self.text_is_edited else reading)
 
     def _show(self, name: str, make: Callable[[int, int], Sequence[Line]]) -> None:
@@ -361,6 +364,6 @@ class EditorFrame(ModeScreen):
         self.draw()
 
     def say_note(self, text: str) -> None:
-        """A sentence in the head line until the next key."""
-        self.note = text
+        """A sentence in the head line until the next key; ``{id}`` of an action in it becomes its key."""
+        self.note = hinted(self.app, text)
         self.draw()

@@ -19,7 +19,7 @@ from musubi_tui.presets.lineage import Chapter
 from musubi_tui.runs.snapshot import Snapshot, brief
 from musubi_tui.runs.state_words import state_word
 from musubi_tui.tui.glyphs import Glyphs
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import small
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.screens.preset.ask import Choices
@@ -50,9 +50,12 @@ class HistoryScreen(Dialog[tuple[str, str]]):
         self._answers = [answer for _, answer in lines]
         with Vertical(id="history"):
             yield Static(
-                say(
-                    "enter opens the version, or compares with the run  D next version",
-                    "enter バージョンを開く・run と比較  D 次のバージョン",
+                hinted(
+                    self.app,
+                    say(
+                        "enter opens the version, or compares with the run  {history.next} next version",
+                        "enter バージョンを開く・run と比較  {history.next} 次のバージョン",
+                    ),
                 ),
                 markup=False,
                 classes="keys",
@@ -80,7 +83,9 @@ class HistoryScreen(Dialog[tuple[str, str]]):
 
     def on_mount(self) -> None:
         """The title; the cursor begins on the version that is open."""
-        self.query_one("#history").border_subtitle = say("esc close", "esc 閉じる")
+        self.query_one("#history").border_subtitle = hinted(
+            self.app, say("{history.close} close", "{history.close} 閉じる")
+        )
         self.query_one("#history").border_title = Content(
             say(f"history of {self._preset.name}", f"{self._preset.name} の履歴")
         )

@@ -19,7 +19,7 @@ from musubi_tui.presets.completing import candidates, completed, working_folder
 from musubi_tui.presets.document import resolved
 from musubi_tui.presets.journal import recent_presets
 from musubi_tui.presets.library import list_presets, presets_near
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.preset.ask import Choices, candidate_text
 from musubi_tui.tui.screens.preset.panels import short_path
@@ -101,7 +101,10 @@ class Picker(Vertical):
     def compose(self) -> ComposeResult:
         """Field and list."""
         yield Field(
-            placeholder=say("words, or a path (tab completes)", "語、またはパス（tab で補完）"),
+            placeholder=hinted(
+                self.app,
+                say("words, or a path ({picker.complete} completes)", "語、またはパス（{picker.complete} で補完）"),
+            ),
             compact=True,
             id="where",
         )
@@ -112,7 +115,9 @@ class Picker(Vertical):
     def on_mount(self) -> None:
         """Name the panel."""
         self.border_title = say("Which preset?", "どのプリセットを編集しますか？")
-        self.border_subtitle = say("enter open  / words or a path", "enter 開く  / 語またはパス")
+        self.border_subtitle = hinted(
+            self.app, say("enter open  {picker.find} words or a path", "enter 開く  {picker.find} 語またはパス")
+        )
 
     def load(self) -> None:
         """Read the library anew."""

@@ -50,7 +50,7 @@ class Versioning(Filing):
         if draft is None:
             return
         if draft.dirty:
-            self.say_note(say("The next version is made of the saved file: ^s first", "次のバージョンは保存済みファイルから作成します。先に ^s で保存してください"))  # fmt: skip
+            self.say_note(say("The next version is made of the saved file: {preset.save} first", "次のバージョンは保存済みファイルから作成します。先に {preset.save} で保存してください"))  # fmt: skip
             return
         try:
             plan = plan_next(draft.path)

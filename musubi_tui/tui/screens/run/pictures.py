@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.config.language import say
 from musubi_tui.runs.telling import clean
@@ -67,10 +67,23 @@ def samples(
     prompts: int,
     cell: tuple[int, int],
     height: int,
+    hint: Callable[[str], str],
 ) -> list[Line]:
     """Pictures of one prompt along the timeline side by side, the newest right, their steps below."""
     if not pictures:
-        return [[(say(" no samples yet; n makes one now", " サンプルはまだありません（n で今すぐ生成）"), "muted")]]
+        return [
+            [
+                (
+                    hint(
+                        say(
+                            " no samples yet; {run.sample} makes one now",
+                            " サンプルはまだありません（{run.sample} で今すぐ生成）",
+                        )
+                    ),
+                    "muted",
+                )
+            ]
+        ]
     width, rows = cell
     lines: list[list[Span]] = [[(" ", "")] for _ in range(rows + 1)]
     for place, picture in enumerate(pictures):
@@ -78,7 +91,7 @@ def samples(
         for row in range(rows):
             cells: tuple[Span, ...] = thumbnail.lines[row] if row < len(thumbnail.lines) else ()
             if not thumbnail.lines and row == rows // 2:
-                cells = ((_problem(thumbnail.problem)[: width - 1], "muted"),)
+                cells = ((hint(_problem(thumbnail.problem))[: width - 1], "muted"),)
             lines[row] += fit(cells, width)
         newest = place == len(pictures) - 1
         lines[rows] += fit([(f"{say('step', 'ステップ')} {picture.step}", "bold" if newest else "muted")], width)
@@ -93,6 +106,6 @@ def _problem(text: str) -> str:
     words = {
         "not on this machine": say("not here", "ここにはありません"),
         "not a picture": say("no picture", "画像ではありません"),
-        "off": say("off; d shows", "オフ（d で表示）"),
+        "off": say("off; {run.picture} shows", "オフ（{run.picture} で表示）"),
     }
     return words.get(text, text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar, cast
 
 from textual import work
@@ -24,6 +25,7 @@ from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.alerts import Alert, alerts
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.images import kind_now
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.run_view import RunView
 from musubi_tui.tui.screens.picture import PictureScreen
@@ -113,13 +115,18 @@ class RunScreen(LogScreen):
             ("health", say("health", "健康")),
         ):  # fmt: skip
             self._entitle(name, title)
-        for name, keys in (("samples", say("↑↓ prompt  d A/B, full", "↑↓ プロンプト  d A/B・全画面")), ("memory", say("b headroom", "b 余裕")), ("bins", say("h course/height", "h 推移/高さ")), ("swap", say("B per-block table", "B ブロック表")), ("health", say("! all alerts", "! 全ての警告"))):  # fmt: skip
-            self.query_one(f"#{name}").border_subtitle = keys
+        for name, keys in (("samples", say("↑↓ prompt  {run.picture} A/B, full", "↑↓ プロンプト  {run.picture} A/B・全画面")), ("memory", say("{run.headroom} headroom", "{run.headroom} 余裕")), ("bins", say("{run.heat} course/height", "{run.heat} 推移/高さ")), ("swap", say("{run.blocks} per-block table", "{run.blocks} ブロック表")), ("health", say("{run.alerts} all alerts", "{run.alerts} 全ての警告"))):  # fmt: skip
+            self.query_one(f"#{name}").border_subtitle = Content(hinted(self.app, keys))
         chart = self.query_one(LossChart)
-        chart.border_subtitle = say("s/S smooth  L log  x axis  ←→ cursor", "s/S 平滑  L 対数  x 横軸  ←→ カーソル")
-        self.query_one("#bottom").border_subtitle = say(
-            "tab next  / find  w wrap  z zoom", "tab 次へ  / 絞り込み  w 折り返し  z 拡大"
+        arrows = "{run.left}/{run.right}" if self.glyphs.name == "ascii" else "{run.left}{run.right}"
+        words = say("{run.smooth_less}/{run.smooth_more} smooth  {run.log} log  {run.axis} axis  %s cursor",
+                    "{run.smooth_less}/{run.smooth_more} 平滑  {run.log} 対数  {run.axis} 横軸  %s カーソル") % arrows  # fmt: skip
+        chart.border_subtitle = Content(hinted(self.app, words))
+        words = say(
+            "{run.tab} next  {run.find} find  {run.wrap} wrap  {app.zoom} zoom",
+            "{run.tab} 次へ  {run.find} 絞り込み  {run.wrap} 折り返し  {app.zoom} 拡大",
         )
+        self.query_one("#bottom").border_subtitle = Content(hinted(self.app, words))
         self._follow()
         self.set_interval(TICK_SECONDS, self._look.set)
         self._look.set()
@@ -284,7 +291,7 @@ class RunScreen(LogScreen):
             self._draw_pictures()
         drawn = self.strip.drawn if kind != "off" else dict.fromkeys((picture.path for picture in chosen), Thumbnail(problem="off"))  # fmt: skip
         prompts = len(self.strip.prompts(view))
-        return samples(chosen, drawn, self.strip.prompt, prompts, cell, size[1])
+        return samples(chosen, drawn, self.strip.prompt, prompts, cell, size[1], partial(hinted, self.app))
 
     @work(thread=True, group="pictures", exclusive=True)
     def _draw_pictures(self) -> None:
