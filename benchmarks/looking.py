@@ -36,15 +36,19 @@ def training_only(folder: Path) -> str:
 
 
 def first_screen(rounds: int) -> None:
-    """From the start of the process to the frame of Jobs with its keys, and the CPU time until then."""
+    """From the start of the process to the first screen, and to the one the app draws, with its keys; the CPU time until then."""
     for size in SIZES:
-        wall, cpu, written = [], [], 0
+        drawn: dict[str, list[tuple[float, float]]] = {}
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as home, Terminal(APP, size, plain_environment(home)) as terminal:
-                wall.append(1000 * terminal.until("q leave"))
-                cpu.append(1000 * terminal.cpu_seconds())
+                for what, shown in (("first screen", "No runs yet"), ("keys work", "q leave")):
+                    took = 1000 * terminal.until(shown)
+                    drawn.setdefault(what, []).append((took, 1000 * terminal.cpu_seconds()))
                 written = len(terminal.raw)
-        row(f"first screen, {name(size)}", f"{spread(wall)} ms, {spread(cpu)} ms of CPU, {written} bytes")
+        for what, both in drawn.items():
+            wall, cpu = ([pair[part] for pair in both] for part in (0, 1))
+            row(f"{what}, {name(size)}", f"{spread(wall)} ms, {spread(cpu)} ms of CPU")
+        row(f"bytes until then, {name(size)}", f"{written}")
 
 
 def idle(seconds: float) -> None:

@@ -10,10 +10,14 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.config.language import say
 from musubi_tui.cli.output import OK, narrate
 from musubi_tui.served import end_with_parent, served
+
+if TYPE_CHECKING:
+    from musubi_tui.tui.first_frame import FirstFrame
 
 
 def full_screen() -> bool:
@@ -33,20 +37,39 @@ def open_app(
     # Textual reads these when it is imported; nothing here moves by itself.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+    from musubi_tui.tui.first_frame import FirstFrame
+
+    frame = FirstFrame()
+    try:
+        return _open(frame, open_run, replay, speed, edit)
+    finally:
+        frame.withdraw()
+
+
+def _open(frame: FirstFrame, open_run: Path | None, replay: Path | None, speed: float, edit: str | None) -> int:
     from musubi_tui.runs.home import config_file, find_home
+    from musubi_tui.tui.first_frame import frame_lines, window
+    from musubi_tui.tui.glyphs import choose_glyphs
     from musubi_tui.tui.images import choose_images
-    from musubi_tui.tui.link import find_link
+    from musubi_tui.tui.link import find_link, way
+    from musubi_tui.tui.remembered import recall
     from musubi_tui.tui.settings import read_settings
 
-    settings = read_settings()
+    settings, home, size, view = read_settings(), find_home(), window(), None
+    if size is not None and not served():
+        mode = "run" if open_run or replay else "preset" if edit is not None else ""
+        lines, view = frame_lines(home.path, recall()[0], way(), choose_glyphs(settings.glyphs), size, mode)
+        frame.show(lines)
     link = find_link(settings.eco)
     if link.eco:
         os.environ.setdefault("TEXTUAL_FPS", "10")
         os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "256")  # a tenth to a fifth fewer bytes
     images = choose_images(settings.images, str(config_file()))  # asks the terminal, which only answers before the app
     from musubi_tui.tui.app import MusubiApp
+    from musubi_tui.tui.driver import driver_taking_over
 
-    app = MusubiApp(find_home(), open_run=open_run, replay=replay, settings=settings)
+    driver = None if served() or os.environ.get("TEXTUAL_DRIVER") else driver_taking_over(frame.hand_over)
+    app = MusubiApp(home, open_run=open_run, replay=replay, settings=settings, driver=driver, view=view)
     app.link, app.images, app.replay_speed, app.edit_first = link, images, speed, edit
     if served():
         end_with_parent()

@@ -43,6 +43,7 @@ from musubi_tui.tui.view import View
 
 if TYPE_CHECKING:
     from textual.command import Provider
+    from textual.driver import Driver
 
 LEAST = Size(80, 24)  # cells that the screens need
 
@@ -77,20 +78,27 @@ class MusubiApp(App[None]):
     ]
 
     def __init__(
-        self, home: Home, *, open_run: Path | None = None, replay: Path | None = None, settings: Settings | None = None
+        self,
+        home: Home,
+        *,
+        open_run: Path | None = None,
+        replay: Path | None = None,
+        settings: Settings | None = None,
+        driver: type[Driver] | None = None,
+        view: View | None = None,
     ) -> None:
         self.remembered, self._forgotten = recall()
         if self.remembered.mode in {mode.id for mode in ALL_MODES if mode.screen}:  # a run is opened by its name
             self.DEFAULT_MODE = self.remembered.mode  # type: ignore[misc]  # Textual reads it once, from here
-        super().__init__()
+        super().__init__(driver_class=driver)
         settings = settings or Settings()
         self.home = home
         self.moved_keys = dict(settings.keys)  # id of an action -> its keys, where they are not the usual ones
         self.glyphs = choose_glyphs(settings.glyphs)
         self.images = Images()
         self.link = Link(way(), setting=settings.eco)
-        self.view = View()
-        self.has_read = False
+        self.view = view or View()  # what the first frame showed already
+        self.has_read = view is not None
         self._open_first, self._replay = open_run, replay
         self.edit_first: str | None = None  # a preset that is opened at once: a path, a name; "": one is chosen
         self.replay_speed = 0.0  # times as fast as it was recorded; 0: at once

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.events.atomic import write_text_atomically
+from musubi_tui.tui import early_keys
 
 ECO = ("auto", "on", "off")
 SLOW_RTT_S = 0.15
@@ -108,7 +109,7 @@ def queued_writes(driver: object) -> int:
 def round_trip(patience: float = _PATIENCE_S) -> float | None:
     """Seconds until the terminal answers; ``patience`` when it does not in time, None where there is no terminal to ask.
 
-    What is typed meanwhile is lost with the answer, so it is asked once per connection.
+    It is asked once per connection; what is typed meanwhile is kept for the app.
     """
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
@@ -123,20 +124,20 @@ def round_trip(patience: float = _PATIENCE_S) -> float | None:
 
 
 def _ask(terminal: int, patience: float) -> float:
-    before = termios.tcgetattr(terminal)
+    before, seen = termios.tcgetattr(terminal), b""
     try:
         tty.setcbreak(terminal, termios.TCSANOW)
         began = time.monotonic()
         os.write(terminal, _QUESTION)
-        seen = b""
         while (left := began + patience - time.monotonic()) > 0:
             if select.select([terminal], [], [], left)[0]:
-                seen = (seen + os.read(terminal, 256))[-256:]
+                seen += os.read(terminal, 256)
                 if _ANSWER in seen:
                     return time.monotonic() - began
         return patience
     finally:
         termios.tcsetattr(terminal, termios.TCSANOW, before)
+        early_keys.keep(seen)
 
 
 def _memory() -> Path:

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from musubi_tui.tui import early_keys
+
 PROBE_SECONDS = 0.5
 _KITTY_QUESTION = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _QUESTION = b"\x1b[16t\x1b[c"
@@ -63,7 +65,7 @@ def understand(answer: bytes, environment: Mapping[str, str]) -> Terminal:
 
 
 def ask(timeout: float = PROBE_SECONDS) -> bytes | None:
-    """The answer of the terminal on stdin and stdout; None where there is none. What was typed meanwhile is lost."""
+    """The answer of the terminal on stdin and stdout; None where there is none. What was typed meanwhile is kept for the app."""
     import termios
     import tty
 
@@ -87,6 +89,7 @@ def ask(timeout: float = PROBE_SECONDS) -> bytes | None:
         return None
     finally:
         termios.tcsetattr(descriptor, termios.TCSANOW, before)
+        early_keys.keep(answer)
     return answer
 
 
