@@ -77,7 +77,7 @@ def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
             raise WrongCaption(_holds_nul(name))
         return CaptionFile(_clean(text), "bom" if marked else "")
     except UnicodeError as error:
-        guessed = None if stated else _guess(data)
+        guessed = None if stated else guessed_encoding(data)
         if guessed is None:
             raise WrongCaption(_not_text(name, stated or "utf-8")) from error
     return CaptionFile(_clean(data.decode(guessed)), guessed)
@@ -93,21 +93,26 @@ def _read(file: int, size: int) -> bytes:
 
 def _without_mark(name: str, data: bytes) -> CaptionFile:
     """UTF-16 that lacks its byte-order mark: in most texts every other byte is zero. Raises ``WrongCaption``."""
+    encoding = unmarked_utf16(data)
+    if encoding is None:
+        raise WrongCaption(_not_text(name, "utf-8"))
+    return CaptionFile(_clean(data.decode(encoding)), encoding)
+
+
+def unmarked_utf16(data: bytes) -> str | None:
+    """Which UTF-16 it is, by where its zero bytes stand; None when it is none."""
     encoding = "utf-16-le" if data[1::2].count(0) > data[0::2].count(0) else "utf-16-be"
     try:
-        text = data.decode(encoding)
-    except UnicodeError as error:
-        raise WrongCaption(_not_text(name, "utf-8")) from error
-    if _NEVER_WRITTEN.search(text):
-        raise WrongCaption(_not_text(name, "utf-8"))
-    return CaptionFile(_clean(text), encoding)
+        return None if _NEVER_WRITTEN.search(data.decode(encoding)) else encoding
+    except UnicodeError:
+        return None
 
 
 def _clean(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
-def _guess(data: bytes) -> str | None:
+def guessed_encoding(data: bytes) -> str | None:
     """The encoding that gives plausible text. Half-width kana, private and control characters are a sign of a wrong one."""
     for name in _GUESSES:
         try:

@@ -63,17 +63,14 @@ class _Rules:
             self._clips,
             self._controls,
             self._held_out,
+            self._exact_sizes,
         )
         for check in checks:
             check()
+        extensions = self._extensions()
         if self.complaints.errors_since(before):
             return None
-        values = self.values
-        sizes = values["resolution"] if isinstance(values["resolution"][0], tuple) else (values["resolution"],)
-        wrong_sizes = [size for size in sizes if not self._exact_size(size)]
-        if wrong_sizes:
-            return None
-        extensions = self._extensions()
+        values, sizes = self.values, self._sizes()
         values |= {"resolution": sizes[0], "resolutions": sizes if len(sizes) > 1 else ()}
         values |= {
             "caption_extension": extensions[0] if extensions else None,
@@ -107,7 +104,7 @@ class _Rules:
                 say("Name a folder for the encoded files.", "キャッシュを置くフォルダを書いてください。"),
             )
         if jsonl is not None:
-            for name in ("recursive", "control_directory", "mask_directory"):
+            for name in ("recursive", "control_directory", "mask_directory", "caption_extension"):
                 if self.values.get(name) and name in self.written.own:
                     self._no_effect(name, say("a folder as source", "フォルダを元データにすること"))
         if self.values.get("mask_directory") and self.values.get("alpha_mask"):
@@ -286,8 +283,7 @@ class _Rules:
                 ),
             )
             return
-        sizes = values["resolution"] if isinstance(values["resolution"][0], tuple) else (values["resolution"],)
-        for width, height in sizes:
+        for width, height in self._sizes():
             fitting = bucket_list(width, height, self.step, low or 0, high)
             if not fitting and min(width, height) >= self.step:
                 self._complain(
@@ -299,9 +295,17 @@ class _Rules:
                     ),
                 )
 
-    def _exact_size(self, size: tuple[int, int]) -> bool:
+    def _sizes(self) -> tuple[tuple[int, int], ...]:
+        written = self.values["resolution"]
+        return written if isinstance(written[0], tuple) else (written,)
+
+    def _exact_sizes(self) -> None:
+        for width, height in self._sizes():
+            self._exact_size(width, height)
+
+    def _exact_size(self, width: int, height: int) -> None:
         """With buckets off the size is used as typed: it must give whole transformer tokens."""
-        (width, height), step = size, self.step
+        step = self.step
         if self.values["enable_bucket"]:
             if min(width, height) < step:
                 self._complain(
@@ -312,7 +316,7 @@ class _Rules:
                         f"resolution の一辺は {step} ピクセル以上です。",
                     ),
                 )
-            return bool(min(width, height) >= step)
+            return
         nearest = f"[{max(step, round(width / step) * step)}, {max(step, round(height / step) * step)}]"
         fix = say(
             f"Use {nearest}, or enable_bucket = true.", f"{nearest} にするか、enable_bucket = true にしてください。"
@@ -325,7 +329,7 @@ class _Rules:
                     f"{self.spec.title} は {width}x{height} を扱えません。一辺は {step} の倍数です。",
                 )
                 self._complain("resolution", "bad_value", message, fix)
-                return False
+                return
         if width % step or height % step:
             self._warn(
                 "resolution",
@@ -336,7 +340,6 @@ class _Rules:
                 ),
                 fix,
             )
-        return True
 
     # -- what is held out
 

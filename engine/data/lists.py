@@ -7,7 +7,6 @@ Several targets are ``image_path_0``, ``image_path_1`` …; a video may be a fol
 
 from __future__ import annotations
 
-import codecs
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from engine.config.language import say
 from engine.data.captions import captions_of, lacks_text
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Skipped
+from engine.data.list_text import list_text
 from engine.data.listing import Listing, Source
 from engine.data.media import is_folder
 
@@ -41,11 +41,13 @@ def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
         listing.skipped.append(Skipped(path, "unreadable_list", reason, dataset.index, broken=True))
         return
     seen: dict[Path, Source] = {}
-    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
-        if not line.strip():
+    text = list_text(data, dataset.caption_encoding)
+    listing.warnings += text.notices(path)
+    for number, line in enumerate(text.lines, start=1):
+        if text.is_blank(line):
             continue
         try:
-            source, is_empty = _read_record(dataset, path, line)
+            source, is_empty = _read_record(dataset, path, line, text.encoding)
         except _WrongRecord as wrong:
             reason = say(f"line {number}: {wrong.en}", f"{number}行目: {wrong.ja}")
             listing.skipped.append(Skipped(path, wrong.code, reason, dataset.index, broken=True))
@@ -75,12 +77,13 @@ def _add(dataset: DatasetSpec, source: Source, number: int, seen: dict[Path, Sou
     listing.sources.append(source)
 
 
-def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes) -> tuple[Source, bool]:
+def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes, encoding: str) -> tuple[Source, bool]:
     """The source of one line, without captions when the line has none; whether one is empty. Raises ``_WrongRecord``."""
     try:
-        record: Any = json.loads(line.decode("utf-8"))
+        record: Any = json.loads(line.decode(encoding))
     except UnicodeDecodeError:
-        raise _WrongRecord("list_not_utf8", "it is not UTF-8.", "UTF-8ではありません。") from None
+        name = encoding.upper()
+        raise _WrongRecord("list_not_utf8", f"it is not {name}.", f"{name}ではありません。") from None
     except (ValueError, RecursionError) as error:
         text = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise _WrongRecord("bad_line", f"it is not JSON ({text}).", f"JSONではありません ({text})。") from error

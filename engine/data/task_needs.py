@@ -14,7 +14,6 @@ from engine.config.problems import Problem
 from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.document import Document, positions_of
 from engine.data.items import Item
-from engine.data.schema import BY_NAME
 from engine.families.family import FamilySpec, TaskSpec
 
 
@@ -46,7 +45,10 @@ def unmet_needs(config: DatasetConfig, items: Sequence[Item], spec: FamilySpec, 
 
 
 def _asked(dataset: DatasetSpec, has_controls: bool) -> list[tuple[str, str, str, str]]:
-    """(key, capability, what it is in English and Japanese) of everything that only some tasks can learn from."""
+    """(key, capability, what it is in English and Japanese) of everything that only some tasks can learn from.
+
+    ``fp_latent_window_size`` is none of it: where nothing works in sections it changes nothing, and reading the dataset said so.
+    """
     key = "control_directory" if dataset.jsonl is None else "control_path"
     asked: list[tuple[str, str, str, str]] = []
     if dataset.kind == "image" and (has_controls or dataset.control_directory is not None):
@@ -55,8 +57,6 @@ def _asked(dataset: DatasetSpec, has_controls: bool) -> list[tuple[str, str, str
         asked.append((key, "control_video", "control videos", "制御動画"))
     if dataset.multiple_target:
         asked.append(("multiple_target", "layers", "several target pictures", "複数の目標画像"))
-    if dataset.fp_latent_window_size != BY_NAME["fp_latent_window_size"].default:
-        asked.append(("fp_latent_window_size", "sections", "sections of latent frames", "潜在フレームの区間"))
     one_frame = [
         name
         for name, used in (

@@ -5,7 +5,6 @@ What is written is UTF-8 without a byte-order mark, or the dataset's ``caption_e
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.data import DatasetSpec
 from engine.data.captions import WrongCaption, read_caption
+from engine.data.list_text import list_text
 from engine.data.media import is_folder
 from engine.events.atomic import write_bytes_atomically
 
@@ -89,7 +89,7 @@ def caption_place(dataset: DatasetSpec, source: Path) -> CaptionPlace:
 def caption_places(dataset: DatasetSpec, source: Path) -> list[CaptionPlace]:
     """Where all captions of a file stand; where there is none, the place of the first. Raises ``UserError`` as above."""
     if dataset.jsonl is not None:
-        return [CaptionPlace(source, dataset.jsonl, listed=True)]
+        return [CaptionPlace(source, dataset.jsonl, listed=True, encoding=dataset.caption_encoding)]
     extensions = dataset.caption_extensions or ((dataset.caption_extension,) if dataset.caption_extension else ())
     if not extensions:
         raise UserError.of(
@@ -116,13 +116,9 @@ def _replace(file: Path, data: bytes) -> None:
 # -- lists
 
 
-def _lines(place: CaptionPlace) -> list[bytes]:
-    return place.file.read_bytes().split(b"\n")
-
-
-def _record(line: bytes, first: bool) -> dict[str, Any] | None:
+def _record(line: bytes, encoding: str) -> dict[str, Any] | None:
     try:
-        record = json.loads((line.removeprefix(codecs.BOM_UTF8) if first else line).decode("utf-8"))
+        record = json.loads(line.decode(encoding))
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
@@ -138,24 +134,30 @@ def _path_of(place: CaptionPlace, record: dict[str, Any]) -> Path | None:
 
 
 def _records(place: CaptionPlace) -> list[tuple[Path | None, Any]]:
+    text = list_text(place.file.read_bytes(), place.encoding)
     found = []
-    for number, line in enumerate(_lines(place)):
-        record = _record(line, number == 0)
+    for line in text.lines:
+        record = _record(line, text.encoding)
         if record is not None:
             found.append((_path_of(place, record), record.get("caption")))
     return found
 
 
 def _rewrite_list(place: CaptionPlace, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    lines, changed = _lines(place), False
-    for number, line in enumerate(lines):
-        record = _record(line, number == 0)
+    """Change the lines of that file, in the list's own encoding. Raises ``UserError`` when there is none."""
+    text, changed = list_text(place.file.read_bytes(), place.encoding), False
+    for number, line in enumerate(text.lines):
+        record = _record(line, text.encoding)
         if record is None or _path_of(place, record) != place.source:
             continue
-        ending = b"\r" if line.endswith(b"\r") else b""
-        mark = codecs.BOM_UTF8 if number == 0 and line.startswith(codecs.BOM_UTF8) else b""
-        lines[number] = mark + json.dumps(change(record), ensure_ascii=False).encode("utf-8") + ending
+        ending = "\r" if line.decode(text.encoding).endswith("\r") else ""
+        changed_record = change(record)
+        try:
+            written = (json.dumps(changed_record, ensure_ascii=False) + ending).encode(text.encoding)
+        except UnicodeEncodeError:  # what the list's encoding lacks, JSON writes in ASCII
+            written = (json.dumps(changed_record) + ending).encode(text.encoding)
+        text.lines[number] = written
         changed = True
     if not changed:
         raise UserError.of("no_such_item", say(f"{place.source.name} is not in the list any more.", f"{place.source.name} はリストにありません。"), file=place.file)  # fmt: skip
-    _replace(place.file, b"\n".join(lines))
+    _replace(place.file, text.data())

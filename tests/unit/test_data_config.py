@@ -256,6 +256,19 @@ def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
     assert {p.key for p in found if p.code == "no_effect"} == set(entry) - {"image_directory", "is_reg"}
 
 
+def test_a_list_has_its_captions_in_it(tmp_path: Path) -> None:
+    entry = {"image_jsonl_file": "a.jsonl", "cache_directory": "c", "caption_extension": ".txt", "recursive": True}
+    config, found = check_dataset_config({"datasets": [entry]}, base_dir=tmp_path, spec=WAN)
+    assert config is not None
+    assert [p.key for p in found if p.code == "no_effect"] == ["recursive", "caption_extension"]
+
+
+def test_a_wrong_size_is_told_with_the_other_errors(tmp_path: Path) -> None:
+    entry = {"image_directory": "a", "resolution": [72, 100], "caption_encoding": "klingon", "num_repeats": 0}
+    _, found = check_dataset_config({"datasets": [entry]}, base_dir=tmp_path, spec=WAN)
+    assert {p.key for p in found if p.severity == "error"} == {"resolution", "caption_encoding", "num_repeats"}
+
+
 def test_positions_of_every_kind_of_key() -> None:
     text = 'a = 1\n"b c".d = 2\n[[x]]\nk = 1\n[[x]]\n  k = [{ q = 1 }]\n[x.y]\nz = 3\n'
     found = key_positions(text)

@@ -25,6 +25,7 @@ from engine.data.pictures import read_image
 from engine.data.resize import resize_to_bucket
 from engine.data.task_needs import unmet_needs
 from engine.families import get_family
+from musubi_tui.datasets.captions import caption_place
 from musubi_tui.datasets.cells import draw_file
 from tests.unit.test_data_scan import codes, picture, run, video
 
@@ -176,6 +177,61 @@ def test_captions_that_are_not_utf8_are_recognised_and_told(
     assert "a.txt" in warning.message
     (named,) = run(tmp_path, {"image_directory": "."}, caption_encoding=encoding).items
     assert named.caption == text
+
+
+LIST = (
+    '{"image_path": "a.png", "caption": "猫が窓辺に座っている"}\r\n\r\n{"image_path": "猫.png", "caption": "a cat"}\r\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (LIST.encode(), ""),
+        (LIST.encode("utf-8-sig"), "byte_order_mark"),
+        (LIST.encode("utf-16"), "byte_order_mark"),
+        (b"\xfe\xff" + LIST.encode("utf-16-be"), "byte_order_mark"),
+        (LIST.encode("cp932"), "list_encoding"),
+        (LIST.encode("euc_jp"), "list_encoding"),
+        (LIST.encode("utf-16-le"), "list_encoding"),
+        (LIST.encode("utf-16-be"), "list_encoding"),
+    ],
+    ids=["utf-8", "mark", "utf-16", "utf-16-be-mark", "cp932", "euc_jp", "utf-16-le", "utf-16-be"],
+)
+def test_a_list_of_any_encoding_is_read_with_a_notice_and_edited_in_it(tmp_path: Path, data: bytes, told: str) -> None:
+    for name in ("a", "猫"):
+        picture(tmp_path / f"{name}.png", caption=None)
+    (tmp_path / "list.jsonl").write_bytes(data)
+    entry = {"image_jsonl_file": "list.jsonl", "cache_directory": "cache"}
+    found = run(tmp_path, entry)
+    assert {item.path.name: item.caption for item in found.items} == {
+        "a.png": "猫が窓辺に座っている",
+        "猫.png": "a cat",
+    }
+    assert [warning.code for warning in found.warnings] == ([told] if told else [])
+    tables = {"datasets": [entry]}
+    (dataset,) = read_dataset_config(tables, base_dir=tmp_path, spec=WAN).datasets
+    place = caption_place(dataset, tmp_path / "猫.png")
+    assert place.read() == "a cat"
+    place.write("a fox 🦊")
+    assert run(tmp_path, entry).items[1].caption == "a fox 🦊"
+    place.write("a cat")
+    assert (tmp_path / "list.jsonl").read_bytes() == data
+
+
+def test_the_encoding_that_is_named_reads_a_list_that_is_not_utf8(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", caption=None)
+    entry = {"image_jsonl_file": "list.jsonl", "cache_directory": "cache", "caption_encoding": "big5"}
+    for encoding in ("big5", "utf-8"):
+        (tmp_path / "list.jsonl").write_bytes('{"image_path": "a.png", "caption": "貓在窗邊"}'.encode(encoding))
+        assert run(tmp_path, entry).items[0].caption == "貓在窗邊"
+    lines = [f'{{"image_path": "a.png", "caption": "{text}"}}' for text in ("猫が窓辺に座っている", "犬が走る")]
+    (tmp_path / "list.jsonl").write_bytes(lines[0].encode() + b"\n" + lines[1].encode("cp932"))
+    found = run(tmp_path, entry, strict=False)
+    assert [item.caption for item in found.items] == ["猫が窓辺に座っている"]  # the list is UTF-8, and one line is not
+    assert [(skipped.code, skipped.reason) for skipped in found.skipped] == [
+        ("list_not_utf8", "line 2: it is not UTF-8.")
+    ]
 
 
 @settings(max_examples=200, deadline=None)
@@ -390,7 +446,8 @@ def test_a_task_that_takes_no_controls_says_so_and_where(tmp_path: Path) -> None
         assert {p.code for p in unmet} <= {p.code for p in content_problems(config, spec, spec.task(None), models=())}
     file.write_text(file.read_text().replace("fp_1f_target_index = 1", "fp_latent_window_size = 5"))
     config = read_dataset_config(file, base_dir=tmp_path, spec=WAN)
-    assert unmet_needs(config, (), WAN, None)[-1].code == "task_without_sections", "no key is passed over"
+    assert [p.code for p in unmet_needs(config, (), WAN, None)] == ["task_without_control_images"]
+    assert [(p.code, p.line) for p in config.warnings] == [("no_effect", 7)]  # harmless, and not passed over
     file.write_text(file.read_text().replace("fp_latent_window_size = 5", "fp_1f_target_index = 1"))
     edit = QWEN.task("edit-2509")
     config = read_dataset_config(file, base_dir=tmp_path, spec=QWEN)
