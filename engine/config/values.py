@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Strict
 
 from engine.config.option import KindMark, Option
 
-_DTYPES = {
+DTYPE_NAMES = {
     "fp32": "float32",
     "float": "float32",
     "float32": "float32",
@@ -57,7 +57,7 @@ def _check_steps_or_share(value: Any) -> Any:
     return value
 
 
-Dtype = Annotated[Literal["float32", "bfloat16", "float16"], _spelling(_DTYPES)]
+Dtype = Annotated[Literal["float32", "bfloat16", "float16"], _spelling(DTYPE_NAMES)]
 SavePrecision = Annotated[Literal["fp32", "fp16", "bf16"], _spelling(_PRECISIONS)]
 OptimizerName = Annotated[str, _spelling(_OPTIMIZERS)]
 StepsOrShare = Annotated[int | float, BeforeValidator(_check_steps_or_share), KindMark("steps or share")]

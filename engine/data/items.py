@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -120,6 +120,13 @@ class Item(_InColumns):
     is_reg: bool = False  # a regularisation picture: what the model knows already and shall keep
 
 
+_BESIDE = {
+    field.name: field.default
+    for field in fields(Item)
+    if field.default is not MISSING and field.name not in ("source_fps", "target_fps", "loss_weight", "is_reg", "crop")
+}
+
+
 def items_in(rows: Rows, count: int) -> list[Item]:
     """The items of the first ``count`` rows; nothing of them is made yet."""
     items: list[Item] = [*map(Item.__new__, repeat(Item, count))]
@@ -132,6 +139,13 @@ def items_in(rows: Rows, count: int) -> list[Item]:
 def fill(items: Iterable[Item], name: str, values: Iterable[Any]) -> None:
     """Give a field of many items its values."""
     deque(map(vars(Item)[name].__set__, items, values), maxlen=0)
+
+
+def beside(item: Item) -> dict[str, Any]:
+    """What an item has beyond what every item has, by field; of one in columns, which has nothing, nothing is fetched."""
+    if getattr(item, "_rows", None) is not None:
+        return {}
+    return {name: value for name, default in _BESIDE.items() if (value := getattr(item, name)) != default}
 
 
 def path_text(item: Item, name: PathField) -> str:

@@ -88,6 +88,18 @@ def with_variants(items: Iterable[Item]) -> Iterator[Item]:
             yield _as(item, texts[number % len(texts)], views[number % len(views)])
 
 
+def cuts(item: Item) -> list[Item]:
+    """The item in each of its cuts, with its first caption."""
+    views = item.views or (View(item.crop, item.flip, item.latent_cache),)
+    return [_as(item, Text(item.caption, item.text_cache), view) for view in views]
+
+
+def wordings(item: Item) -> list[Item]:
+    """The item with each of its captions, and with none where it may be dropped, in its first cut."""
+    texts = [*(item.texts or (Text(item.caption, item.text_cache),)), *([item.no_text] if item.no_text else [])]
+    return [_as(item, text, View(item.crop, item.flip, item.latent_cache)) for text in texts]
+
+
 def too_long_name(item: Item) -> str:
     """Name of a cache file of the item that no file system takes; empty when there is none."""
     if len(item.name) < SURELY_SHORT:

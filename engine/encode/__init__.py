@@ -6,7 +6,8 @@ absent. Names, tensor keys and metadata are Musubi Tuner's with our provenance a
 and writes behind them, bounded by bytes, however large the dataset and however long a clip.
 """
 
-from engine.encode.latents import encode_latents, latent_context
+from engine.data.contexts import latent_context
+from engine.encode.latents import encode_latents
 from engine.encode.text import encode_text, text_context
 
 __all__ = ["encode_latents", "encode_text", "latent_context", "text_context"]

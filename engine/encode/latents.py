@@ -10,13 +10,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from engine.config import Config
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
 from engine.data.claims import Claims
 from engine.data.clip_reading import read_clips
+from engine.data.contexts import latent_context, vae_dtype
 from engine.data.dataset_spec import DatasetSpec
-from engine.data.fingerprints import encoder_fingerprint
 from engine.data.items import Item
 from engine.data.media import UnreadableMedia
 from engine.data.pixels import read_pixels, unreadable
@@ -25,7 +24,6 @@ from engine.data.provenance import (
     item_stamps,
     latent_metadata,
     latents_state,
-    noted_of,
 )
 from engine.dtypes import DTYPES
 from engine.encode.encoders import Decoded, Encoders
@@ -33,7 +31,7 @@ from engine.encode.pipeline import Pipeline, Room, readers_here
 from engine.encode.stage import Waiting, announce, give_up, pause_or_stop
 from engine.encode.store import latents_key, make_folders, restamp, set_aside, write_cache
 from engine.encode.work import Unit, Work, Worklist, in_order_of, judge, units_by
-from engine.families.family import FamilyModel, FamilySpec, TaskSpec
+from engine.families.family import FamilyModel
 from engine.job import Job
 from engine.ranks import ALONE, Share
 
@@ -115,20 +113,6 @@ def _encode(
     return flow.failures
 
 
-def latent_context(
-    config: Config, spec: FamilySpec, task: TaskSpec, datasets: Sequence[DatasetSpec] = ()
-) -> CacheContext:
-    """What latent caches are compared with: the VAE file, if it is named, and the dtypes; and what their headers note."""
-    path = config.get("vae")
-    return CacheContext(
-        spec,
-        task,
-        encoder=encoder_fingerprint([Path(path)]) if path else None,
-        settings={"vae_dtype": _vae_dtype_name(config, spec), "stored_dtype": spec.latents_dtype},
-        noted={dataset.index: noted_of(dataset) for dataset in datasets},
-    )
-
-
 def _restamp(touched: Sequence[Item], context: CacheContext, claims: Claims) -> None:
     """Write into headers how sources look that were only touched: the next start need not hash them again."""
     for item in touched:
@@ -206,12 +190,6 @@ def _write(item: Item, latents: torch.Tensor, decoded: Decoded, context: CacheCo
     )
 
 
-def _vae_dtype_name(config: Config, spec: FamilySpec) -> str:
-    """``vae_dtype`` spelt out; unset, the dtype the family stores."""
-    chosen = config.get("vae_dtype")
-    return str(DTYPES[chosen]).removeprefix("torch.") if chosen else spec.latents_dtype
-
-
 def _load_vae(job: Job, family_model: FamilyModel, device: torch.device) -> nn.Module:
     path = job.config.get("vae")
     if not path:
@@ -221,5 +199,5 @@ def _load_vae(job: Job, family_model: FamilyModel, device: torch.device) -> nn.M
             say('Add vae = "…" to the preset.', 'プリセットに vae = "…" を追加してください。'),
             key="vae",
         )  # fmt: skip
-    dtype = DTYPES[_vae_dtype_name(job.config, job.spec)]
+    dtype = DTYPES[vae_dtype(job.config, job.spec)]
     return family_model.load_vae(Path(path), device=device, dtype=dtype)

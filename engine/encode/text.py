@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from engine.config import Config
 from engine.config.language import counted, say
 from engine.config.problems import ConfigError
+from engine.data import contexts
 from engine.data.claims import Claims
-from engine.data.fingerprints import caption_hash, encoder_fingerprint, file_hash
+from engine.data.contexts import encoder_paths
 from engine.data.items import Item
 from engine.data.provenance import CacheContext, CacheState, text_metadata, text_state
+from engine.dtypes import DTYPES
 from engine.encode.pipeline import LOOK_AGAIN_SECONDS
 from engine.encode.stage import Waiting, announce, pause_or_stop
 from engine.encode.store import make_folders, set_aside, text_key, write_cache
@@ -24,8 +24,6 @@ from engine.encode.work import Unit, Work, Worklist, in_order_of, judge, units_b
 from engine.families.family import FamilyModel, FamilySpec, TaskSpec, TextEncoder
 from engine.job import Job
 from engine.ranks import ALONE, Share
-
-ENCODER_DTYPE = torch.bfloat16  # of the released encoders, and of the reference's caches
 
 
 def encode_text(
@@ -122,33 +120,15 @@ def _free_units(job: Job, worklist: Worklist) -> Iterator[Unit]:
 
 
 def text_context(config: Config, spec: FamilySpec, task: TaskSpec, family_model: FamilyModel) -> CacheContext:
-    """What text caches are compared with: encoder and tokenizer files, as far as they are known, token limit, template, dtype."""
-    paths = _encoder_paths(config, spec)
-    settings: dict[str, Any] = {
-        "token_limit": spec.token_limit,
-        "template": caption_hash(spec.caption_template)[:16],
-        "dtype": str(ENCODER_DTYPE).removeprefix("torch."),
-    }
+    """What text caches are compared with, the tokenizer as far as it is on this machine."""
+    paths = encoder_paths(config, spec)
     option = config.get("tokenizer")
     files = family_model.tokenizer_files(paths, tokenizer=Path(option) if option else None) if paths else []
-    if files:
-        settings["tokenizer"] = hashlib.sha256("".join(map(file_hash, files)).encode()).hexdigest()
-    return CacheContext(
-        spec,
-        task,
-        encoder=encoder_fingerprint(list(paths.values())) if paths else None,
-        settings=settings,
-        unknown=frozenset() if files else frozenset({"tokenizer"}),
-    )
-
-
-def _encoder_paths(config: Config, spec: FamilySpec) -> dict[str, Path]:
-    named = {slot.option: config.get(slot.option) for slot in spec.slots if slot.role == "text_encoder"}
-    return {option: Path(path) for option, path in named.items() if path}
+    return contexts.text_context(config, spec, task, files)
 
 
 def _load_encoder(job: Job, family_model: FamilyModel, device: torch.device) -> TextEncoder:
-    paths = _encoder_paths(job.config, job.spec)
+    paths = encoder_paths(job.config, job.spec)
     for slot in job.spec.slots:
         if slot.role == "text_encoder" and slot.option not in paths:
             raise ConfigError.of(
@@ -160,7 +140,7 @@ def _load_encoder(job: Job, family_model: FamilyModel, device: torch.device) -> 
             )  # fmt: skip
     tokenizer = job.config.get("tokenizer")
     return family_model.load_text_encoder(
-        paths, tokenizer=Path(tokenizer) if tokenizer else None, device=device, dtype=ENCODER_DTYPE
+        paths, tokenizer=Path(tokenizer) if tokenizer else None, device=device, dtype=DTYPES[contexts.ENCODER_DTYPE]
     )
 
 

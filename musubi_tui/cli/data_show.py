@@ -16,6 +16,7 @@ from engine.config.problems import UserError
 from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.data_words import FamilyOption, FileArgument, opened_dataset
 from musubi_tui.cli.output import OK, in_colour, narrate, print_json, print_line
+from musubi_tui.datasets.words import cache_state_word
 from musubi_tui.terminal_width import cells, padded
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def show(
     ] = 60,
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
+    from engine.data.variants import cuts
     from musubi_tui.datasets.item_facts import item_facts
     from musubi_tui.datasets.opening import scan_index, scan_opened
 
@@ -58,7 +60,7 @@ def show(
     if as_json:
         print_json(facts)
         return OK
-    _draw(mine[0], width)
+    _draw(cuts(mine[0])[0], width)
     lines = list(told(facts))
     first = max(9, *(cells(name) for name, _ in lines))
     for name, text in lines:
@@ -101,7 +103,9 @@ def _unknown(file: Path, word: str, found: Scan) -> UserError:
 def told(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What ``item_facts`` says, in words."""
     lines = [(say("file", "ファイル"), facts["path"])]
-    for part in facts["parts"]:
+    texts = facts["texts"]
+    for parts in _by_item(facts["parts"]):
+        part = parts[0]
         bucket = part["bucket"]
         frames = say(f" x {bucket['frames']} frames", f" x {bucket['frames']} フレーム") if bucket["frames"] > 1 else ""
         start = say(f" from frame {part['start']}", f" フレーム {part['start']} から") if bucket["frames"] > 1 else ""
@@ -109,7 +113,11 @@ def told(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(
             (say("trained", "学習"), f"{facts['width']}x{facts['height']} -> {bucket['width']}x{bucket['height']}{frames}{start}{tokens}")
         )  # fmt: skip
-        lines.append((say("cache", "キャッシュ"), cache_words(part)))
+        alone = latents_word(part) if len(parts) == 1 else ""
+        told = [alone] if alone else []
+        told += [text_word(texts[0])] if len(texts) == 1 else []
+        lines += [(say("cut", "切り抜き"), f"{cut_words(one)}: {latents_word(one)}") for one in parts if not alone]
+        lines += [(say("cache", "キャッシュ"), ", ".join(told))] if told else []
     first = facts["parts"][0]
     cut = (
         [say(f"{first['cropped_width']:.0%} of the width", f"幅の {first['cropped_width']:.0%}")]
@@ -130,21 +138,35 @@ def told(facts: dict[str, Any]) -> list[tuple[str, str]]:
     lines.append((say("cut away", "切除"), (", ".join(cut) or nothing) + times))
     count = facts["caption_tokens"]
     about = "" if facts["caption_tokens_exact"] else say("about ", "約 ")
-    lines.append(
-        (
-            say("caption", "キャプション"),
-            f"{' '.join(facts['caption'].split()) or say('(none)', '(なし)')}  ({about}{count} tokens)",
-        )
-    )
-    return [*lines, *_more(facts)]  # fmt: skip
+    caption = " ".join(facts["caption"].split()) or say("(none)", "(なし)")
+    lines.append((say("caption", "キャプション"), f"{caption}  ({about}{count} tokens{_of_several(texts, 0)})"))
+    return [*lines, *_more(facts)]
+
+
+def _by_item(parts: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The cuts of each clip together."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for part in parts:
+        found.setdefault((part["id"], str(part["bucket"])), []).append(part)
+    return list(found.values())
+
+
+def _of_several(texts: Sequence[dict[str, Any]], number: int) -> str:
+    """The state of one caption's cache, where there are several."""
+    return f", {text_word(texts[number])}" if len(texts) > 1 else ""
 
 
 def _more(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What only some items have: further captions, controls, targets, a mask, a weight."""
-    lines = [(say("or", "または"), " ".join(caption.split())) for caption in facts["captions"][1:]]
+    texts = facts["texts"]
+    lines = [
+        (say("or", "または"), f"{' '.join(caption.split())}  ({text_word(texts[number])})")
+        for number, caption in enumerate(facts["captions"][1:], 1)
+    ]
     if facts["caption_dropout"]:
         share = f"{facts['caption_dropout']:.0%}"
-        lines.append((say("or", "または"), say(f"no caption, in {share} of the draws", f"キャプションなし ({share})")))
+        words = say(f"no caption, in {share} of the draws", f"キャプションなし ({share})")
+        lines.append((say("or", "または"), f"{words}  ({text_word(texts[-1])})"))
     for control in facts["controls"]:
         bucket = control["bucket"]
         sizes = f"{control['width']}x{control['height']} -> {bucket['width']}x{bucket['height']}"
@@ -162,21 +184,26 @@ def _more(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def cache_words(part: dict[str, Any]) -> str:
-    """``latents current, text missing``."""
-    words = {
-        "current": say("current", "最新"),
-        "present": say("there", "あり"),
-        "missing": say("missing", "なし"),
-        "stale": say("stale", "古い"),
-        "foreign": say("made by another tool, used as it is", "他ツール製 (使用)"),
-        "unknown": say("unknown without a family", "モデル未指定のため不明"),
-    }
-    told = []
-    for name, title in (("latents", say("latents", "潜在")), ("text", say("text", "テキスト"))):
-        reason = part[f"{name}_reason"]
-        told.append(f"{title} {words[part[name]]}" + (f" ({reason})" if reason else ""))
-    return ", ".join(told)
+def cut_words(part: dict[str, Any]) -> str:
+    """Which part of the picture a cut is."""
+    crop = part["crop"]
+    across, down = f"{crop['left']:.0%}-{crop['right']:.0%}", f"{crop['top']:.0%}-{crop['bottom']:.0%}"
+    words = say(f"{across} of the width, {down} of the height", f"幅 {across}、高さ {down}")
+    return words + (say(", mirrored", "、左右反転") if part["mirrored"] else "")
+
+
+def latents_word(part: dict[str, Any]) -> str:
+    """``latents current``."""
+    return _state_word(say("latents", "潜在"), part["latents"], part["latents_reason"])
+
+
+def text_word(text: dict[str, Any]) -> str:
+    """``text missing``."""
+    return _state_word(say("text", "テキスト"), text["text"], text["text_reason"])
+
+
+def _state_word(title: str, state: str, reason: str) -> str:
+    return f"{title} {cache_state_word(state)}" + (f" ({reason})" if reason else "")
 
 
 def _draw(item: Item, width: int) -> None:

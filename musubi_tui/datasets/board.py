@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from engine.config.problems import Problem
 from engine.data.cache_files import Presence
 from engine.data.findings import Finding
-from engine.data.items import Bucket, Item, Scan, Skipped, path_text
+from engine.data.items import Bucket, Item, Scan, Skipped, beside, path_text
 from engine.data.summary import enlargement, printable
 from engine.data.tokens import estimate
 from musubi_tui.datasets.opening import OpenedDataset
@@ -84,6 +84,7 @@ class Rows:
     enlarged: npt.NDArray[np.float32]
     latents: npt.NDArray[np.uint8]  # PRESENT, MISSING, UNKNOWN
     texts: npt.NDArray[np.uint8]
+    beside: dict[int, dict[str, Any]]  # row -> what only some items have: cuts, captions, controls …
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -107,7 +108,7 @@ class Rows:
         dataset = opened.config.datasets[int(self.dataset[row])]
         path = Path(self.paths[row])
         source_fps, target_fps = (float(rate) for rate in self.rates[row])
-        return Item(
+        plain = Item(
             id=self.ids[row],
             dataset=dataset.index,
             name=path.stem,
@@ -124,9 +125,11 @@ class Rows:
             batch_size=dataset.batch_size,
             source_fps=source_fps or None,
             target_fps=target_fps,
-            cached_only=path.suffix == ".safetensors",
             crop=(float(self.crop[row, 0]), float(self.crop[row, 1])),
+            loss_weight=dataset.loss_weight,
+            is_reg=dataset.is_reg,
         )
+        return replace(plain, **self.beside.get(row, {}))
 
 
 @dataclass
@@ -167,7 +170,8 @@ def make_rows(opened: OpenedDataset, scan: Scan) -> Rows:
         np.array(column, kind).reshape(-1, *shape)
         for column, (kind, shape) in zip(columns[_TEXTS:], _KINDS, strict=True)
     ]
-    values: list[Any] = [*texts, *arrays]
+    more = {row: beside(entry) for row, (*_, entry) in enumerate(entries) if isinstance(entry, Item)}
+    values: list[Any] = [*texts, *arrays, {row: fields for row, fields in more.items() if fields}]
     return Rows(*values)
 
 
@@ -188,16 +192,21 @@ def _row(path: str, entry: Item | Skipped, there: Presence | None) -> tuple[Any,
         )  # fmt: skip
     clip = entry.kind == "clip"
     latents, text = path_text(entry, "latent_cache"), path_text(entry, "text_cache")
+    more = beside(entry)
+    latent_files = [str(view.cache) for view in more.get("views", ())] or [latents]
+    text_files = [str(one.cache) for one in more.get("texts", ())] or [text]
+    text_files += [str(more["no_text"].cache)] if "no_text" in more else []
     return (
         f"{name.rpartition('.')[0]}@{entry.start}+{entry.bucket.frames}" if clip else name, path, entry.caption, "", entry.id, printable(latents),
         printable(text), CLIP if clip else IMAGE, entry.dataset, (entry.width, entry.height), tuple(entry.bucket),
         entry.start, entry.crop, (entry.source_fps or 0.0, entry.target_fps), estimate(entry.caption), enlargement(entry),
-        _state(latents, there), _state(text, there),
+        _state(latent_files, there), _state(text_files, there),
     )  # fmt: skip
 
 
-def _state(file: str, there: Presence | None) -> int:
-    return UNKNOWN if there is None else PRESENT if there.has(file) else MISSING
+def _state(files: Iterable[str], there: Presence | None) -> int:
+    """Whether all files of an item are there."""
+    return UNKNOWN if there is None else PRESENT if all(map(there.has, files)) else MISSING
 
 
 def frequent_words(captions: Sequence[str]) -> list[tuple[str, int]]:

@@ -16,6 +16,7 @@ from engine.families import FamilySpec, TaskSpec, family_names, get_family
 from musubi_tui.presets.library import holds_preset
 
 if TYPE_CHECKING:
+    from engine.config import Config
     from engine.data.index import ScanIndex
 
 _SOURCE_KEYS = ("image_directory", "video_directory", "image_jsonl_file", "video_jsonl_file")
@@ -33,6 +34,7 @@ class OpenedDataset:
     tokenizer: Path | None = None  # as the preset names it
     accumulation: int = 1  # batches per optimizer step
     note: str = ""  # what the person should know about how it was read
+    options: Config | None = None  # of the preset
 
     @property
     def family_title(self) -> str:
@@ -121,6 +123,7 @@ def _open_preset(file: Path, family: str | None) -> OpenedDataset:
         is_preset=True,
         tokenizer=None if not tokenizer else Path(tokenizer),
         accumulation=int(loaded.config.get("gradient_accumulation_steps") or 1),
+        options=loaded.config,
     )
 
 

@@ -134,3 +134,14 @@ def size_word(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def cache_state_word(state: str) -> str:
+    """The verdict on a cache file, as ``item_facts`` gives it."""
+    return {
+        "current": say("current", "最新"),
+        "foreign": say("made by another tool, used as it is", "他ツール製 (使用)"),
+        "missing": say("missing", "なし"),
+        "stale": say("stale", "古い"),
+        "unknown": say("unknown without a family", "モデル未指定のため不明"),
+    }[state]

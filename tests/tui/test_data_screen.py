@@ -598,7 +598,7 @@ def many(board: Board, count: int) -> Board:
         fill(count, 0, np.int32), fill((count, 2), 0.5, np.float32), fill((count, 2), 0, np.float32), fill(count, 9, np.int32),
         fill(count, 0.8, np.float32), fill(count, PRESENT, np.uint8), fill(count, PRESENT, np.uint8),
     ]  # fmt: skip
-    values: list[Any] = [*texts, *arrays]
+    values: list[Any] = [*texts, *arrays, {}]
     return Board(board.opened, Rows(*values), board.summary, board.survey)
 
 

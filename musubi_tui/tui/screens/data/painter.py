@@ -78,6 +78,7 @@ class Painter:
 def paint(wish: Wish) -> Painted:
     """Decode, draw and read."""
     from engine.data.media import UnreadableMedia
+    from engine.data.variants import cuts
     from musubi_tui.datasets.captions import caption_place
     from musubi_tui.datasets.cells import draw_file, draw_item
     from musubi_tui.datasets.item_facts import item_facts, timeline_of
@@ -101,7 +102,7 @@ def paint(wish: Wish) -> Painted:
     mine = next((item for item in items if item.id == rows.ids[wish.row]), items[0])
     drawing = None
     if wish.picture:
-        drawing = draw_item(mine, wish.width, wish.height, colour=wish.colour, ascii_only=wish.ascii_only)
+        drawing = draw_item(cuts(mine)[0], wish.width, wish.height, colour=wish.colour, ascii_only=wish.ascii_only)
     line = None
     if mine.kind == "clip" and not mine.cached_only:
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from engine.config.language import counted, say
+from musubi_tui.datasets.words import cache_state_word
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.screens.data.painter import Painted
@@ -40,21 +42,24 @@ def facts_lines(painted: Painted, board: Board, row: int, width: int, height: in
     return [*lines, *rest][:height]
 
 
+_ROLES = {"current": "good", "foreign": "good", "missing": "muted", "stale": "warn", "unknown": "muted"}
+
+
 def _cache_lines(painted: Painted) -> list[Line]:
     if not painted.facts:
         return []
-    words = {
-        "present": (say("there", "あり"), "good"),
-        "missing": (say("missing", "なし"), "muted"),
-        "stale": (say("stale", "古い"), "warn"),
-        "unknown": (say("unknown without a family", "モデル未指定"), "muted"),
-    }
     part = painted.facts["parts"][0]
+    mine = [one for one in painted.facts["parts"] if (one["id"], one["bucket"]) == (part["id"], part["bucket"])]
     lines: list[Line] = []
-    for name, title in (("latents", say("latents", "潜在")), ("text", say("text", "テキスト"))):
-        word, role = words[part[name]]
-        reason = f" ({clean(part[name + '_reason'])})" if part[f"{name}_reason"] else ""
-        lines.append([(f"{title}: ", "muted"), (word + reason, role)])
+    for name, title, entries in (
+        ("latents", say("latents", "潜在"), mine),
+        ("text", say("text", "テキスト"), painted.facts["texts"]),
+    ):
+        states = Counter((one[name], one[f"{name}_reason"]) for one in entries)
+        for (state, reason), count in states.most_common():
+            many = f"{count}/{len(entries)} " if len(entries) > 1 else ""
+            why = f" ({clean(reason)})" if reason else ""
+            lines.append([(f"{title}: ", "muted"), (many + cache_state_word(state) + why, _ROLES[state])])
     if part["tokens"]:
         lines.append([(say(f"{part['tokens']} tokens of the model", f"モデルのトークン数 {part['tokens']}"), "muted")])
     return lines
