@@ -87,10 +87,10 @@ def process_start(pid: int) -> str | None:
             return None
         fields = stat.rpartition(")")[2].split()  # the command before it may contain anything
         return None if fields[0] in "ZX" else fields[19]
-    import psutil
+    import subprocess
 
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
-    except psutil.Error:
-        return None
+    # Not psutil's create_time, which moves with every correction of the clock: a day later a living process is another.
+    command = ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    found = subprocess.run(command, env={"LC_ALL": "C", "TZ": "UTC0"}, capture_output=True, text=True, check=False)
+    state, _, started = found.stdout.strip().partition(" ")
+    return None if not state or state.startswith("Z") else started.strip()

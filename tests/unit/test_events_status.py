@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -118,6 +119,20 @@ def test_a_stopped_process_still_lives(run: RunDirectory, sleeper: subprocess.Po
 def test_a_reused_pid_is_not_mistaken(run: RunDirectory, sleeper: subprocess.Popen[bytes]) -> None:
     Status("running", replace(identity(sleeper), started="12345"), ago(0)).write(run)
     assert true_state(run) == "orphaned"
+
+
+@pytest.mark.skipif(not Path("/bin/ps").exists(), reason="there is no ps here")
+def test_without_proc_a_process_is_known_by_what_ps_says(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    started = process_start(sleeper.pid)
+    assert re.fullmatch(r"\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}", started or "")
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    assert process_start(sleeper.pid) is None  # a zombie
+    sleeper.wait()
+    assert process_start(sleeper.pid) is None
 
 
 def test_a_restarted_machine_has_no_old_processes(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:

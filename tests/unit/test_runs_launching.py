@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from engine.attempt import Attempt
 from engine.config import Config, check_config, load_config, read_run_toml, write_run_toml
 from engine.config.problems import ConfigError, UserError
 from engine.events import Lease, RunDirectory, RunStart, Status, Step, true_state
+from engine.events.lines import iso_time
 from engine.job import Job
 from musubi_tui.cli.root import run as musubi
 from musubi_tui.runs import launching
@@ -239,6 +241,27 @@ def test_a_run_that_ended_early_may_go_on(state: str) -> None:
     assert note["attempt"] == 2
     assert note["set"] == {"learning_rate_factor": 0.5, "sample_prompts": 'say "hi"\n'}
     assert stat.S_IMODE((run.attempts / "2.toml").stat().st_mode) == 0o600
+
+
+def test_what_a_restart_cut_short_goes_on_after_one_watch_that_is_said() -> None:
+    run = ended("preempted", 12)
+    status = Status.read(run)
+    assert status is not None
+    assert status.process is not None
+    before = replace(status.process, boot_id="before the restart")
+    replace(status, state="running", process=before, heartbeat=iso_time(1e9)).write(run)
+    Lease(before, iso_time(1e9))._create(run)
+    assert true_state(run) == "orphaned"
+    told: list[str] = []
+    naps: list[float] = []
+    with pytest.raises(UserError, match="network_dim"):  # a mistake is told before anybody has to wait
+        prepare_resume(run, {"network_dim": 64}, sleep=naps.append)
+    assert naps == []
+    prepare_resume(run, {}, tell=told.append, sleep=naps.append)
+    assert 10 < sum(naps) < 15
+    assert len(told) == 1
+    assert f"{sum(naps):.0f} s" in told[0]
+    Lease.acquire(run, sleep=lambda seconds: pytest.fail("the engine waits a second time"))
 
 
 def test_a_run_that_is_done_goes_on_only_to_more_steps() -> None:
