@@ -42,10 +42,13 @@ class Display(Protocol):
         ...
 
 
-def make_display(stream: IO[str], *, plain: bool = False) -> Display:
-    """Bars on a terminal, else lines. ``plain``, ``TERM=dumb`` and a stdout that is not a terminal mean lines."""
+def make_display(stream: IO[str], *, plain: bool = False, today: float | None = None) -> Display:
+    """Bars on a terminal, else lines. ``plain``, ``TERM=dumb`` and a stdout that is not a terminal mean lines.
+
+    ``today``: the price of an hour, for a run that knew none.
+    """
     in_place = stream.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    return LiveDisplay(stream) if in_place and not plain else PlainDisplay(stream)
+    return LiveDisplay(stream, today) if in_place and not plain else PlainDisplay(stream)
 
 
 class PlainDisplay:
@@ -85,11 +88,11 @@ class JsonDisplay:
 class LiveDisplay:
     """Bars of the open phases and the step line at the bottom; what happens once scrolls away above them."""
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], today: float | None = None) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._story = Story()
+        self._story = Story(today=today)
         self._console = Console(file=stream, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._next = 0.0

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from engine.config.language import say
 from engine.events.rundir import RunDirectory
+from musubi_tui.runs.costs import at_todays_price, cost_text
 from musubi_tui.runs.fetching import copy_line, fetch_line, is_away
 from musubi_tui.runs.money import money
 from musubi_tui.runs.origin import read_origin
+from musubi_tui.runs.pricing import known_price
 from musubi_tui.runs.snapshot import Snapshot
 from musubi_tui.runs.state_words import state_word
 from musubi_tui.runs.telling import clean, clock, weight
@@ -31,7 +33,9 @@ def print_card(now: Snapshot) -> None:
 
 
 def _cost(now: Snapshot) -> str:
-    """``$4.81 of about $11.20  ($2.50 per hour, 1.92 h)``, or the hours alone where no price is known."""
+    """``$4.81 of about $11.20  ($2.50 per hour, 1.92 h)``, at today's price ``~$4.81``, or the hours alone where none is known."""
+    price_now = known_price()
+    now = at_todays_price(now, price_now.per_hour if price_now else None)
     hours = f"{now.hours:.2f} h" if now.hours is not None else ""
     if now.cost is None:
         return hours
@@ -45,7 +49,7 @@ def _cost(now: Snapshot) -> str:
         if now.price_per_hour is not None
         else ""
     )
-    return f"{money(now.cost)}{total}  ({', '.join(filter(None, (price, hours)))})"
+    return f"{cost_text(now.cost, guessed=now.cost_guessed)}{total}  ({', '.join(filter(None, (price, hours)))})"
 
 
 def _stop(now: Snapshot) -> str:

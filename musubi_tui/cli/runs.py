@@ -74,9 +74,11 @@ def watch(
     speed: Annotated[float, typer.Option("--speed", min=0, help=say("Times as fast as it was recorded; 0: at once.", "再生速度の倍率。0 なら待たずに表示。"))] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help=say("Print the events, one JSON object per line.", "イベントを 1 行 1 JSON で出力します。"))] = False,
 ) -> int:  # fmt: skip
+    from engine.events.status import Status
     from musubi_tui.cli.following import watch as stay
     from musubi_tui.cli.live import JsonDisplay, make_display
     from musubi_tui.cli.replay import play
+    from musubi_tui.runs.costs import todays_price
     from musubi_tui.runs.finding import find_run
 
     if bool(run) == bool(replay):
@@ -86,7 +88,8 @@ def watch(
             say("`musubi-tui runs list` shows the runs.", "run の一覧は `musubi-tui runs list` にあります。"),
         )
     target = None if replay else find_run(run)
-    display = JsonDisplay(sys.stdout) if as_json else make_display(sys.stdout, plain=plain)
+    today = todays_price(Status.read(target)) if target else None
+    display = JsonDisplay(sys.stdout) if as_json else make_display(sys.stdout, plain=plain, today=today)
     if replay:
         play(replay, display, speed)
         return OK

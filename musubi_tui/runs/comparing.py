@@ -15,12 +15,13 @@ import numpy as np
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from engine.events.process import host_name
 from engine.events.rundir import RunDirectory
 from engine.events.sound_index import sound_index
-from engine.events.types import Sample
-from musubi_tui.runs.money import money
+from engine.events.types import RunStart, Sample
+from musubi_tui.runs.costs import Bill, at_todays_price, cost_text
 from musubi_tui.runs.pyramid import Column, Smoother
-from musubi_tui.runs.series import GrowingSteps
+from musubi_tui.runs.series import GrowingSteps, zeros
 from musubi_tui.runs.snapshot import EMA_DECAY, Snapshot, snapshot_and_events
 
 BEST_ROW = say("best val", "検証の最小")
@@ -41,7 +42,7 @@ class Compared:
     time: Column
     raw: Column
     loss: Column
-    price: float | None
+    bill: Bill
     samples: tuple[Sample, ...] = ()
 
     @property
@@ -55,7 +56,7 @@ class Compared:
             return self.step
         if axis == "time":
             return self.time
-        return None if self.price is None else self.time * (self.price / 3600)
+        return self.bill.column(self.time) if self.bill.known else None
 
     def step_at(self, axis: str, value: float | None) -> float:
         """The step it was at there; its last one for None or where nobody knows."""
@@ -74,7 +75,7 @@ class Compared:
 
 
 def read_compared(run: RunDirectory, letter: str = "A", price: float | None = None) -> Compared:
-    """Everything of one run. ``price`` stands in where the run knows none. Raises ``UserError`` (damaged_run)."""
+    """Everything of one run. ``price`` stands in where a run of this machine knows none. Raises ``UserError`` (damaged_run)."""
     now, records = snapshot_and_events(run)
     index = sound_index(run)
     growing = GrowingSteps()
@@ -82,8 +83,15 @@ def read_compared(run: RunDirectory, letter: str = "A", price: float | None = No
         growing.load(index)
     steps = growing.view()
     samples = tuple(record.event for record in records if isinstance(record.event, Sample))
-    paid = now.price_per_hour if now.price_per_hour is not None else price
-    return Compared(letter, now, _settings(run), steps.step, steps.worked, steps.loss, Smoother(EMA_DECAY).every(steps.loss, steps.generation), paid, samples)  # fmt: skip
+    began = zeros(index)
+    worked = {attempt: index[position].t - began[attempt] for position, attempt in index.attempts()}
+    today = price if now.host == host_name() else None
+    starts = [record.event for record in records if isinstance(record.event, RunStart)]
+    attempts = [(worked.get(start.attempt, 0.0), start.price) for start in starts]
+    last = attempts.pop() if attempts else (0.0, None)
+    attempts.append((last[0], now.price_per_hour if last[1] is None else last[1]))
+    bill = Bill.of(attempts, today)
+    return Compared(letter, at_todays_price(now, price), _settings(run), steps.step, steps.worked, steps.loss, Smoother(EMA_DECAY).every(steps.loss, steps.generation), bill, samples)  # fmt: skip
 
 
 def compare_runs(runs: Sequence[RunDirectory], price: float | None = None) -> list[Compared]:
@@ -112,7 +120,10 @@ def result_rows(runs: Sequence[Compared]) -> list[tuple[str, list[str]]]:
         ("loss", ["-" if run.now.loss is None else f"{run.now.loss:.4f}" for run in runs]),
         (BEST_ROW, ["-" if run.best is None else f"{run.best:.4f}" for run in runs]),
         ("s/step", ["-" if run.now.step_seconds is None else f"{run.now.step_seconds:.3g}" for run in runs]),
-        (say("cost", "費用"), ["-" if run.now.cost is None else money(run.now.cost) for run in runs]),
+        (
+            say("cost", "費用"),
+            ["-" if run.now.cost is None else cost_text(run.now.cost, guessed=run.now.cost_guessed) for run in runs],
+        ),
     ]
     return [(name, values) for name, values in rows if set(values) != {"-"}]
 
@@ -134,7 +145,7 @@ def extent(runs: Sequence[Compared], axis: str) -> tuple[float, float] | None:
 
 def aligned(runs: Sequence[Compared], axis: str, points: int) -> list[tuple[float, list[float | None]]]:
     """(place on the axis, loss of each run) at ``points`` round places. Raises ``UserError`` (no_price) for money nobody knows."""
-    if axis == "cost" and all(run.price is None for run in runs):
+    if axis == "cost" and not any(run.bill.known for run in runs):
         raise UserError.of(
             "no_price",
             say("No price is known, so runs cannot be compared by cost.", "料金が不明なため、費用では比較できません。"),

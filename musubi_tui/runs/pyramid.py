@@ -63,8 +63,13 @@ def find(x: Column, value: float | Column, *, right: bool = False) -> Any:
 
 def buckets(x: Column, start: float, stop: float, columns: int) -> Column:
     """Places (columns + 1,) in the ascending ``x``: screen column i shows the values from place i to before place i + 1."""
-    places: Column = find(x, np.linspace(start, stop, columns + 1)).astype(np.intp)
-    places[-1] = find(x, stop, right=True)
+    return between(x, np.linspace(start, stop, columns + 1))
+
+
+def between(x: Column, edges: Column) -> Column:
+    """The same for screen columns that begin at these values of ``x``, the last edge being the end of the last one."""
+    places: Column = find(x, edges).astype(np.intp)
+    places[-1] = find(x, float(edges[-1]), right=True)
     return places
 
 

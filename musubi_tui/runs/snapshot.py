@@ -68,6 +68,7 @@ class Snapshot:
     price_per_hour: float | None = None
     hours: float | None = None  # of engine time over all attempts, pauses included
     cost: float | None = None  # money spent
+    cost_guessed: bool = False  # the engine knew no price: cost is at today's
     cost_total: float | None = None  # money spent when the run will be done, at this pace
     stop_seconds: float | None = None  # how long a safe stop takes: a step, and what it saves
     stop_measured: bool = False  # whether a state was saved before; else stop_seconds is an estimate

@@ -28,7 +28,7 @@ from engine.events.types import (
     Validation,
     Warned,
 )
-from musubi_tui.runs.money import money
+from musubi_tui.runs.costs import Bill, cost_text
 from musubi_tui.runs.plain_text import clean as clean
 from musubi_tui.runs.snapshot import EMA_DECAY
 from musubi_tui.runs.state_words import state_word
@@ -75,7 +75,8 @@ class Story:
     host: Host | None = None
     memory: Memory | None = None
     validation: Validation | None = None
-    price: float | None = None  # money per hour
+    attempts: list[tuple[float, float | None]] = field(default_factory=list)  # seconds worked before, price per hour
+    today: float | None = None  # the price that is known now, for a run that knew none
     worked: float = 0.0  # seconds of the attempts before
     began: float | None = None  # this attempt
     now: float = 0.0
@@ -91,7 +92,8 @@ class Story:
         if isinstance(event, RunStart):
             self.phases.clear()
             self.step = None  # until this attempt has one, its own progress is what there is to tell
-            self.price, self.began = event.price, record.t
+            self.attempts.append((self.worked, event.price))
+            self.began = record.t
             told = event.config.get("max_train_steps")
             self.max_steps = told if isinstance(told, int) and told > 0 else self.max_steps
         elif isinstance(event, Phase):
@@ -112,8 +114,8 @@ class Story:
     @property
     def cost(self) -> float | None:
         """Money spent so far, None where no price is known."""
-        hours = (self.worked + (self.now - self.began if self.began is not None else 0.0)) / 3600
-        return None if self.price is None else self.price * hours
+        worked = self.worked + (self.now - self.began if self.began is not None else 0.0)
+        return Bill.of(self.attempts, self.today).cost(worked)
 
     @property
     def eta(self) -> float | None:
@@ -217,7 +219,7 @@ def vitals_line(story: Story) -> str:
     elif story.host is not None and story.host.ram and story.host.ram_total:
         parts.append(f"ram {story.host.ram / (1 << 30):.1f}/{story.host.ram_total / (1 << 30):.1f} GB")
     if story.cost is not None:
-        parts.append(money(story.cost))
+        parts.append(cost_text(story.cost, guessed=Bill.of(story.attempts, story.today).guessed))
     return "  ".join(parts)
 
 

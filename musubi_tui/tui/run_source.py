@@ -26,6 +26,7 @@ from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE, Status, true_state
 from engine.events.steps_index import StepsIndex
 from engine.events.types import Progress, RunStart, Step
+from musubi_tui.runs.costs import Bill, todays_price
 from musubi_tui.runs.finding import name_of
 from musubi_tui.runs.notes import Note, read_notes
 from musubi_tui.runs.series import read_records, zeros
@@ -71,6 +72,8 @@ class _Outside:
     step: int
     max_steps: int
     stale: bool
+    cost: float | None = None
+    today: float | None = None  # the price of an hour that is known now, where the run knew none
 
 
 class _Live(RunSource):
@@ -110,8 +113,12 @@ class _Live(RunSource):
             self._outside, self._notes = outside, notes
             view = fold.view(live=True, name=self.title)
             state = outside.state
+            bill = Bill.of(view.bill.attempts, outside.today)
             self._view = replace(
                 view,
+                bill=bill,
+                price=view.price if outside.today is None or view.price is not None else outside.today,
+                cost=outside.cost if outside.cost is not None else bill.cost(view.worked_seconds),
                 state=state,
                 phase=view.phase or outside.phase,
                 reason=outside.reason or view.reason,
@@ -137,7 +144,12 @@ class _Live(RunSource):
             heartbeat = now - seen.still  # by our clock: another machine's may be minutes away from it
         state = true_state(self._directory, status)
         stale = state in ALIVE and heartbeat is not None and now - heartbeat > _STALE_SECONDS
-        return _Outside(state, status.phase, status.reason, status.step, status.max_steps, stale), heartbeat
+        today = todays_price(status)
+        spent = status.cost if today is None else today * status.seconds / 3600
+        cost = None if spent is None else round(spent, 2)  # less than a hundredth is no news
+        return _Outside(
+            state, status.phase, status.reason, status.step, status.max_steps, stale, cost, today
+        ), heartbeat
 
 
 class _Replay(RunSource):
@@ -219,8 +231,8 @@ def _open(run: RunDirectory, fold: Fold) -> int:
             else:
                 fold.feed(record, indexed=True)
     fold.steps.count_images(fold.items_per_step)
-    position, attempt = index.attempts()[-1]
-    fold.had_worked(index[position].t - zeros(index)[attempt])
+    began = zeros(index)
+    fold.had_worked({attempt: index[position].t - began[attempt] for position, attempt in index.attempts()})
     if story:
         newest = index[story[-1][-1]]
         fold.step = newest.step

@@ -6,7 +6,7 @@ The fold knows nothing of files, clocks or widgets; ``run_source`` feeds it, fro
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from engine.events.types import (
     Validation,
     Warned,
 )
+from musubi_tui.runs.costs import Bill
 from musubi_tui.runs.pyramid import median, quantile
 from musubi_tui.runs.series import GrowingSteps, Steps
 from musubi_tui.runs.stopping import StopTime, stop_time
@@ -103,6 +104,7 @@ class RunView:
     gpu: str = ""
     price: float | None = None
     cost: float | None = None
+    bill: Bill = field(default_factory=Bill)  # money over the seconds worked
     worked_seconds: float = 0.0
     heartbeat: float | None = None  # None: a recording, or never seen
     live: bool = True
@@ -202,6 +204,7 @@ class Fold:
         self._errors: list[Failed] = []
         self._unknown: dict[str, None] = {}
         self._worked = 0.0
+        self._prices: dict[int, tuple[float, float | None]] = {}  # attempt -> seconds worked before it, price per hour
         self._began: float | None = None
         self._loss, self._gradient = Running(), Running()
         self._items = self._item_steps = 0
@@ -252,9 +255,12 @@ class Fold:
         """Mean of the steps that were heard."""
         return self._items / self._item_steps if self._item_steps else 1.0
 
-    def had_worked(self, seconds: float) -> None:
-        """The attempts before this one took at least so long: an index knows the time of steps that were not heard."""
-        self._worked = max(self._worked, seconds)
+    def had_worked(self, before: Mapping[int, float]) -> None:
+        """Seconds that were worked at least before each attempt: an index knows the time of steps that were not heard."""
+        for attempt, seconds in before.items():
+            self._worked = max(self._worked, seconds)
+            began, price = self._prices.get(attempt, (0.0, None))
+            self._prices[attempt] = (max(began, seconds), price)
 
     def say(self, text: str, t: float, role: str = "") -> None:
         """A line from elsewhere (engine.log)."""
@@ -264,12 +270,13 @@ class Fold:
         """The moment. ``changes`` are what the feeder knows better (state, heartbeat, now …)."""
         start = self.start or RunStart()
         worked = self._worked + (self.now - self._began if self._began is not None else 0.0)
+        bill = Bill.of(self._prices.values())
         known: dict[str, Any] = {
             "name": self.name or clean(str(start.config.get("output_name", ""))), "state": self.state, "steps": self.steps.view(),
             "now": self.now, "phase": self.phases[-1] if self.phases else "", "reason": clean(self.reason),
             "attempt": start.attempt, "step": self.step, "max_steps": self.max_steps, "config": start.config,
             "gpu": clean(start.gpu), "price": start.price, "worked_seconds": worked,
-            "cost": start.price * worked / 3600 if start.price is not None else None, "live": False,
+            "bill": bill, "cost": bill.cost(worked), "live": False,
             "progress": self.progress, "last": self.recent[-1] if self.recent else None, "split": split(list(self.recent)[-20:]),
             "memory": self._latest.get(Memory), "plan": self._latest.get(Plan), "swap": self._latest.get(Swap),
             "host": self._latest.get(Host), "blocks": dict(self._blocks),
@@ -321,6 +328,7 @@ class Fold:
         if self._began is not None:  # the attempt before left no end: it worked until its last sign of life at most
             self._worked += max(0.0, self.steps.last_t - self._began)
         self._began = t
+        self._prices[event.attempt] = (self._worked, event.price)
         self.start, self.state, self.reason, self.step = event, "starting", "", event.from_step
         self.phases, self._errors, self._warnings, self._blocks = [], [], [], {}
         told = event.config.get("max_train_steps")

@@ -19,6 +19,7 @@ from engine.events.rundir import RunDirectory
 from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE, Lease
 from musubi_tui.machine.load import MachineLoad, read_load
+from musubi_tui.runs.costs import at_todays_price
 from musubi_tui.runs.fetching import fetch_line, is_away
 from musubi_tui.runs.origin import read_origin
 from musubi_tui.runs.pricing import known_price
@@ -52,15 +53,16 @@ class RunsReader:
         if busy or self._machine is None or self._machine.busy:
             self._machine = read_load(self._home, busy=busy)
         wanted = next((now for now in runs if now.run_dir == chosen), runs[0] if runs else None)
-        detail = self._read_detail(wanted) if wanted else None
+        detail = self._read_detail(wanted, listed.price) if wanted else None
         return replace(listed, detail=detail, machine=self._machine, hooks=_hooks(runs))
 
     def listed(self) -> View:
         """The list of runs alone: what the registry and the queue say, nothing of any single run or of the machine."""
         entries = Registry(self._home).runs()
         runs = tuple(replace(entry.summary, state=GONE) if entry.gone else entry.summary for entry in entries)
-        price = known_price()
-        runs = _with_costs(_without_heartbeats(runs), price.per_hour if price else None)
+        known = known_price()
+        price = known.per_hour if known else None
+        runs = tuple(at_todays_price(now, price) for now in _without_heartbeats(runs))
         places, held = self._read_queue()
         return View(
             runs,
@@ -69,7 +71,7 @@ class RunsReader:
             winners=frozenset(entry.summary.run_dir for entry in entries if entry.winner),
             queue=places,
             held=held,
-            price=price.per_hour if price else None,
+            price=price,
         )
 
     def _read_queue(self) -> tuple[dict[str, int], str]:
@@ -85,7 +87,7 @@ class RunsReader:
                 self._queue = mark, {}, str(error)
         return self._queue[1], self._queue[2]
 
-    def _read_detail(self, now: Snapshot) -> Detail:
+    def _read_detail(self, now: Snapshot, price: float | None) -> Detail:
         run = RunDirectory(Path(now.run_dir))
         mark = (now, _mark(run.events, run.notes))
         if self._detail is None or self._detail[0] != mark:
@@ -96,8 +98,7 @@ class RunsReader:
             whole = _without_heartbeats((whole,))[0]
             elsewhere = now.state in ALIVE and now.host != host_name()
             origin = None if now.state == GONE else read_origin(run)
-            if whole.cost is None and now.cost is not None:
-                whole = replace(whole, cost=now.cost)
+            whole = at_todays_price(whole, price)
             fetch = fetch_line(whole) if whole.state not in (*ALIVE, GONE) and is_away(whole) else ""
             norm = norm if norm == norm else None
             made = encoded(records) if whole.kind == "cache" else ()
@@ -108,16 +109,6 @@ class RunsReader:
 def _without_heartbeats(runs: tuple[Snapshot, ...]) -> tuple[Snapshot, ...]:
     """A heartbeat that moves is nothing to draw."""
     return tuple(replace(now, heartbeat=None) if now.heartbeat else now for now in runs)
-
-
-def _with_costs(runs: tuple[Snapshot, ...], price: float | None) -> tuple[Snapshot, ...]:
-    """Where the engine knew no price, the hours of this machine's runs at the price that is known now."""
-    if price is None:
-        return runs
-    return tuple(
-        replace(now, cost=now.hours * price) if now.cost is None and now.hours and now.host == host_name() else now
-        for now in runs
-    )
 
 
 def _hooks(runs: tuple[Snapshot, ...]) -> tuple[WaitingHook, ...]:

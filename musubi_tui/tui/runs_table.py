@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
-from musubi_tui.runs.money import money as as_money
+from musubi_tui.runs.costs import cost_text
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.runs.state_words import state_word
 from musubi_tui.tui.filtering import fits
@@ -92,7 +92,7 @@ def money(now: Snapshot) -> str:
     """``$4.81``; ``~$4.81`` where the engine knew no price and today's is taken; empty without one."""
     if now.cost is None:
         return ""
-    return f"{'~' if now.price_per_hour is None else ''}{as_money(now.cost, 2 if now.cost < 100 else 0)}"
+    return cost_text(now.cost, 2 if now.cost < 100 else 0, guessed=now.cost_guessed)
 
 
 def _mark(now: Snapshot, facts: Facts) -> str:

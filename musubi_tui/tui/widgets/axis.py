@@ -1,19 +1,20 @@
 """What a chart of steps can be drawn over: steps, epochs, images seen, hours of work, money.
 
-Every axis is one ascending column of the run times one factor, so that nothing of the length of the run is ever computed.
+Every axis is one ascending column of the run times one factor, or along a line with a few bends where attempts had different
+prices, so that nothing of the length of the run is ever computed.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from engine.config.language import say
 from musubi_tui.runs.money import money
-from musubi_tui.runs.pyramid import Column, buckets, find
+from musubi_tui.runs.pyramid import Column, between, find
 from musubi_tui.runs.series import Steps
 from musubi_tui.runs.telling import clock
 from musubi_tui.tui.run_view import RunView
@@ -23,12 +24,16 @@ AXES: Final = ("step", "epoch", "images", "time", "cost")
 
 @dataclass(frozen=True)
 class Axis:
-    """``column`` times ``factor`` is what stands along the axis ``name``; ``missing`` says why another one was wanted in vain."""
+    """``column`` times ``factor`` is what stands along the axis ``name``; ``missing`` says why another one was wanted in vain.
+
+    ``bends``: instead of the factor, values of the column and what stands there, straight lines between them.
+    """
 
     name: str
     column: Column
     factor: float = 1.0
     missing: str = ""
+    bends: tuple[list[float], list[float]] | None = None
 
     @classmethod
     def of(cls, name: str, view: RunView) -> Axis:
@@ -39,8 +44,10 @@ class Axis:
                 return cls(name, steps.step, 1 / _steps_per_epoch(steps))
             case "images":
                 return cls(name, steps.images)
-            case "cost" if view.price:
-                return cls(name, steps.worked, view.price / 3600)
+            case "cost" if view.bill.rate:
+                return cls(name, steps.worked, view.bill.rate / 3600)
+            case "cost" if view.bill.rate is None and view.bill.known:
+                return cls(name, steps.worked, bends=view.bill.corners())
             case "cost":
                 return cls("time", steps.worked, missing=say("no price known", "料金不明"))
             case "time":
@@ -49,11 +56,12 @@ class Axis:
 
     def value(self, place: int) -> float:
         """The value at a place of the columns."""
-        return float(self.column[place]) * self.factor
+        there = float(self.column[place])
+        return float(np.interp(there, *self.bends)) if self.bends else there * self.factor
 
     def place(self, value: float) -> int:
         """The last place whose value is at most ``value``, the first one when there is none."""
-        return max(0, int(find(self.column, value / self.factor, right=True)) - 1)
+        return max(0, int(find(self.column, float(self._inverse(value)), right=True)) - 1)
 
     def of_step(self, steps: Steps, step: float) -> float:
         """The value at a step; before the first one, that of the axis's zero."""
@@ -64,7 +72,14 @@ class Axis:
 
     def buckets(self, low: float, high: float, columns: int) -> Column:
         """Places that cut the columns into screen columns."""
-        return buckets(self.column, low / self.factor, high / self.factor, columns)
+        return between(self.column, self._inverse(np.linspace(low, high, columns + 1)))
+
+    def _inverse(self, values: float | Column) -> Any:
+        """Where in the column these values are."""
+        if self.bends is None:
+            return values / self.factor
+        seconds, amounts = self.bends
+        return np.interp(values, amounts, seconds)
 
     def full(self) -> tuple[float, float]:
         """From where to where everything is seen. The end moves in strides: an axis that grew with every step would repaint

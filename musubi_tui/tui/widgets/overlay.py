@@ -45,7 +45,7 @@ class Overlay(Lines):
         """Step, time, cost; cost is passed over while no price is known."""
         place = AXES.index(self.axis)
         choices = [*AXES[place + 1 :], *AXES[: place + 1]]
-        self.axis = next(axis for axis in choices if axis != "cost" or any(run.price is not None for run in self.runs))
+        self.axis = next(axis for axis in choices if axis != "cost" or any(run.bill.known for run in self.runs))
         self.cursor = None
         self.draw()
 

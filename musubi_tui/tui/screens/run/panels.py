@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from engine.config.language import say
+from musubi_tui.runs.costs import cost_text
 from musubi_tui.runs.money import money
 from musubi_tui.runs.state_words import state_word
 from musubi_tui.runs.telling import clean
@@ -53,7 +54,7 @@ def header(view: RunView, width: int, glyphs: Glyphs, note: str = "") -> list[Li
         right.append((f"  ETA {duration(view.eta_seconds)}", "bold"))
     if view.cost is not None:
         whole = f" / {money(view.projected_cost)}" if view.projected_cost is not None and width >= 120 else ""
-        right.append((f"  {money(view.cost)}{whole}", ""))
+        right.append((f"  {cost_text(view.cost, guessed=view.bill.guessed)}{whole}", ""))
     right.append((" ", ""))
     return [justify(left, right, width), _progress(view, width, glyphs, note)]
 
