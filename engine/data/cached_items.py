@@ -5,6 +5,7 @@ Every ``*_{id}.safetensors`` with its ``*_{id}_te.safetensors`` is an item; its 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 
 from engine.config.language import counted, say
@@ -43,9 +44,11 @@ def list_cached(
     """
     listing = CachedListing()
     folder = dataset.cache_directory
-    if not folder.is_dir():
+    try:
+        names = os.listdir(folder)
+    except OSError:  # no folder, or none that can be read: then there is nothing to serve
         return listing
-    for name in list_latent_names((path.name for path in folder.iterdir()), cache_id):
+    for name in list_latent_names(names, cache_id):
         parsed = parse_latent_name(name, cache_id, clip=dataset.kind == "clip")
         if parsed is not None:
             _add(listing, dataset, spec, cache_id, rule, name, parsed)

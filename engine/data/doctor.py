@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from engine.config.language import counted, say
 from engine.data.cache_files import DamagedCache
@@ -27,6 +28,7 @@ from engine.families.family import FamilySpec
 MUCH_ENLARGED = 1.5
 FLAT = 8  # of 255: pictures that vary less have nothing to compare
 _UNREADABLE = ("broken_link", "unreadable_image", "unreadable_clip", "unreadable_mask", "unreadable_control")
+_BY_HAND = ("unreadable_folder", "unreadable_list", "bad_line", "list_not_utf8")  # nothing there could be set aside
 Progress = Callable[[str, int, int], None]
 
 
@@ -55,6 +57,7 @@ class Examination:
         found = [
             *self._sources_gone(),
             self._corrupt(looks, beside),
+            *self._unusable(),
             self._damaged_caches(caches),
             self._not_finite(caches),
             *captions.findings(),
@@ -126,16 +129,40 @@ class Examination:
         entries = [Entry(s.path, s.reason, s.dataset) for s in self.scan.skipped if s.code in _UNREADABLE]  # fmt: skip
         entries += [Entry(look.path, look.problem, owner[look.path]) for look in looks if look.problem]
         entries += beside
-        policies = {dataset.index: dataset.on_bad_item for dataset in self.config.datasets}
-        stops = any(policies[entry.dataset] == "stop" for entry in entries)
         return Finding(
             "corrupt",
-            "error" if stops else "warning",
+            self._severity(entries),
             say(f"files that cannot be decoded: {len(entries)}", f"{len(entries)} ファイルをデコードできません"),
             say("Repair them, or set them aside.", "直すか、よけてください。"),
             tuple(entries),
             "corrupt",
         )
+
+    def _unusable(self) -> Iterator[Finding]:
+        """What else stops training: told by the scan already, but nobody should have to ask twice."""
+        left = [s for s in self.scan.skipped if s.broken and s.code not in _UNREADABLE]
+        alone = [Entry(s.path, s.reason, s.dataset) for s in left if s.code not in _BY_HAND]
+        yield Finding(
+            "unusable",
+            self._severity(alone),
+            say(f"files that cannot be trained as they are: {len(alone)}", f"このままでは学習できないファイルが {len(alone)} 件"),
+            say("Put right what is said of each, or set them aside.", "それぞれの理由に従って直すか、よけてください。"),
+            tuple(alone),
+            "unusable",
+        )  # fmt: skip
+        sources = [Entry(s.path, s.reason, s.dataset) for s in left if s.code in _BY_HAND]
+        yield Finding(
+            "unreadable_source",
+            self._severity(sources),
+            say(f"folders and lines of lists that cannot be read: {len(sources)}", f"読めないフォルダやリストの行が {len(sources)} 件"),
+            say("Check the permissions of folders, and correct the lines.", "フォルダの権限を確認し、行を直してください。"),
+            tuple(sources),
+        )  # fmt: skip
+
+    def _severity(self, entries: Sequence[Entry]) -> Literal["error", "warning"]:
+        """Whether one of these files stops a run."""
+        policies = {dataset.index: dataset.on_bad_item for dataset in self.config.datasets}
+        return "error" if any(policies[entry.dataset] == "stop" for entry in entries) else "warning"
 
     def _duplicates(self, looks: Sequence[Look]) -> Finding:
         items = {item.path: item for item in self.sources}

@@ -67,8 +67,8 @@ OWN_KEYS: tuple[DatasetKey, ...] = (
         "any",
         "text",
         None,
-        "Encoding of the caption files, such as cp932; unset: UTF-8, and what is not UTF-8 is recognised with a notice.",
-        "キャプションファイルの文字コード (cp932 など)。未設定なら UTF-8。UTF-8でないものは推定し、その旨を知らせる。",
+        "Encoding of caption files and lists, such as cp932; unset: UTF-8, and what is not UTF-8 is recognised with a notice.",
+        "キャプションファイルとリストの文字コード (cp932 など)。未設定なら UTF-8。UTF-8でないものは推定し、その旨を知らせる。",
         general=True,
     ),
     DatasetKey(

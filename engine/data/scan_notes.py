@@ -41,9 +41,9 @@ def missing_source(dataset: DatasetSpec, file: str) -> Problem:
     return Problem(
         "missing_file",
         say(f"the dataset's {en} is a file: {source}.", f"データセットの{ja}がファイルです: {source}")
-        if source.is_file()
+        if os.path.isfile(source)
         else say(f"the dataset's {en} does not exist: {source}.", f"データセットの{ja}がありません: {source}"),
-        "" if source.is_file() else similar_path(source) or say("Check the path.", "パスを確認してください。"),
+        "" if os.path.isfile(source) else similar_path(source) or say("Check the path.", "パスを確認してください。"),
         file=file,
         line=line,
         column=column,
@@ -139,14 +139,24 @@ def collisions(items: Sequence[Item]) -> Iterator[Problem]:
 
 def leftovers(dataset: DatasetSpec, latent_files: Iterable[str], cache_id: str) -> Iterator[Problem]:
     """Musubi Tuner trains whatever lies in the cache folder; here only what belongs to an item is trained: ``latent_files``."""
-    if not dataset.cache_directory.is_dir():
-        return
     used: dict[str, set[str]] = {str(dataset.cache_directory): set()}
     for file in latent_files:  # other cuts have names that are no latent names
         folder, _, name = file.rpartition("/")
         used.setdefault(folder, set()).add(name)
     for folder in sorted(folder for folder in used if os.path.isdir(folder)):
-        unused = {name for name in list_latent_names(os.listdir(folder), cache_id) if name not in used[folder]}
+        try:
+            names = os.listdir(folder)
+        except OSError as error:
+            if folder != str(dataset.directory):  # there it was said already
+                message = say(
+                    f"the cache folder {folder} cannot be read: {error.strerror}.",
+                    f"キャッシュフォルダ {folder} を読めません: {error.strerror}",
+                )
+                yield about(
+                    dataset, "unreadable_cache_folder", message, say("Check permissions.", "権限を確認してください。")
+                )
+            continue
+        unused = {name for name in list_latent_names(names, cache_id) if name not in used[folder]}
         unused = {name for name in unused if parse_latent_name(name, cache_id, clip=dataset.kind == "clip")}
         if unused:
             yield about(

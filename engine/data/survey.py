@@ -20,7 +20,10 @@ Measure = Callable[[Path], ClipInfo]
 
 
 def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -> dict[str, Any]:
-    """``{"datasets": […], "total": {"files", "items", "bytes", "held_out", "skipped", "broken"}}``; headers only."""
+    """``{"datasets": […], "total": {"files", "items", "bytes", "held_out", "held_out_items", "skipped", "broken"}}``; headers only.
+
+    ``files`` and ``held_out`` are files, ``items`` are what is trained in an epoch, ``held_out_items`` what may be validated.
+    """
     items: dict[int, list[Item]] = defaultdict(list)
     for item in scan.items:
         items[item.dataset].append(item)
@@ -39,7 +42,8 @@ def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -
         "datasets": rooms,
         "total": {
             **total,
-            "held_out": len(scan.held_out),
+            "held_out": sum(room["extras"].get("held_out", 0) for room in rooms),
+            "held_out_items": len(scan.held_out),
             "skipped": len(scan.skipped),
             "broken": sum(entry.broken for entry in scan.skipped),
         },
@@ -161,10 +165,14 @@ def _others(dataset: DatasetSpec, told: set[str]) -> dict[str, Any]:
     folder = dataset.directory
     extensions: Counter[str] = Counter()
     folders = 0
-    if folder is not None and folder.is_dir():
+    try:
+        listed = [] if folder is None else list(os.scandir(folder))
+    except OSError:  # the scan said so
+        listed = []
+    if listed:
         named = {path.rpartition("/")[2] for path in told}
         mine = {".safetensors", ".old", (dataset.caption_extension or "").lower()}
-        for entry in os.scandir(folder):
+        for entry in listed:
             if entry.name not in named:
                 extension = os.path.splitext(entry.name)[1].lower()
                 if entry.is_dir(follow_symlinks=False):

@@ -17,7 +17,10 @@ def belongings(dataset: DatasetSpec, path: Path) -> list[Path]:
     if path.suffix.lower() not in media and not is_folder(path):
         return []
     stem = path.name if is_folder(path) else path.stem
-    names = sorted(os.listdir(path.parent)) if path.parent.is_dir() else []
+    try:
+        names = sorted(os.listdir(path.parent))
+    except OSError:  # moving the file itself will say so
+        return []
     stems = {name: Path(name).stem for name in names if Path(name).suffix.lower() in media}
     if any(other == stem and name != path.name for name, other in stems.items()):
         return []

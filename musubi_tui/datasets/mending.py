@@ -25,7 +25,10 @@ from musubi_tui.datasets.opening import OpenedDataset
 from musubi_tui.datasets.record import Change, aside_folder, last_batch, write_down, write_undone
 
 MOVES = frozenset(
-    {"corrupt", "duplicates", "blank", "low_resolution", "slow_video", "too_short", "unused_caption", "damaged_cache", "nan_cache"}
+    {
+        "corrupt", "unusable", "duplicates", "blank", "low_resolution", "slow_video", "too_short", "unused_caption", "damaged_cache",
+        "nan_cache",
+    }
 )  # fmt: skip
 FILLS = frozenset(
     {"empty_caption", "missing_caption"}

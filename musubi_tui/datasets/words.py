@@ -26,7 +26,9 @@ def survey_lines(told: Mapping[str, Any]) -> list[str]:
         lines += _left_out(room)
     total = told["total"]
     held = total["held_out"]
-    out = say(f" Held out for validation: {counted(held, 'item')}.", f" 検証用に除外: {held} 件。") if held else ""
+    out = (
+        say(f" Held out for validation: {counted(held, 'file')}.", f" 検証用に除外: {held} ファイル。") if held else ""
+    )
     lines += [
         "",
         say(

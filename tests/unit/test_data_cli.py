@@ -272,6 +272,23 @@ def test_controls_captions_and_held_out_files_are_counted(
     assert "also there   .toml 1, 1 subfolder\n" in out  # neither what is held out nor the controls
 
 
+def test_held_out_files_and_their_clips_are_counted_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b", "c"):
+        video(tmp_path / f"{name}.mp4", 20)
+    file = tmp_path / "d.toml"
+    file.write_text(
+        '[general]\nresolution = 64\nenable_bucket = true\ncaption_extension = ".txt"\nvalidation_split = 2\n'
+        '[[datasets]]\nvideo_directory = "."\ncache_directory = "c"\ntarget_frames = [1, 9, 17]\n'
+    )
+    assert run(["data", "scan", str(file), "--family", "wan", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    total, extras = document["total"], document["datasets"][0]["extras"]
+    assert (total["files"], total["items"]) == (1, 3)
+    assert (total["held_out"], total["held_out_items"], extras["held_out"]) == (2, 6, 2)
+    assert run(["data", "scan", str(file), "--family", "wan"]) == 0
+    assert "Held out for validation: 2 files." in capsys.readouterr().out
+
+
 def test_japanese_facts_line_up(
     dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,26 @@ def test_broken_files_that_stop_training_are_exit_code_2(messy: Path, capsys: py
     assert "corrupt" not in found(examine(messy, capsys, "--no-decode"))
 
 
+def test_whatever_stops_training_is_said(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pics = messy.parent / "pics"
+    (pics / "s0.txt").write_bytes(b"\x89PNG\0\0\xff")
+    (messy.parent / "list.jsonl").write_text("no record\n")
+    text = messy.read_text().replace('on_bad_item = "skip"\n', "")
+    messy.write_text(text + '[[datasets]]\nimage_jsonl_file = "list.jsonl"\ncache_directory = "cache3"\n')
+    told = examine(messy, capsys, "--no-decode", code=2)
+    assert {f["code"]: [f["severity"], f["fix"]] for f in told["findings"] if f["severity"] == "error"} == {
+        "unusable": ["error", "unusable"],
+        "unreadable_source": ["error", None],
+    }
+    assert run(["data", "doctor", str(messy), "--family", "wan", "--no-decode"]) == 2
+    out = capsys.readouterr().out
+    assert "s0.png  the caption s0.txt is not text in utf-8" in out
+    assert "list.jsonl  line 1: it is not JSON" in out
+    examine(messy, capsys, "--no-decode", "--fix", "unusable", "--yes")
+    assert not (pics / "s0.png").exists()
+    assert found(examine(messy, capsys, "--no-decode", code=2)).keys() >= {"unreadable_source"}
+
+
 @pytest.mark.parametrize(
     ("dtype", "good", "bad"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import tomllib
 import zlib
@@ -24,6 +23,8 @@ from engine.data.summary import bucket_summary
 from engine.families import get_family
 from musubi_tui.cli.root import run as musubi
 from tests.unit.test_data_scan import codes, picture, run, video
+from tests.unit.without_rights import open_folder as open_folder
+from tests.unit.without_rights import permissions_hold
 
 SPECS = [get_family("wan"), get_family("qwen_image"), None]
 
@@ -267,14 +268,56 @@ def _read_or_named(item: Item, path: Path) -> bool:
     return shape == (item.bucket.frames, item.bucket.height, item.bucket.width, 3)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_folders_and_captions_without_permission(tmp_path: Path) -> None:
-    (tmp_path / "shut").mkdir()
-    picture(tmp_path / "a.png").with_suffix(".txt").chmod(0)
-    (tmp_path / "shut").chmod(0)
-    found = run(tmp_path, {"image_directory": ".", "recursive": True}, strict=False)
-    (tmp_path / "shut").chmod(0o700)
+def test_folders_and_captions_without_permission(
+    open_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (open_folder / "shut").mkdir()
+    picture(open_folder / "shut" / "b.png")
+    picture(open_folder / "a.png")
+    entry = {"image_directory": ".", "recursive": True}
+    assert len(run(open_folder, entry).items) == 2
+    (open_folder / "a.txt").chmod(0)
+    (open_folder / "shut").chmod(0)
+    with permissions_hold():
+        found = run(open_folder, entry, strict=False)
+    (open_folder / "shut").chmod(0o700)
     assert codes(found) == {"shut": "unreadable_folder", "a.png": "unreadable_caption"}
+    file = open_folder / "d.toml"
+    file.write_text('[general]\nresolution = 64\n[[datasets]]\nimage_directory = "shut"\ncache_directory = "cache"\n')
+    for name in ("cache", "home"):
+        (open_folder / name).mkdir()
+    (open_folder / "home").chmod(0o777)
+    monkeypatch.setenv("MUSUBI_TUI_HOME", str(open_folder / "home"))
+    (open_folder / "shut").chmod(0)
+    (open_folder / "cache").chmod(0)
+    for command in ("scan", "buckets", "doctor"):
+        musubi(["data", command, str(file), "--family", "wan"])  # imports what it uses
+        with permissions_hold():
+            assert musubi(["data", command, str(file), "--family", "wan"]) == 2
+        told = capsys.readouterr()
+        assert "older cannot be read" in told.out, command
+        assert "cache cannot be read" in told.err or command == "doctor"
+        assert "Traceback" not in told.err
+    (open_folder / "shut").chmod(0o700)
+    (open_folder / "cache").chmod(0o700)
+
+
+def test_lists_and_folders_of_companions_without_permission(open_folder: Path) -> None:
+    (open_folder / "control").mkdir()
+    for name in ("a", "control/a"):
+        picture(open_folder / f"{name}.png")
+    (open_folder / "list.jsonl").write_text('{"image_path": "a.png", "caption": "a"}')
+    listed = {"image_jsonl_file": "list.jsonl", "cache_directory": "cache"}
+    controlled = {"image_directory": ".", "control_directory": "control"}
+    for entry in (listed, controlled):
+        assert run(open_folder, entry).items
+    (open_folder / "list.jsonl").chmod(0)
+    (open_folder / "control").chmod(0)
+    with permissions_hold():
+        lists, controls = (run(open_folder, entry, strict=False) for entry in (listed, controlled))
+    (open_folder / "control").chmod(0o700)
+    assert codes(lists) == {"list.jsonl": "unreadable_list"}
+    assert (controls.items, controls.errors[0].key) == ((), "control_directory")
 
 
 def test_a_tree_deeper_than_pythons_stack_is_read(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from engine.config.problems import UserError
 from engine.data import media, read_dataset_config, read_pixels, scan
 from engine.data.items import Scan
 from engine.families import get_family
+from tests.unit.without_rights import open_folder as open_folder
+from tests.unit.without_rights import permissions_hold
 
 WAN = get_family("wan")
 
@@ -296,11 +298,17 @@ def test_a_stated_rate_below_the_models_does_not_hide_that_motion_is_too_fast(tm
     assert not _rates(run(tmp_path, {**entry, "source_fps": 16}))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_picture_without_permission(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png").chmod(0)
-    found = run(tmp_path, {"image_directory": "."}, strict=False)
-    assert codes(found) == {"a.png": "unreadable_image"}
+def test_pictures_and_videos_without_permission(open_folder: Path) -> None:
+    picture(open_folder / "a.png")
+    video(open_folder / "b.mp4", 9)
+    entries = ({"image_directory": "."}, {"video_directory": ".", "target_frames": [5]})
+    assert all(run(open_folder, entry).items for entry in entries)
+    (open_folder / "a.png").chmod(0)
+    (open_folder / "b.mp4").chmod(0)
+    with permissions_hold():
+        pictures, clips = (run(open_folder, entry, strict=False) for entry in entries)
+    assert codes(pictures) == {"a.png": "unreadable_image", "b.mp4": "unsupported_type"}
+    assert codes(clips) == {"a.png": "unsupported_type", "b.mp4": "unreadable_clip"}
 
 
 def test_a_download_that_broke_off_is_used_as_far_as_it_goes(tmp_path: Path) -> None:
