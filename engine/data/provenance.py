@@ -72,7 +72,7 @@ def latent_metadata(item: Item, context: CacheContext, stamps: Stamps | None = N
     """Header of the latent cache of ``item``: Musubi Tuner's keys and ours. Without ``stamps`` the sources are read to hash them."""
     clip = item.kind == "clip"
     metadata = {
-        "architecture": context.task.architecture,
+        "architecture": context.task.header_architecture,
         "width": str(item.bucket.width if clip else item.width),
         "height": str(item.bucket.height if clip else item.height),
         "format_version": FORMAT_VERSION,
@@ -93,7 +93,7 @@ def latent_metadata(item: Item, context: CacheContext, stamps: Stamps | None = N
 def text_metadata(item: Item, context: CacheContext) -> dict[str, str]:
     """Header of the text cache of ``item``: Musubi Tuner's keys and ours."""
     metadata = {
-        "architecture": context.task.architecture,
+        "architecture": context.task.header_architecture,
         "caption1": item.caption,
         "format_version": FORMAT_VERSION,
         "mtui_version": PROVENANCE_VERSION,
@@ -171,7 +171,7 @@ def latents_state(item: Item, context: CacheContext) -> CacheState:
     if isinstance(header, CacheState):
         return header
     ours = "mtui_version" in header.metadata
-    if header.metadata.get("architecture") != context.task.architecture:
+    if header.metadata.get("architecture") != context.task.header_architecture:
         return _stale(say("made for another architecture", "別のモデル用"), ours)
     expected = context.spec.latent_shape(*item.bucket)
     shape = latents_shape(header)
@@ -198,7 +198,7 @@ def text_state(item: Item, context: CacheContext) -> CacheState:
     if isinstance(header, CacheState):
         return header
     ours = "mtui_version" in header.metadata
-    if header.metadata.get("architecture") != context.task.architecture:
+    if header.metadata.get("architecture") != context.task.header_architecture:
         return _stale(say("made for another architecture", "別のモデル用"), ours)
     lacking = ", ".join(sorted(set(context.spec.text_tensors) - header.names))
     if lacking:

@@ -226,7 +226,7 @@ def _judge(
         return "foreign"
     if metadata["mtui_version"] != PROVENANCE_VERSION:
         return "other_version"
-    if name is None or metadata.get("architecture") != task.architecture:
+    if name is None or metadata.get("architecture") != task.header_architecture:
         return "other_model"
     if {name.stem, name.other_stem} & set(unusable):
         return "source_unusable"

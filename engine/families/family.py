@@ -55,12 +55,18 @@ class TaskSpec:
     name: str
     title: str
     cache_id: str  # short id in cache file names ("wan", "qi"): never contains "_"
-    architecture: str  # `architecture` in cache headers and `ss_base_model_version`
+    architecture: str  # `ss_base_model_version`, and `architecture` in cache headers unless the next says otherwise
     modelspec_architecture: str
     modelspec_resolution: str
     sample: SampleDefaults
+    cache_architecture: str = ""  # of tasks whose cache headers bear another name than their adapters
     built: bool = True  # False: known, so that a config that names it gets a true answer, but not trainable yet
     capabilities: frozenset[str] = frozenset()
+
+    @property
+    def header_architecture(self) -> str:
+        """`architecture` in the headers of its cache files."""
+        return self.cache_architecture or self.architecture
 
 
 @dataclass(frozen=True)

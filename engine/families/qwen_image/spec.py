@@ -26,6 +26,7 @@ def _task(
         modelspec_architecture=modelspec,
         modelspec_resolution=resolution,
         sample=SampleDefaults(steps=25, guidance_scale=4.0, flow_shift=None, width=1328, height=1328, negative=" "),
+        cache_architecture="qwen_image",  # of every task: Musubi Tuner writes it so
         built=built,
         capabilities=capabilities,
     )
@@ -37,7 +38,6 @@ _CAPTION_TEMPLATE = (
     "spatial relationships of the objects and background:<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 )
 _CONTROL = frozenset({"control_images", "many_controls"})
-# Edit caches say "qwen_image" in their header although their file id is "qie": Musubi Tuner writes it so.
 _TASKS = (
     _task("t2i", "Qwen-Image, text to image", "qi", "qwen_image", "Qwen-Image/lora", "1328x1328", built=True),
     _task(
