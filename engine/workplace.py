@@ -148,6 +148,7 @@ class Workplace:
             seed=self.seed,
             numerics=self.config.run.numerics,
             heaviest_first=self.config.memory.probe_heaviest,
+            timestep_buckets=self.config.timesteps.num_timestep_buckets,
         )
 
     @property

@@ -28,6 +28,7 @@ from engine.data.masks import read_mask
 Tensors = dict[str, torch.Tensor | list[torch.Tensor]]
 LOSS_WEIGHT = "loss_weight"  # (B,), in a batch only where a weight is not 1
 LOSS_MASK = "loss_mask"  # (B, 1, 1, h, w), in a batch only where an item has a mask
+QUANTILES = "timestep_quantiles"  # (B,), in a batch only where the noise levels of an epoch are spread evenly
 _WAIT_SECONDS = 0.2  # how long a blocked thread waits before it looks whether it shall end
 
 
@@ -161,6 +162,8 @@ class Loader:
             while not self._end.is_set():
                 epoch, position, items = self._plan.take(step)
                 tensors = load_batch(items, self._names)
+                if quantiles := self._plan.quantiles(step):
+                    tensors[QUANTILES] = torch.tensor(quantiles)
                 if self._pin:
                     tensors = _pinned(tensors)
                 self._offer(Batch(tensors, items, epoch, position))

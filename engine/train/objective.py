@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from engine.data.loader import LOSS_MASK, LOSS_WEIGHT
+from engine.data.loader import LOSS_MASK, LOSS_WEIGHT, QUANTILES
 from engine.families.family import FamilyModel
 from engine.train.timesteps import Timesteps, TimestepSettings, draw_timesteps
 
@@ -42,9 +42,9 @@ class Objective:
         """ε of the latents' shape, on their device."""
         return torch.randn_like(latents, dtype=None if self.numerics == "musubi" else torch.float32)
 
-    def draw(self, latents: torch.Tensor) -> Timesteps:
-        """A noise level for each item of the batch."""
-        return draw_timesteps(self.timesteps, latents.shape)
+    def draw(self, latents: torch.Tensor, quantiles: torch.Tensor | None = None) -> Timesteps:
+        """A noise level for each item of the batch: at its quantile (B,), where there are any."""
+        return draw_timesteps(self.timesteps, latents.shape, quantiles)
 
     def mix(self, latents: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """x_t in fp32. ``t`` (B,) stands on the CPU or on the device."""
@@ -103,5 +103,5 @@ def conditions_on(tensors: Mapping[str, Any], device: torch.device) -> dict[str,
     return {
         name: [on_device(entry, device) for entry in value] if isinstance(value, list) else on_device(value, device)
         for name, value in tensors.items()
-        if name not in ("latents", LOSS_WEIGHT, LOSS_MASK)
+        if name not in ("latents", LOSS_WEIGHT, LOSS_MASK, QUANTILES)
     }

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from engine.data.loader import LOSS_MASK, LOSS_WEIGHT
+from engine.data.loader import LOSS_MASK, LOSS_WEIGHT, QUANTILES
 from engine.networks.lora import LoraNetwork
 from engine.train.meter import PartClock
 from engine.train.objective import Objective, conditions_on, on_device
@@ -48,7 +48,7 @@ class TrainStep:
         conditions = conditions_on(batch, self.device)
 
         noise = self.objective.noise(latents)
-        drawn = self.objective.draw(latents)
+        drawn = self.objective.draw(latents, batch.get(QUANTILES))
         noisy = self.objective.mix(latents, noise, drawn.t)
         prediction = self.objective.predict(self.transformer, noisy, drawn.model, conditions)
         weight = combined(drawn.weight, batch.get(LOSS_WEIGHT))

@@ -9,10 +9,12 @@ https://arxiv.org/abs/2403.03206 (logit-normal and mode densities, resolution-de
 - ``sigma`` looks t up in an unshifted table 1000, 999, …, 1: ``discrete_flow_shift`` is ignored, and since the table
   descends, a range of 200..700 trains t in 0.3..0.8 (and the logit-normal mean acts the other way round);
 - a loss weight is looked up at the nearest table entry;
-- ``preserve_distribution_shape`` gives up after 1000 rounds and keeps draws outside the range.
+- ``preserve_distribution_shape`` gives up after 1000 rounds and keeps draws outside the range;
+- ``sigma`` takes no notice of ``num_timestep_buckets``.
 
 Everything is drawn on the CPU from torch's default generator: a seed means the same noise levels on every device, and
-the host knows them without asking the device.
+the host knows them without asking the device. With ``num_timestep_buckets`` nothing is drawn: the batch says at which quantile
+of the uniform or normal draw each of its levels stands.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ _LINES = {
 }
 SAMPLINGS = ("sigma", "uniform", "sigmoid", "shift", "logsnr", *_LINES)
 _ROUNDS = 1000  # of rejection before a range counts as out of reach
+_GRID = 16384  # points that stand for a whole distribution
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,34 @@ class Timesteps:
     weight: torch.Tensor | None
 
 
-def draw_timesteps(settings: TimestepSettings, shape: Sequence[int]) -> Timesteps:
-    """Noise levels for latents of ``shape`` (B, …, h, w)."""
+@dataclass(frozen=True)
+class _Source:
+    """Where the randomness comes from: torch's generator, or the ``quantiles`` (B,) that the batch is given."""
+
+    quantiles: torch.Tensor | None = None
+
+    def uniform(self, count: int) -> torch.Tensor:
+        return torch.rand(count) if self.quantiles is None else self.quantiles
+
+    def normal(self, mean: float, std: float, count: int) -> torch.Tensor:
+        if self.quantiles is None:
+            return torch.normal(mean, std, (count,))
+        return mean + std * math.sqrt(2) * torch.erfinv(2 * self.quantiles.clamp(1e-7, 1 - 1e-7) - 1)
+
+
+def draw_timesteps(
+    settings: TimestepSettings, shape: Sequence[int], quantiles: torch.Tensor | None = None
+) -> Timesteps:
+    """Noise levels for latents of ``shape`` (B, …, h, w); those at ``quantiles`` (B,) in [0, 1), if they are given."""
     count = shape[0]
     if settings.sampling == "sigma":
-        t = _sigma_table(settings, count) if settings.numerics == "musubi" else _sigma_density(settings, count)
+        t = (
+            _sigma_table(settings, count)
+            if settings.numerics == "musubi"
+            else _sigma_density(settings, count, quantiles)
+        )
         return Timesteps(t, t * 1000, loss_weight(settings, t, t * 1000))
-    t = _in_range(settings, lambda n: _sample(settings, n, shape), count)
+    t = _in_range(settings, lambda n, source: _sample(settings, n, shape, source), count, quantiles)
     model = t * 1000 + 1 if settings.numerics == "musubi" else t * 1000
     return Timesteps(t, model, loss_weight(settings, t, model))
 
@@ -136,7 +160,7 @@ def _many(settings: TimestepSettings, shape: Sequence[int]) -> torch.Tensor:
     with torch.random.fork_rng(devices=()):
         # Not torch.manual_seed, which seeds the devices too: the noise of every step after it would be the same.
         torch.default_generator.manual_seed(0)
-        return draw_timesteps(settings, (16384, *shape[1:])).t
+        return draw_timesteps(settings, (_GRID, *shape[1:])).t
 
 
 def shifted(t: torch.Tensor, shift: float) -> torch.Tensor:
@@ -157,12 +181,12 @@ def loss_weight(settings: TimestepSettings, t: torch.Tensor, model: torch.Tensor
     return 2 / (math.pi * (1 - 2 * sigma + 2 * sigma**2))
 
 
-def _sample(settings: TimestepSettings, count: int, shape: Sequence[int]) -> torch.Tensor:
+def _sample(settings: TimestepSettings, count: int, shape: Sequence[int], source: _Source) -> torch.Tensor:
     if settings.sampling == "uniform":
-        return torch.rand(count)
+        return source.uniform(count)
     if settings.sampling == "logsnr":
-        return torch.sigmoid(-torch.normal(settings.logit_mean, settings.logit_std, (count,)) / 2)
-    t = torch.sigmoid(torch.randn(count) * settings.sigmoid_scale)
+        return torch.sigmoid(-source.normal(settings.logit_mean, settings.logit_std, count) / 2)
+    t = torch.sigmoid(source.normal(0.0, 1.0, count) * settings.sigmoid_scale)
     if settings.sampling == "sigmoid":
         return t
     if settings.sampling == "shift":
@@ -173,18 +197,21 @@ def _sample(settings: TimestepSettings, count: int, shape: Sequence[int]) -> tor
     return shifted(t, math.exp(y0 + (y1 - y0) * (tokens - x0) / (x1 - x0)))
 
 
-def _density(settings: TimestepSettings, count: int) -> torch.Tensor:
+def _density(settings: TimestepSettings, count: int, source: _Source) -> torch.Tensor:
     """u in [0, 1] with SD3's density of the weighting scheme."""
     if settings.weighting_scheme == "logit_normal":
-        return torch.sigmoid(torch.normal(settings.logit_mean, settings.logit_std, (count,)))
-    u = torch.rand(count)
+        return torch.sigmoid(source.normal(settings.logit_mean, settings.logit_std, count))
+    u = source.uniform(count)
     if settings.weighting_scheme == "mode":
         return 1 - u - settings.mode_scale * (torch.cos(math.pi * u / 2) ** 2 - 1 + u)
     return u
 
 
-def _sigma_density(settings: TimestepSettings, count: int) -> torch.Tensor:
-    return _in_range(settings, lambda n: shifted(_density(settings, n), settings.shift), count)
+def _sigma_density(settings: TimestepSettings, count: int, quantiles: torch.Tensor | None) -> torch.Tensor:
+    def sample(n: int, source: _Source) -> torch.Tensor:
+        return shifted(_density(settings, n, source), settings.shift)
+
+    return _in_range(settings, sample, count, quantiles)
 
 
 def _table() -> torch.Tensor:
@@ -193,27 +220,54 @@ def _table() -> torch.Tensor:
 
 def _sigma_table(settings: TimestepSettings, count: int) -> torch.Tensor:
     low, high = (limit * 1000 for limit in settings.range)
-    indices = (_density(settings, count) * (high - low) + low).long().clamp(max=999)  # a density may reach 1 itself
+    indices = (
+        (_density(settings, count, _Source()) * (high - low) + low).long().clamp(max=999)
+    )  # a density may reach 1 itself
     return _table()[indices]
 
 
-def _in_range(settings: TimestepSettings, sample: Callable[[int], torch.Tensor], count: int) -> torch.Tensor:
+def _in_range(
+    settings: TimestepSettings,
+    sample: Callable[[int, _Source], torch.Tensor],
+    count: int,
+    quantiles: torch.Tensor | None,
+) -> torch.Tensor:
     low, high = settings.range
     if not settings.preserve_distribution_shape:
-        return sample(count) * (high - low) + low
+        return sample(count, _Source(quantiles)) * (high - low) + low
+    if quantiles is not None:
+        return _cut_off(settings, sample, quantiles)
     kept = torch.empty(0)
     drawn = kept
     for _ in range(_ROUNDS):
-        drawn = sample(count)
+        drawn = sample(count, _Source())
         kept = torch.cat([kept, drawn[(drawn >= low) & (drawn <= high)]])[:count]
         if len(kept) == count:
             return kept
     if settings.numerics == "musubi":
         return drawn
-    raise ConfigError.of(
+    raise _never_drawn(settings)
+
+
+def _cut_off(
+    settings: TimestepSettings, sample: Callable[[int, _Source], torch.Tensor], quantiles: torch.Tensor
+) -> torch.Tensor:
+    """The levels at ``quantiles`` of what lies in the range, from a fine grid of the whole distribution."""
+    low, high = settings.range
+    grid = (torch.arange(_GRID) + 0.5) / _GRID
+    levels = sample(_GRID, _Source(grid))
+    kept = levels[(levels >= low) & (levels <= high)]
+    if not len(kept):
+        raise _never_drawn(settings)
+    return torch.quantile(kept, quantiles)
+
+
+def _never_drawn(settings: TimestepSettings) -> ConfigError:
+    low, high = (limit * 1000 for limit in settings.range)
+    return ConfigError.of(
         "empty_range",
-        say(f"timestep_sampling {settings.sampling!r} practically never draws from {low * 1000:g}..{high * 1000:g}.",
-            f"timestep_sampling {settings.sampling!r} では {low * 1000:g}〜{high * 1000:g} がほとんど選ばれません。"),
+        say(f"timestep_sampling {settings.sampling!r} practically never draws from {low:g}..{high:g}.",
+            f"timestep_sampling {settings.sampling!r} では {low:g}〜{high:g} がほとんど選ばれません。"),
         say("Widen the range, or leave preserve_distribution_shape off.", "範囲を広げるか、preserve_distribution_shape を外してください。"),
         key="min_timestep",
     )  # fmt: skip

@@ -57,7 +57,6 @@ def test_what_only_costs_is_a_warning(tmp_path: Path, lines: str, key: str, word
         ('timestep_sampling = "qinglong_qwen"', "timestep_sampling", "qwen_shift"),
         ('resume = "state"', "resume", "musubi-tui train --resume RUN"),
         ("scale_weight_norms = 1.0", "scale_weight_norms", "Remove the line"),
-        ("num_timestep_buckets = 4", "num_timestep_buckets", "independently"),
         ("full_bf16 = true", "full_bf16", "Only LoRA training is built"),
         ("sage_attn = true", "sage_attn", "no backward pass"),
         ('dit_high_noise = "h"', "dit_high_noise", "two experts"),

@@ -173,3 +173,23 @@ def test_the_same_step_is_never_sampled_twice() -> None:
             made.append(step)
             last = step
     assert made == [0, 4, 8]
+
+
+def test_a_prompt_file_as_people_write_it() -> None:
+    """Comments, controls, one-frame settings, a negative prompt: every idiom once."""
+    file = Path(__file__).parents[1] / "golden" / "data" / "configs" / "framepack_one_frame_prompts.txt"
+    prompts, problems = read_prompts(file)
+    assert problems == []
+    assert [prompt.line for prompt in prompts] == [2, 3, 4, 5]
+    assert prompts[0].values["image_path"] == "/workspace/data/stand-up.png"
+    assert prompts[1].values["control_image_path"] == [
+        "/workspace/validation/boy-pose.png",
+        "/workspace/validation/boy.png",
+    ]
+    assert prompts[1].values["one_frame"] == "target_index=9,control_index=0;1,no_2x,no_4x,no_post"
+    assert prompts[3].values == {
+        "prompt": "N is for night",
+        "negative_prompt": "blurry, low quality",
+        "cfg_scale": 4.0,
+        "discrete_flow_shift": 3.0,
+    }

@@ -277,13 +277,11 @@ class TimestepsSection(Section):
     num_timestep_buckets: int | None = option(
         None,
         musubi=None,
-        minimum=2,
+        minimum=0,
         expert=True,
-        status="deferred-result",
         inactive=(0, 1),
-        consequence=("Timesteps are drawn independently.", "タイムステップは独立に選ばれます。"),
-        en="Spread the timesteps of an epoch evenly over this many ranges.",
-        ja="1 エポックのタイムステップを、この数の区間に均等に割り振ります。",
+        en="Spread the timesteps of an epoch evenly over this many ranges of equal probability; 0 and 1 draw each by itself.",
+        ja="1 エポックのタイムステップを、確率の等しいこの数の区間に均等に割り振ります。0 と 1 では独立に選びます。",
     )
     show_timesteps: Literal["image", "console"] | None = option(
         None,
