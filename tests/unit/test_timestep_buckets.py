@@ -17,6 +17,8 @@ from engine.data.loader import QUANTILES, Loader
 from engine.train.objective import conditions_on
 from engine.train.timesteps import TimestepSettings, draw_timesteps
 
+NAMES = ("latents", "t5")
+
 
 def item(folder: Path, number: int, **fields: Any) -> Item:
     latents, text = folder / f"{number}.safetensors", folder / f"{number}_te.safetensors"
@@ -54,9 +56,9 @@ def test_batches_carry_their_levels_past_a_resume_and_models_never_see_them(tmp_
         save_file({"latents_1x8x8_float32": torch.zeros(16, 1, 8, 8)}, one.latent_cache)
         save_file({"varlen_t5_float32": torch.zeros(3, 4)}, one.text_cache)
     plan = BatchPlan(items, seed=7, timestep_buckets=3)
-    with Loader(plan) as loader:
+    with Loader(plan, NAMES) as loader:
         first = [next(loader) for _ in range(5)]
-    with Loader(BatchPlan(items, seed=7, timestep_buckets=3), start_step=3) as loader:
+    with Loader(BatchPlan(items, seed=7, timestep_buckets=3), NAMES, start_step=3) as loader:
         again = [next(loader) for _ in range(2)]
     for batch, repeated in zip(first[3:], again, strict=True):
         assert len(batch.tensors[QUANTILES]) == len(batch.items)
