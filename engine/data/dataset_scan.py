@@ -25,6 +25,7 @@ from engine.data.listing import Listing, Source
 from engine.data.masks import fits, has_alpha
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info, is_folder
 from engine.data.picture_rows import PictureRows, holds_plain_pictures
+from engine.data.read_ahead import read_each
 from engine.data.scan_notes import (
     about,
     clip_notes,
@@ -146,11 +147,9 @@ class DatasetScan:
         unknown, unreadable = [row for row, size in enumerate(sizes) if size is None], []
         if len(unknown) < len(sizes):
             self.count(len(sizes) - len(unknown))
-        for row in unknown:
-            try:
-                sizes[row] = self.index.image_size(sources[row].file)
-            except UnreadableMedia:
-                sizes[row] = self.step, self.step
+        for row, size in zip(unknown, read_each(self._size, [sources[row].file for row in unknown]), strict=True):
+            sizes[row] = size or (self.step, self.step)
+            if size is None:
                 unreadable.append(row)
             self.count(1)
         for folder in {source.name.rpartition("/")[0] for source in sources}:
@@ -170,6 +169,13 @@ class DatasetScan:
             rows.latent_files(apart), (str(item.latent_cache) for found in apart.values() for item in found)
         )
         return [one for row, item in enumerate(items) for one in apart.get(row, (item,))] if apart else items
+
+    def _size(self, path: str) -> tuple[int, int] | None:
+        """Width and height of a picture; None when it cannot be read. May be called on any thread."""
+        try:
+            return self.index.image_size(path)
+        except UnreadableMedia:
+            return None
 
     # -- one file
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from engine.data import index_file
 from engine.data.index_file import Entry, Identity, Stored, identity
+from engine.data.read_ahead import read_each
 
 MANY = 1000  # pictures: below, reading a file more is not worth it
 
@@ -36,7 +37,7 @@ class Scanned:
         try:
             found = self._ask(names)
         except OSError:
-            found = [self._by_path(name) for name in names]
+            found = [*read_each(self._by_path, names)]
         self._asked.update(zip(names, found, strict=True))
         return found
 
@@ -48,7 +49,7 @@ class Scanned:
         """By the folder's descriptor: the system need not walk the path for each of a hundred thousand. Raises ``OSError``."""
         stat, place = os.stat, os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            return [identity(stat(name, dir_fd=place)) for name in names]
+            return [*read_each(lambda name: identity(stat(name, dir_fd=place)), names)]
         finally:
             os.close(place)
 

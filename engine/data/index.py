@@ -12,6 +12,7 @@ import contextlib
 import gc
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ class ScanIndex:
         self._folder = folder
         self._rooms: dict[tuple[Kind, str], _Room] = {}
         self._listed: dict[tuple[str, str, str | None], Listed] = {}
+        self._lock = threading.Lock()  # files are read on several threads where they are waited for
         self._now = time.time_ns()
 
     def __enter__(self) -> Self:
@@ -123,20 +125,22 @@ class ScanIndex:
         ``now``, which file it is, spares a look when the caller has it. What ``read`` raises is not remembered.
         """
         folder, _, name = path.rpartition("/")
-        room = self._room(kind, folder)
         if now is None:
             try:
                 now = identity(os.stat(path))
             except OSError:
                 return read()  # says itself what is wrong
-        known = room.entries.get(name)
-        room.asked += 1
+        with self._lock:
+            room = self._room(kind, folder)
+            known = room.entries.get(name)
+            room.asked += 1
         if known is not None and known[0] == now:
             return known[1]
         value = read()
         if now[1] < self._now - _SETTLED_NS:
-            room.entries[name] = now, value
-            room.changed.add(name)
+            with self._lock:
+                room.entries[name] = now, value
+                room.changed.add(name)
         return value
 
     def _room(self, kind: Kind, folder: str) -> _Room:

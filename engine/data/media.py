@@ -103,9 +103,8 @@ def open_image(path: Path) -> Image.Image:
     try:
         if path.stat().st_size == 0:
             raise UnreadableMedia(say("the file is empty.", "ファイルが空です。"))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(path)
+        _hush()
+        return Image.open(path)
     except UnidentifiedImageError:
         raise UnreadableMedia(_not_a_picture(path)) from None
     except Image.DecompressionBombError as error:
@@ -114,6 +113,14 @@ def open_image(path: Path) -> Image.Image:
         ) from error
     except DECODER_ERRORS as error:
         raise UnreadableMedia(decoder_says(error)) from error
+
+
+def _hush() -> None:
+    """Pillow's warning of large pictures is for nobody here. Off for good: what catches warnings undoes that of other threads."""
+    if not any(
+        action == "ignore" and kind is Image.DecompressionBombWarning for action, _, kind, *_ in warnings.filters
+    ):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 @lru_cache(maxsize=1)

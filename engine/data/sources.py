@@ -31,6 +31,7 @@ from engine.data.index_file import Identity
 from engine.data.listing import CaptionNotices, Listing, Source, tell_empty
 from engine.data.lists import is_unicode, list_jsonl
 from engine.data.media import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, frame_files
+from engine.data.read_ahead import read_each
 
 _OTHER_PICTURES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".jfif", ".jp2", ".psd", ".svg", ".exr", ".dng", ".raw")
 
@@ -82,6 +83,9 @@ class _Entry(NamedTuple):
         """Where its captions would be."""
         stem = self.path[: len(self.path) - len(self.extension)]
         return [stem + extension for extension in extensions]
+
+
+_Read = tuple[str, CaptionFile | WrongCaption | OSError]  # path of a caption file, and what came of reading it
 
 
 class _Known(NamedTuple):
@@ -305,8 +309,10 @@ class _Folder:
                 self.index.note_folder(place.listed.folder, self.extensions[0], self.encoding, whole)
         if len(captions) == 1 and None not in captions[0] and self._add_known(entries, captions[0], sizes):
             return
-        for entry, size, known in zip(entries, sizes, zip(*captions) if captions else repeat(())):
-            written = self._captions(entry, known)
+        known = zip(*captions) if captions else repeat((), len(entries))
+        read = read_each(self._read_captions, [*zip(entries, known)])
+        for entry, size, texts in zip(entries, sizes, read, strict=True):
+            written = self._captions(entry, texts)
             if written:
                 source = Source(entry.path, captions_of(self.dataset, tuple(written)), entry.name, size=size)
                 self.listing.sources.append(source)
@@ -326,33 +332,44 @@ class _Folder:
         self.listing.sources += self._sources(paths, names, texts, sizes)
         return True
 
-    def _captions(self, entry: _Entry, remembered: Sequence[Sequence[Any] | None]) -> list[str] | None:
-        """What is written for it, read where it is not remembered; None when a caption is there and cannot be read."""
+    def _read_captions(self, wanted: tuple[_Entry, Sequence[Sequence[Any] | None]]) -> list[_Read]:
+        """What stands in each caption file of an entry up to the first that cannot be read; those that are not there left out.
+
+        ``wanted``: the entry, and what is remembered of its captions. May be called on any thread.
+        """
+        entry, remembered = wanted
+        found: list[_Read] = []
+        for known, path in zip(remembered, entry.captions(self.extensions)):
+            if known is not None and known[2] == self.encoding:
+                found.append((path, CaptionFile(known[0], known[1])))
+                continue
+            try:
+                text, notice = self.index.caption(path, self.encoding, entry.place.identity(path.rpartition("/")[2]))
+            except FileNotFoundError:
+                continue
+            except (WrongCaption, OSError) as error:
+                return [*found, (path, error)]
+            found.append((path, CaptionFile(text, notice)))
+        return found
+
+    def _captions(self, entry: _Entry, read: Sequence[_Read]) -> list[str] | None:
+        """What is written for it; None when a caption is there and cannot be read, which is told."""
         if not self.extensions:
             return [""]
         written = []
-        for known, extension in zip(remembered, self.extensions, strict=True):
-            if known is not None and known[2] == self.encoding:
-                text, notice = known[0], known[1]
-            else:
-                path = entry.captions((extension,))[0]
-                now = entry.place.identity(path.rpartition("/")[2])
-                try:
-                    text, notice = self.index.caption(path, self.encoding, now)
-                except FileNotFoundError:
-                    continue
-                except WrongCaption as error:
-                    self._skip(Path(entry.path), "caption_not_utf8", str(error), broken=True)
-                    return None
-                except OSError as error:
-                    reason = say(
-                        f"its caption cannot be read: {error.strerror}.", f"キャプションを読めません: {error.strerror}"
-                    )
-                    self._skip(Path(entry.path), "unreadable_caption", reason, broken=True)
-                    return None
-            if notice:
-                self.notices.note(Path(entry.captions((extension,))[0]), CaptionFile(text, notice))
-            written.append(text)
+        for path, caption in read:
+            if isinstance(caption, WrongCaption):
+                self._skip(Path(entry.path), "caption_not_utf8", str(caption), broken=True)
+                return None
+            if isinstance(caption, OSError):
+                reason = say(
+                    f"its caption cannot be read: {caption.strerror}.", f"キャプションを読めません: {caption.strerror}"
+                )
+                self._skip(Path(entry.path), "unreadable_caption", reason, broken=True)
+                return None
+            if caption.notice:
+                self.notices.note(Path(path), caption)
+            written.append(caption.text)
         return written
 
     # -- companions
