@@ -58,7 +58,8 @@ def _open(frame: FirstFrame, open_run: Path | None, replay: Path | None, speed: 
     settings, home, size, view = read_settings(), find_home(), window(), None
     if size is not None and not served():
         mode = "run" if open_run or replay else "preset" if edit is not None else ""
-        lines, view = frame_lines(home.path, recall()[0], way(), choose_glyphs(settings.glyphs), size, mode)
+        glyphs = choose_glyphs(settings.glyphs)
+        lines, view = frame_lines(home.path, recall()[0], way(), glyphs, size, settings.keys, mode)
         frame.show(lines)
     link = find_link(settings.eco)
     if link.eco:

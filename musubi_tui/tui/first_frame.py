@@ -7,12 +7,14 @@ over as it stands: the app draws over the frame and reads whatever was typed mea
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import termios
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.config.language import say
 from engine.config.problems import UserError
@@ -30,6 +32,9 @@ _BOLD, _DIM, _REVERSE, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[7m", "\x1b[0m"
 _LEAST = (80, 24)
 _WIDE, _CARD_WIDTH, _CARD_HEIGHT = (140, 36), 70, 9  # as Jobs lays itself out
 _PATIENCE_S = 0.15  # for the runs: on a volume that does not answer the frame comes without them
+# How the keys of these actions are written; moved ones (``[keys]``) are written as they stand there until the app spells them.
+KEYS = {"jobs.filter": "/", "jobs.sort": "o", "jobs.archived": "A", "jobs.clear": "esc", "jobs.new": "n"}
+_MENTION = re.compile(r"\{([a-z]+\.[a-z_]+)\}")
 _BORDERS = {"unicode": ("╭", "─", "╮", "│", "╰", "╯"), "ascii": ("+", "-", "+", "|", "+", "+")}
 
 
@@ -51,13 +56,18 @@ def read_runs(home: Path) -> View | None:
     return found[0] if found else None
 
 
-def jobs_lines(view: View | None, kept: Remembered, link: str, glyphs: Glyphs, size: tuple[int, int]) -> list[str]:
-    """The lines of Jobs, each as wide as the screen, with styles as escape sequences. ``view`` None: the runs are being read."""
+def jobs_lines(
+    view: View | None, kept: Remembered, link: str, glyphs: Glyphs, size: tuple[int, int], keys: Mapping[str, str]
+) -> list[str]:
+    """The lines of Jobs, each as wide as the screen, with styles as escape sequences.
+
+    ``view`` None: the runs are being read. ``keys``: the ones that were moved, by the id of their action.
+    """
     width, height = size
     wide = width >= _WIDE[0] and height >= _WIDE[1]
     room = width - _CARD_WIDTH if wide else width
     rows = height - 3 if wide else height - 3 - _CARD_HEIGHT
-    body = _list(view, kept, glyphs, (room, rows))
+    body = _list(view, kept, glyphs, (room, rows), keys)
     if wide:
         body = [left + right for left, right in zip(body, _box("", [], glyphs, (_CARD_WIDTH, rows)), strict=True)]
     else:
@@ -86,7 +96,9 @@ def _label(current: str) -> str:
     return next((f"{number} {mode.title}" for number, mode in enumerate(MODES, 1) if mode.id == current), "")
 
 
-def _list(view: View | None, kept: Remembered, glyphs: Glyphs, size: tuple[int, int]) -> list[str]:
+def _list(
+    view: View | None, kept: Remembered, glyphs: Glyphs, size: tuple[int, int], keys: Mapping[str, str]
+) -> list[str]:
     width, rows = size
     inner = width - 5  # border, padding, and the column that is kept free for the scrollbar
     if view is None:
@@ -96,7 +108,7 @@ def _list(view: View | None, kept: Remembered, glyphs: Glyphs, size: tuple[int, 
     shown = arranged(runs, kept.words, kept.sort, reverse=kept.reverse, queue=view.queue)
     hidden = 0 if kept.archived else len(view.archived)
     title = list_title(Facts(), len(shown), len(view.runs) - hidden, kept.words, kept.sort, reverse=kept.reverse, hidden=hidden)  # fmt: skip
-    shape = columns(inner, facts)
+    shape, known = columns(inner, facts), KEYS | {name: moved.split(",")[0].strip() for name, moved in keys.items()}
     lines = [_DIM + titles_line(inner, glyphs) + _PLAIN]
     for place, now in enumerate(shown[:rows]):
         texts = [column.text(now, glyphs) for column in shape]
@@ -104,8 +116,13 @@ def _list(view: View | None, kept: Remembered, glyphs: Glyphs, size: tuple[int, 
         lines.append(text if place else _REVERSE + text + _PLAIN)
         lines += [_DIM + cell.text + _PLAIN for cell in reason_line(now, inner, glyphs)]
     if not shown:
-        lines += ["", "", *(f"  {text}" for text in why_nothing(view.runs, kept.words).splitlines())]
-    return _box(title, lines, glyphs, size)
+        lines += ["", "", *(f"  {text}" for text in _hinted(why_nothing(view.runs, kept.words), known).splitlines())]
+    return _box(_hinted(title, known), lines, glyphs, size)
+
+
+def _hinted(text: str, keys: Mapping[str, str]) -> str:
+    """``keymap.hinted`` without Textual."""
+    return _MENTION.sub(lambda found: keys.get(found[1], found[0]), text)
 
 
 def _box(title: str, lines: Sequence[str], glyphs: Glyphs, size: tuple[int, int]) -> list[str]:
@@ -181,7 +198,13 @@ def window() -> tuple[int, int] | None:
 
 
 def frame_lines(
-    home: Path, kept: Remembered, link: str, glyphs: Glyphs, size: tuple[int, int], mode: str = ""
+    home: Path,
+    kept: Remembered,
+    link: str,
+    glyphs: Glyphs,
+    size: tuple[int, int],
+    keys: Mapping[str, str] = MappingProxyType({}),
+    mode: str = "",
 ) -> tuple[list[str], View | None]:
     """The lines of the mode that the app opens on, and the runs if they were read for it. ``mode`` "": the one that was kept."""
     mode = mode or kept.mode
@@ -189,4 +212,4 @@ def frame_lines(
         width, height = size
         return [mode_line(mode, link, width), *[" " * width] * (height - 2), waiting_line(width)], None
     view = read_runs(home)
-    return jobs_lines(view, kept, link, glyphs, size), view
+    return jobs_lines(view, kept, link, glyphs, size, keys), view

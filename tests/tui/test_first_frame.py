@@ -12,11 +12,12 @@ import pytest
 
 from musubi_tui.terminal_width import cells
 from musubi_tui.tui.app import MusubiApp
-from musubi_tui.tui.first_frame import frame_lines, jobs_lines
+from musubi_tui.tui.first_frame import KEYS, frame_lines, jobs_lines
 from musubi_tui.tui.glyphs import SETS
+from musubi_tui.tui.keymap import shown_key
 from musubi_tui.tui.remembered import Remembered, keep
 from musubi_tui.tui.settings import Settings
-from tests.tui.made_runs import STORY, home_with, still_machine
+from tests.tui.made_runs import STORY, Made, home_with, still_machine
 from tests.tui.screen_text import screen_text
 from tests.tui.test_jobs import read
 
@@ -47,18 +48,28 @@ def left_of(text: str, width: int) -> str:
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x48"])
-@pytest.mark.parametrize("glyphs", ["unicode", "ascii"])
 @pytest.mark.parametrize(
-    "kept", [Remembered(), Remembered(sort="loss", reverse=True), Remembered(words="nothing is called this")]
+    ("kept", "runs", "glyphs", "keys"),
+    [
+        pytest.param(Remembered(), STORY, "unicode", {}, id="runs"),
+        pytest.param(Remembered(), STORY, "ascii", {}, id="ascii"),
+        pytest.param(Remembered(sort="loss", reverse=True), STORY, "unicode", {"jobs.sort": "f7"}, id="sorted-moved"),
+        pytest.param(Remembered(words="nothing is called this"), STORY, "unicode", {}, id="filtered"),
+        pytest.param(Remembered(), (), "unicode", {}, id="none"),
+    ],
 )
-@pytest.mark.parametrize("runs", [STORY, ()], ids=["runs", "none"])
 async def test_the_frame_is_the_screen_that_follows(
-    tmp_path: Path, size: tuple[int, int], glyphs: str, kept: Remembered, runs: tuple[object, ...]
+    tmp_path: Path,
+    size: tuple[int, int],
+    kept: Remembered,
+    runs: tuple[Made, ...],
+    glyphs: str,
+    keys: dict[str, str],
 ) -> None:
     home = home_with(tmp_path / "home", *runs)
     keep(kept)
-    lines, view = frame_lines(home.path, kept, "local", SETS[glyphs], size)
-    app = MusubiApp(home, settings=Settings(glyphs=glyphs), view=view)
+    lines, view = frame_lines(home.path, kept, "local", SETS[glyphs], size, keys)
+    app = MusubiApp(home, settings=Settings(glyphs=glyphs, keys=keys), view=view)
     frame, width = plain(lines), 80 if size == SMALL else 90
     rows = (
         2 if kept.words else 13 if size == SMALL else 46
@@ -77,11 +88,16 @@ async def test_the_frame_is_the_screen_that_follows(
     assert len(frame) == size[1]
 
 
+async def test_keys_are_written_as_the_app_writes_them(tmp_path: Path) -> None:
+    async with MusubiApp(home_with(tmp_path / "home")).run_test() as pilot:
+        assert {name: shown_key(pilot.app, name) for name in KEYS} == KEYS
+
+
 def test_every_line_is_as_wide_as_the_screen(tmp_path: Path) -> None:
     home = home_with(tmp_path / "home", *STORY)
     for mode in ("jobs", "preset", "run"):
         for size in (SMALL, LARGE, (200, 30)):
-            lines, _ = frame_lines(home.path, Remembered(), "ssh+tmux", SETS["unicode"], size, mode)
+            lines, _ = frame_lines(home.path, Remembered(), "ssh+tmux", SETS["unicode"], size, mode=mode)
             assert [cells(text) for text in plain(lines)] == [size[0]] * size[1]
             assert "[" in plain(lines)[0]
 
@@ -113,6 +129,6 @@ def test_a_hostile_name_steers_nothing(tmp_path: Path) -> None:
     view = read_runs(home_with(tmp_path / "home", STORY[0]).path)
     assert view is not None
     evil = replace(view, runs=(replace(view.runs[0], name="\x1b]0;x\x07\x1b[2J", reason="\x1b[2J", state="failed"),))
-    text = "\n".join(plain(jobs_lines(evil, Remembered(), "local", SETS["unicode"], SMALL)))
+    text = "\n".join(plain(jobs_lines(evil, Remembered(), "local", SETS["unicode"], SMALL, {})))
     assert "\x1b" not in text
     assert "\x07" not in text
