@@ -11,6 +11,7 @@ from engine.config.problems import Problem, UserError
 from engine.data.claims import Holder
 from engine.data.items import Item
 from engine.encode.work import Work
+from engine.events.alive import STALE_SECONDS
 from engine.job import Interrupted, Job
 
 PAUSED_SECONDS = 0.2
@@ -80,8 +81,8 @@ class Waiting:
             count = counts[token]
             self._job.warn(
                 "cache_shared",
-                say(f"{holder} is encoding {count} of the {self._what} files, waited for.",
-                    f"{holder} が {self._what} {count} 件をエンコード中です。完了を待ちます。"),
+                say(f"{holder} is encoding {count} of the {self._what} files, waited for until it is done or silent for {STALE_SECONDS:.0f} s.",
+                    f"{holder} が {self._what} {count} 件をエンコード中です。完了するか {STALE_SECONDS:.0f} 秒間応答がなくなるまで待ちます。"),
             )  # fmt: skip
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from engine.events.lines import iso_time
+from engine.events.process import ProcessIdentity
 from engine.events.rundir import RunDirectory
 from engine.events.status import Status
 from musubi_tui.runs.home import Home
+from musubi_tui.tui.alerts import alerts
 from musubi_tui.tui.app import MusubiApp
 from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.screens.ask import AskScreen
@@ -38,6 +43,19 @@ def test_a_folder_that_was_moved_away_is_gone_not_queued(tmp_path: Path) -> None
     assert source.view().state == "stopped"
     run.path.rename(tmp_path / "elsewhere")
     assert source.view().state == "gone"
+
+
+def test_an_engine_whose_clock_is_behind_is_heard_all_the_same(tmp_path: Path) -> None:
+    """Another machine's clock may be minutes away from ours: what tells is that its heartbeat moves."""
+    run = RunDirectory.create(tmp_path, "ink")
+    status = Status("running", ProcessIdentity("pod-7", "its boot", 7, "1"), name="ink")
+    source = RunSource.live(run.path)
+    told = []
+    for seconds in range(3):
+        replace(status, heartbeat=iso_time(time.time() - 3600 + 5 * seconds)).write(run)
+        view = source.view()
+        told.append((view.state, [alert.code for alert in alerts(view)]))
+    assert told[1:] == [("running", []), ("running", [])]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])

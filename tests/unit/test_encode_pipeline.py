@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,12 +17,17 @@ import torch
 
 from engine.config.problems import UserError
 from engine.data import Bucket, Item
-from engine.data.claims import Claims
+from engine.data.claims import Claims, Holder
 from engine.data.provenance import CacheState
 from engine.encode.encoders import Decoded, Encoders
 from engine.encode.pipeline import Pipeline, Room
+from engine.encode.stage import Waiting
 from engine.encode.work import Unit, Worklist, in_order_of, units_by
+from engine.events.process import ProcessIdentity
+from engine.families import get_family
+from engine.job import Job
 from engine.ranks import ALONE, Share
+from tests.unit.recording_job import RecordingJob
 from tests.unit.test_data_pixels import item_of
 
 MISSING = CacheState("missing")
@@ -223,6 +228,18 @@ def test_what_another_process_holds_is_left_to_it_and_looked_at_again(tmp_path: 
     assert asked
     assert order == [items[n].id for n in (2, 3, 4, 5, 1)]
     assert flow.files == 5
+
+
+def test_who_is_waited_for_is_told_once_and_when_it_was_last_heard_of() -> None:
+    job = RecordingJob(get_family("wan"), {})
+    waiting = Waiting(cast(Job, job), "latent")
+    process = ProcessIdentity("pod-7", "its boot", 7, "1")
+    for age in (42, 43, 44):
+        holder = Holder("a" * 16, process, time.time_ns() - age * 10**9)
+        waiting.tell([holder, holder])
+    ((code, message),) = job.warnings
+    assert code == "cache_shared"
+    assert message == "pid 7 on pod-7 (last sign of life 42 s ago) is encoding 2 of the latent files, waited for until it is done or silent for 60 s."  # fmt: skip
 
 
 def test_ranks_begin_with_their_share_and_help_from_the_end() -> None:
