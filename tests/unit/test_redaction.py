@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from engine.config import Config, load_config, write_run_toml
 from engine.events import Control, EventSink, Failed, RunDirectory, Sample, Status, Warned
 from engine.events.control import Ack, write_ack
-from engine.events.redaction import redact, redacted, redacted_command
+from engine.events.redaction import redact, redacted, redacted_command, starred
 from musubi_tui.cli.output import print_problems, print_table
 from musubi_tui.runs.creating import create_run
 from musubi_tui.runs.home import Home
@@ -44,6 +47,14 @@ BY_NAME = [
     ("https://hooks.slack.com/services/T0/B0/slack0123456789", "slack0123456789"),
     ("https://discord.com/api/webhooks/1/discord0123456789", "discord0123456789"),
     ("Authorization: Bearer bearer-0123456789", "bearer-0123456789"),
+    ("pass=swordfish-a", "swordfish-a"),
+    ("PASS='sword fish b'", "sword fish b"),
+    ("pass: swordfish1c", "swordfish1c"),
+    ("DBPASS=swordfish-d", "swordfish-d"),
+    ("smtppass: swordfish-e", "swordfish-e"),
+    ("--pass swordfish-f", "swordfish-f"),
+    ("key=Zk3fq0Lw8Rt2Yx", "Zk3fq0Lw8Rt2Yx"),
+    ('{"key": "9hQx2Lm0Zr71bBw4"}', "9hQx2Lm0Zr71bBw4"),
 ]
 EVERYTHING = "\n".join([*ENVIRONMENT.values(), *BY_LOOKS, *(text for text, _ in BY_NAME)])
 SECRETS = [*ENVIRONMENT.values(), *BY_LOOKS, *(secret for _, secret in BY_NAME)]
@@ -79,10 +90,60 @@ def test_a_secret_is_found_wherever_it_stands(text: str) -> None:
         "forward pass: 1.2345678 s",
         "set learning_rate_factor = 0.5 (keyboard)",
         "monkey: a monkey on a keyboard",
+        "forward pass: gradients of 40 blocks",
+        "second pass: 12345.678901 ms",
+        "pass_through = enabled_now",
+        "compass=northnorthwest",
+        '{"command": "set", "key": "learning_rate_factor", "value": 0.5}',
+        "key=lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight",
+        "key: datasets[0].num_repeats",
+        "hotkey: ctrl+shift+escape",
+        'wandb_api_key="$WANDB_API_KEY"',
+        "huggingface_token=${HF_TOKEN}",
     ],
 )
 def test_words_that_only_sound_like_secrets_stay(text: str) -> None:
     assert redact(text) == text
+
+
+LETTERS = st.characters(codec="ascii", categories=("Lu", "Ll", "Nd"))
+VALUES = st.text(LETTERS, min_size=12, max_size=40).filter(lambda text: re.search(r"\d\D*\d", text) and re.search(r"\D", text))
+NAMES = st.sampled_from(
+    ["pass", "PASS", "Pass", "dbpass", "DBPASS", "smtp_pass", "SMTP-PASS", "passwd", "password", "pass_prod", "key", "KEY",
+     "api_key", "apikey", "SSHKEY", "token", "HF_TOKEN", "client_secret", "webhook"]
+)  # fmt: skip
+SHAPES = st.sampled_from(
+    ["{n}={v}", "{n}='{v}'", '{n} = "{v}"', "{n}: {v}", '{{"{n}": "{v}"}}', "--{n} {v}", "--{n}={v}", "?a=1&{n}={v}&b=2",
+     "export {n}={v}", "- {n}: {v}", "line\n{n}: {v}\nline"]
+)  # fmt: skip
+
+
+@given(NAMES, VALUES, SHAPES)
+def test_under_every_name_in_every_shape_a_value_drawn_by_lot_goes(name: str, value: str, shape: str) -> None:
+    text = shape.format(n=name, v=value)
+    assert value not in redact(text)
+    assert value not in starred(text)
+    assert len(starred(text)) == len(text)
+    assert redact(redact(text)) == redact(text)
+
+
+WORDS = st.lists(
+    st.sampled_from(
+        ["forward", "pass", "passes", "bypass", "compass", "passive", "passing", "encompasses", "key", "keys", "keyboard", "keyframe",
+         "monkey", "hotkey", "tokens", "tokenizer", "blocks.0.attn.q", "learning_rate_factor", "128", "0.5", "1e-4", "lora_unet_blocks_12"]
+    ),
+    min_size=1,
+    max_size=12,
+)  # fmt: skip
+
+
+@given(WORDS, st.sampled_from([" ", ", ", " / "]))
+def test_ordinary_words_stay(words: list[str], between: str) -> None:
+    text = between.join(words)
+    assert redact(text) == text == starred(text)
+    for name in ("key", "keys", "compass", "bypass", "passes", "forward pass", "monkey", "max_tokens", "keyframes", "low_pass_rate"):
+        line = f"{name}: {words[-1]}"
+        assert redact(line) == line
 
 
 def test_a_path_of_a_file_is_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -96,6 +157,7 @@ def test_names_hide_values_in_structures_and_a_set_command_stays_readable() -> N
     )
     assert values["api_token"] == "<redacted>"
     assert (values["key"], values["value"]) == ("learning_rate_factor", "0.500000000")
+    assert redacted({"key": "9hQx2Lm0Zr71bBw4", "pass": "swordfish-g"}) == {"key": "<redacted>", "pass": "<redacted>"}
     assert_clean(str(values))
 
 
