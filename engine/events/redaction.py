@@ -24,7 +24,9 @@ _PASS = (
     r"(?<!by)(?<!com)(?<!tres)(?<!sur)(?<!over)(?<!under)(?<!im)(?<!multi)(?<!single)(?<!two)(?<!high)(?<!low)(?<!band)"
     r"pass(?!ive|through|thru|ag|ed|en|er|es(?![a-z])|ing|ion|[_-](?:through|thru|count|rate|number|index|args|fd|fds|id|s)(?![a-z]))"
 )
-_KEY = r"(?<!mon)(?<!don)(?<!tur)(?<!hoc)(?<!joc)(?<!whis)(?<!hot)key(?!board|map|frame|word|s?tone|note|hole|pad|stroke)"
+_KEY = (
+    r"(?<!mon)(?<!don)(?<!tur)(?<!hoc)(?<!joc)(?<!whis)(?<!hot)key(?!board|map|frame|word|s?tone|note|hole|pad|stroke)"
+)
 _SAYS_SECRET = re.compile(rf"token(?!i[sz])|{_KEY}|secret|{_PASS}|webhook|notify_url", re.IGNORECASE)
 _BARE = frozenset({"key", "keys"})
 _STARTS = re.compile(
@@ -46,7 +48,7 @@ _NAME = (  # bounded everywhere: a text of any length and shape is read in linea
 )
 _VALUE = r"""(?:"(?:\\.|[^"\\\n]){8,}"|'[^'\n]{8,}'|[^\s"',;&{}\[\]()<]{8,})"""
 _ASSIGNED = re.compile(rf"""((?<![\w.-]){_NAME}["']?\s*(?:=|:(?!//))\s*)({_VALUE})""", re.IGNORECASE)
-_ARGUMENT = re.compile(rf"""((?<![\w-])--?{_NAME}(?:["']\s*,\s*|[ =]))({_VALUE})""", re.IGNORECASE)
+_ARGUMENT = re.compile(rf"""((?<![\w-])--?{_NAME}(?:["']\s*,\s*| {{1,3}}|=))({_VALUE})""", re.IGNORECASE)
 _KEYED = re.compile(rf"""((?<![\w.-])keys?["']?\s*(?:=|:(?!//))\s*)({_VALUE})""", re.IGNORECASE)
 _PASS_OF_TEXT = re.compile(r"\w[ \t]pass[\"']?\s*:\s*$", re.IGNORECASE)  # "forward pass: 12.5 ms", not "pass: word"
 _NUMBER = re.compile(r"[-+]?\d*\.\d+(?:e[-+]?\d+)?", re.IGNORECASE)

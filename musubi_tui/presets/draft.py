@@ -14,7 +14,9 @@ from typing import Any, Literal
 from engine.config.language import say
 from engine.config.problems import ConfigError
 from engine.config.schema import OPTIONS
+from engine.config.secrets import variable_of
 from engine.config.toml_text import toml_value
+from engine.events.redaction import redact
 from musubi_tui.presets.dataset_cells import dataset_cells
 from musubi_tui.presets.document import Document, read_document, resolved, write_document
 from musubi_tui.presets.editing import Change, edit_text
@@ -186,7 +188,7 @@ class Draft:
     def twin(self) -> str:
         """The command line that makes the unsaved changes of options at the shell."""
         file = shlex.quote(str(self.path))
-        words = [shlex.quote(f"{name}={value}") for name, value in self._shell_values().items()]
+        words = [_shell_word(name, value) for name, value in self._shell_values().items()]
         return f"musubi-tui presets set {file} {' '.join(words)}" if words else f"musubi-tui presets check {file}"
 
     def beyond_twin(self) -> bool:
@@ -214,6 +216,13 @@ class Draft:
         if entry is None:
             return "none"
         return entry.value if isinstance(entry.value, str) else written_as(self.facts, name)
+
+
+def _shell_word(name: str, value: str) -> str:
+    """``name=value`` for a shell. A secret is no part of it: the shell takes it from its environment variable."""
+    if value != "none" and name in OPTIONS and OPTIONS[name].secret:
+        return f'{name}="${variable_of(name)}"'
+    return shlex.quote(redact(f"{name}={value}"))
 
 
 def settable(name: str) -> bool:

@@ -12,6 +12,8 @@ from typing import Any
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.config.schema import OPTIONS
+from engine.config.secrets import starred_lines
+from engine.events.redaction import starred
 from engine.events.rundir import RunDirectory
 from musubi_tui.presets.comparing import Difference, dataset_differences, dataset_values, flat_tables
 from musubi_tui.presets.draft import Draft, lines_of
@@ -127,11 +129,26 @@ def differences_to(draft: Draft, side: Side) -> list[Difference]:
 
 
 def line_difference(draft: Draft, side: Side) -> list[str]:
-    """The lines that differ, with a line or two around them, as ``diff -u`` writes them."""
+    """The lines that differ, with a line or two around them, as ``diff -u`` writes them; stars for secrets."""
     if side.text is None:
         return []
     old, new = lines_of(side.text), lines_of(draft.text)
-    return list(difflib.unified_diff(old, new, side.title, draft.path.name, lineterm="", n=2))
+    shown = starred_lines(old), starred_lines(new)
+    lines: list[str] = []
+    for group in difflib.SequenceMatcher(None, old, new).get_grouped_opcodes(2):
+        lines += [] if lines else [f"--- {side.title}", f"+++ {draft.path.name}"]
+        first, last = group[0], group[-1]
+        lines.append(f"@@ -{_lines_from(first[1], last[2])} +{_lines_from(first[3], last[4])} @@")
+        for tag, left, left_end, right, right_end in group:
+            lines += [f" {line}" for line in shown[0][left:left_end]] if tag == "equal" else []
+            lines += [f"-{line}" for line in shown[0][left:left_end]] if tag in ("replace", "delete") else []
+            lines += [f"+{line}" for line in shown[1][right:right_end]] if tag in ("replace", "insert") else []
+    return [starred(line) for line in lines]
+
+
+def _lines_from(start: int, end: int) -> str:
+    """The lines [start, end), from 0, as the head of a hunk names them."""
+    return f"{start + 1}" if end - start == 1 else f"{start + (end > start)},{end - start}"
 
 
 def _values(facts: Facts) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,12 +40,15 @@ from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.stylesheet import KeptStylesheet
 from musubi_tui.tui.theme import MONO, MUSUBI
 from musubi_tui.tui.view import View
+from musubi_tui.tui.widgets.plain import NoEscapes, safe
 
 if TYPE_CHECKING:
     from textual.command import Provider
     from textual.driver import Driver
+    from textual.filter import LineFilter
 
 LEAST = Size(80, 24)  # cells that the screens need
+_NO_ESCAPES = NoEscapes()
 
 
 def _commands() -> type[Provider]:
@@ -199,11 +202,13 @@ class MusubiApp(App[None]):
 
     def tell(self, text: str, *, wrong: bool = False) -> None:
         """A sentence for the person, for some seconds; ``{id}`` of an action in it becomes its key."""
-        text = hinted(self, text)
+        text = safe(hinted(self, text))
         self.notify(text, severity="error" if wrong else "information", timeout=10 if wrong else 5, markup=False)
 
     def copy(self, text: str) -> None:
-        """Copy ``text``: through the terminal, and with this machine's tool where there is one."""
+        """Copy ``text`` through the terminal, and with this machine's tool where there is one. It will be pasted into a shell:
+        no secret, and nothing that steers a terminal."""
+        text = safe(text)
         sequence = osc52(text)
         if self._driver is not None:
             self._driver.write(sequence)
@@ -222,6 +227,10 @@ class MusubiApp(App[None]):
         """How a key is written; in words where the glyphs are ASCII."""
         shown = super().get_key_display(binding)
         return shown if self.glyphs.name == "unicode" or shown.isascii() else binding.key
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual asks for every line that it draws: nothing in one steers the terminal."""
+        return (*super().get_line_filters(), _NO_ESCAPES)
 
     def use_glyphs(self, name: str) -> None:
         """Draw with that set."""

@@ -98,5 +98,15 @@ def test_no_secret_is_below_the_run_in_a_command_or_on_the_screen(finished, tmp_
             terminal.keys("\t")
         terminal.keys("Y")
         terminal.until("Copied")
+        terminal.keys("1")
+        terminal.pump(0.7)
+        terminal.keys("e")  # the preset the run was made of, with all its secrets
+        terminal.until("toml (the same file, live)", "wandb_api_key")
+        for keys in (".", "\x1b", "G", " ", "d", "\x1b", "T", "\r", "\x1b[1;5H", "x", "\x1b", "T"):
+            terminal.pump(0.7)
+            terminal.keys(keys)
+        terminal.forget()
+        terminal.keys("Y")
+        terminal.until("Copied")
         assert found_in(terminal.plain()) == []
         assert found_in(terminal.raw) == []

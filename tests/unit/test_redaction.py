@@ -53,6 +53,7 @@ BY_NAME = [
     ("DBPASS=swordfish-d", "swordfish-d"),
     ("smtppass: swordfish-e", "swordfish-e"),
     ("--pass swordfish-f", "swordfish-f"),
+    ("curl  --token  swordfish-g  done", "swordfish-g"),
     ("key=Zk3fq0Lw8Rt2Yx", "Zk3fq0Lw8Rt2Yx"),
     ('{"key": "9hQx2Lm0Zr71bBw4"}', "9hQx2Lm0Zr71bBw4"),
 ]
@@ -107,7 +108,9 @@ def test_words_that_only_sound_like_secrets_stay(text: str) -> None:
 
 
 LETTERS = st.characters(codec="ascii", categories=("Lu", "Ll", "Nd"))
-VALUES = st.text(LETTERS, min_size=12, max_size=40).filter(lambda text: re.search(r"\d\D*\d", text) and re.search(r"\D", text))
+VALUES = st.text(LETTERS, min_size=12, max_size=40).filter(
+    lambda text: re.search(r"\d\D*\d", text) and re.search(r"\D", text)
+)
 NAMES = st.sampled_from(
     ["pass", "PASS", "Pass", "dbpass", "DBPASS", "smtp_pass", "SMTP-PASS", "passwd", "password", "pass_prod", "key", "KEY",
      "api_key", "apikey", "SSHKEY", "token", "HF_TOKEN", "client_secret", "webhook"]
@@ -141,7 +144,18 @@ WORDS = st.lists(
 def test_ordinary_words_stay(words: list[str], between: str) -> None:
     text = between.join(words)
     assert redact(text) == text == starred(text)
-    for name in ("key", "keys", "compass", "bypass", "passes", "forward pass", "monkey", "max_tokens", "keyframes", "low_pass_rate"):
+    for name in (
+        "key",
+        "keys",
+        "compass",
+        "bypass",
+        "passes",
+        "forward pass",
+        "monkey",
+        "max_tokens",
+        "keyframes",
+        "low_pass_rate",
+    ):
         line = f"{name}: {words[-1]}"
         assert redact(line) == line
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from engine.config.language import say
 from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.field import Field
+from musubi_tui.tui.widgets.plain import Plain
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
@@ -47,16 +48,15 @@ class AskScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         """Question, line, what is wrong, the command."""
         with Vertical(id="ask"):
-            yield Static(self._title, markup=False, classes="title")
-            yield Static(self._text, markup=False)
+            yield Plain(self._title, classes="title")
+            yield Plain(self._text)
             yield Field(self._value, placeholder=self._hint, compact=True, id="answer")
-            yield Static(
+            yield Plain(
                 hinted(self.app, say("enter does it, {ask.close} closes", "enter で実行、{ask.close} で閉じます")),
-                markup=False,
                 classes="text",
             )
-            yield Static(self._twin(self._value), markup=False, id="twin", classes="text")
-            yield Static(markup=False, id="told")
+            yield Plain(self._twin(self._value), id="twin", classes="text")
+            yield Plain(id="told")
 
     def cli_twin(self) -> str:
         """The command of the answer so far."""
@@ -64,7 +64,7 @@ class AskScreen(Dialog[None]):
 
     def on_input_changed(self) -> None:
         """Show its command."""
-        self.query_one("#twin", Static).update(self.cli_twin())
+        self.query_one("#twin", Plain).update(self.cli_twin())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Do it, off this thread."""
@@ -81,4 +81,4 @@ class AskScreen(Dialog[None]):
     def _refused(self, text: str) -> None:
         self._busy = False
         if self.is_attached:
-            self.query_one("#told", Static).update(text)
+            self.query_one("#told", Plain).update(text)

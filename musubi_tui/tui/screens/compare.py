@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Container, Vertical
 from textual.markup import escape
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
@@ -20,6 +20,7 @@ from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.view import View
 from musubi_tui.tui.widgets.field import Field
+from musubi_tui.tui.widgets.plain import Plain, entitle
 
 if TYPE_CHECKING:
     from musubi_tui.runs.comparing import Compared
@@ -82,7 +83,7 @@ class CompareScreen(ModeScreen):
             Vertical(Overlay(id="overlay"), Matrix(id="matrix"), id="curves"),
             id="compare",
         )
-        yield Static(markup=False, id="nothing")
+        yield Plain(id="nothing")
 
     def on_mount(self) -> None:
         """The hints of the panels."""
@@ -143,7 +144,7 @@ class CompareScreen(ModeScreen):
         self.query_one("#nothing").display = not enough
         if not enough:
             self.runs, self._read_of = [], ()
-            self.query_one("#nothing", Static).update(self._how_to(view))
+            self.query_one("#nothing", Plain).update(self._how_to(view))
             return
         steps = {now.run_dir: (now.step, now.state) for now in view.runs}
         moment = (wanted, tuple(steps.get(run) for run in wanted), view.price)
@@ -223,8 +224,7 @@ class CompareScreen(ModeScreen):
         if there:
             axis, cursor = self.overlay.axis, self.overlay.cursor
             matrix.feed(self.runs, lambda run: run.step_at(axis, cursor))
-            if matrix.border_title != matrix.title:
-                matrix.border_title = matrix.title
+            entitle(matrix, matrix.title)
 
     def _rows(self) -> list[Row]:
         from musubi_tui.runs.comparing import result_rows, setting_rows

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.events import Click, Key
-from textual.widgets import Static
 
 from engine.config.language import say
 from musubi_tui.tui.screens.dialog import Dialog
+from musubi_tui.tui.widgets.plain import Plain
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Choice:
     text: str
 
 
-class ChoiceLine(Static):
+class ChoiceLine(Plain):
     """One choice; a click picks it."""
 
     def __init__(self, choice: Choice) -> None:
-        super().__init__(f" {choice.key}  {choice.text}", markup=False, classes="choice")
+        super().__init__(f" {choice.key}  {choice.text}", classes="choice")
         self.choice = choice
 
     def on_click(self, event: Click) -> None:
@@ -53,13 +53,13 @@ class ConfirmScreen(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The question."""
         with Vertical(id="confirm"):
-            yield Static(self._title, markup=False, classes="title")
-            yield VerticalScroll(Static(self._text, markup=False), id="text")
+            yield Plain(self._title, classes="title")
+            yield VerticalScroll(Plain(self._text), id="text")
             for choice in self._choices:
                 yield ChoiceLine(choice)
-            yield Static(say(" esc  leave it as it is", " esc  何もしない"), markup=False, classes="choice")
+            yield Plain(say(" esc  leave it as it is", " esc  何もしない"), classes="choice")
             if self._twin:
-                yield Static(self._twin, markup=False, classes="twin")
+                yield Plain(self._twin, classes="twin")
 
     def on_key(self, event: Key) -> None:
         """Pick by key."""

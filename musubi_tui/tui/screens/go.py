@@ -8,12 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.events import Key
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from engine.config.language import say
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.modes import MODES
 from musubi_tui.tui.screens.dialog import Dialog
+from musubi_tui.tui.widgets.plain import Plain
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
@@ -43,7 +43,7 @@ class GoScreen(Dialog[str | None]):
 
     CSS = """
     GoScreen { align: left bottom; background: transparent; }
-    GoScreen > Static { width: 100%; height: auto; background: $panel; padding: 0 1; }
+    GoScreen > Plain { width: 100%; height: auto; background: $panel; padding: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [key("go.close", "escape", "dismiss", say("close", "閉じる"))]
 
@@ -57,7 +57,7 @@ class GoScreen(Dialog[str | None]):
 
     def compose(self) -> ComposeResult:
         """The strip."""
-        yield Static(self._text, markup=False)
+        yield Plain(self._text)
 
     def on_key(self, event: Key) -> None:
         """Go; any other key closes."""

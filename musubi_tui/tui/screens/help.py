@@ -10,13 +10,13 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Static
 
 from engine.config.language import say
 from musubi_tui.runs.home import config_file
 from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.dialog import Dialog
+from musubi_tui.tui.widgets.plain import Plain, entitle
 
 
 def help_lines(screen: Screen[object]) -> Iterator[tuple[str, str]]:
@@ -63,7 +63,7 @@ class HelpScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """The lines."""
-        panel = VerticalScroll(*(Static(text, markup=False, classes=kind) for kind, text in self._lines), id="help")
-        panel.border_title = self._title
+        panel = VerticalScroll(*(Plain(text, classes=kind) for kind, text in self._lines), id="help")
+        entitle(panel, self._title)
         panel.border_subtitle = hinted(self.app, say("{help.close} close", "{help.close} 閉じる"))
         yield panel

@@ -10,11 +10,11 @@ from textual.events import Click, Key, Resize
 from textual.geometry import Offset, Size
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
-from textual.widgets import Static
 
 from engine.config.language import say
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.screens.dialog import Dialog
+from musubi_tui.tui.widgets.plain import Plain
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
@@ -39,11 +39,11 @@ def jump_targets(screen: Screen[object]) -> list[Widget]:
     return sorted(panels, key=lambda widget: (widget.region.y, widget.region.x))[: len(LETTERS)]
 
 
-class Letter(Static):
+class Letter(Plain):
     """One letter, over the top left corner of its panel; a click on it goes there, too."""
 
     def __init__(self, letter: str, panel: Widget) -> None:
-        super().__init__(f" {letter} ", markup=False)
+        super().__init__(f" {letter} ")
         self._panel = panel
         self.styles.offset = Offset(panel.region.x, panel.region.y)
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from textual.containers import VerticalScroll
 from textual.widget import Widget
-from textual.widgets import Static
 
 from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.modes import Mode
 from musubi_tui.tui.screens.mode import ModeScreen
+from musubi_tui.tui.widgets.plain import Plain
 
 
 class LaterScreen(ModeScreen):
@@ -25,8 +25,8 @@ class LaterScreen(ModeScreen):
     def panels(self) -> Iterable[Widget]:
         """The paragraph and the commands."""
         panel = VerticalScroll(
-            Static(hinted(self.app, self._about.about), markup=False, id="about"),
-            *(Static(f"  {twin}", markup=False, classes="twin") for twin in self._about.twins),
+            Plain(hinted(self.app, self._about.about), id="about"),
+            *(Plain(f"  {twin}", classes="twin") for twin in self._about.twins),
             id="later",
         )
         panel.border_title = self._about.title

@@ -14,7 +14,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.events import Click
 from textual.suggester import SuggestFromList
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from engine.config.language import say
 from musubi_tui.presets.completing import working_folder
@@ -26,12 +26,13 @@ from musubi_tui.tui.screens.allowing import Hooks, with_hooks_asked
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.steering import hooks_of, start
 from musubi_tui.tui.widgets.field import Field
+from musubi_tui.tui.widgets.plain import Plain
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
 
 
-class When(Static):
+class When(Plain):
     """The line that says whether the run starts now or waits its turn; a click changes it."""
 
     def on_click(self, event: Click) -> None:
@@ -63,17 +64,15 @@ class StartScreen(Dialog[None]):
             preset.name for preset in list_presets()
         ]
         with Vertical(id="start"):
-            yield Static(
+            yield Plain(
                 say("Start a run of which preset?", "どのプリセットで run を始めますか？"),
                 classes="title",
-                markup=False,
             )
-            yield Static(
+            yield Plain(
                 say(
                     "Its path or name. With nothing written enter opens the wizard, which asks and makes one.",
                     "パスまたは名前。空欄のまま enter でウィザードが質問して作成します。",
                 ),
-                markup=False,
                 classes="text",
             )
             yield Field(
@@ -82,9 +81,9 @@ class StartScreen(Dialog[None]):
                 compact=True,
                 id="path",
             )
-            yield When(self._when(), markup=False, id="when")
-            yield Static(hinted(self.app, self._where()), markup=False, classes="text")
-            yield VerticalScroll(Static(markup=False, id="told"), can_focus=False)
+            yield When(self._when(), id="when")
+            yield Plain(hinted(self.app, self._where()), classes="text")
+            yield VerticalScroll(Plain(id="told"), can_focus=False)
 
     def _where(self) -> str:
         text = say(f"The run goes to {self._home.path}.", f"run の保存先: {self._home.path}")
@@ -103,7 +102,7 @@ class StartScreen(Dialog[None]):
     def action_when(self) -> None:
         """Now, or in turn."""
         self._queued = not self._queued
-        self.query_one("#when", Static).update(self._when())
+        self.query_one("#when", Plain).update(self._when())
 
     def cli_twin(self) -> str:
         """``train`` of this preset, or ``queue add``."""
@@ -121,7 +120,7 @@ class StartScreen(Dialog[None]):
             self.app.switch_screen(WizardScreen())
             return
         self._busy = True
-        self.query_one("#told", Static).update(say("Checking …", "検査中 …"))
+        self.query_one("#told", Plain).update(say("Checking …", "検査中 …"))
         preset = os.path.expanduser(event.value.strip())
         app, queued = cast("MusubiApp", self.app), self._queued
 
@@ -148,4 +147,4 @@ class StartScreen(Dialog[None]):
     def _refused(self, text: str) -> None:
         self._busy = False
         if self.is_attached:
-            self.query_one("#told", Static).update(text)
+            self.query_one("#told", Plain).update(text)

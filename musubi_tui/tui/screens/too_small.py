@@ -8,11 +8,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.events import Resize
 from textual.geometry import Size
-from textual.widgets import Static
 
 from engine.config.language import say
 from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.dialog import Dialog
+from musubi_tui.tui.widgets.plain import Plain
 
 
 class TooSmallScreen(Dialog[None]):
@@ -21,7 +21,7 @@ class TooSmallScreen(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [key("small.quit", "q", "app.quit", say("leave", "終了"))]
     DEFAULT_CSS = """
     TooSmallScreen { align: center middle; }
-    TooSmallScreen > Static { width: 1fr; text-align: center; }
+    TooSmallScreen > Plain { width: 1fr; text-align: center; }
     """
 
     def __init__(self, need: Size) -> None:
@@ -30,11 +30,11 @@ class TooSmallScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         """The sentence."""
-        yield Static(hinted(self.app, self._text(self.app.size)), markup=False)
+        yield Plain(hinted(self.app, self._text(self.app.size)))
 
     def on_resize(self, event: Resize) -> None:
         """Say the size of now, or go."""
-        self.query_one(Static).update(hinted(self.app, self._text(event.size)))
+        self.query_one(Plain).update(hinted(self.app, self._text(event.size)))
         self._go_if_it_fits(event.size)
 
     def on_screen_resume(self) -> None:

@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
-from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets import Footer, Input, OptionList
 from textual.widgets.option_list import Option
 
 from engine.config.language import say
@@ -27,6 +27,7 @@ from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.dialog import AnswersOnce
 from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.lines import Lines, justify
+from musubi_tui.tui.widgets.plain import Plain
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
@@ -89,13 +90,13 @@ class WizardScreen(AnswersOnce[None]):
         """The frame: where one is, the question, what was answered."""
         yield Lines(id="head", rows=2)
         with Vertical(id="page"):
-            yield Static(markup=False, id="title")
-            yield Static(markup=False, id="wrong")  # near the top: a long page must not push it out of sight
+            yield Plain(id="title")
+            yield Plain(id="wrong")  # near the top: a long page must not push it out of sight
             with VerticalScroll(id="told", can_focus=False):
-                yield Static(markup=False, id="lines")
+                yield Plain(id="lines")
             yield OptionList(id="choices", markup=False)
             yield Field(id="field", compact=True)
-            yield Static(markup=False, id="why")
+            yield Plain(id="why")
         yield Lines(id="sofar", rows=1)
         yield Footer(show_command_palette=False)
 
@@ -158,7 +159,7 @@ class WizardScreen(AnswersOnce[None]):
 
     def _remark(self, text: str) -> None:
         if self.is_mounted:
-            wrong = self.query_one("#wrong", Static)
+            wrong = self.query_one("#wrong", Plain)
             wrong.update(text)
             wrong.display = bool(text)
             self.call_after_refresh(self._make_room)
@@ -169,7 +170,7 @@ class WizardScreen(AnswersOnce[None]):
         if question is None:
             return
         choices, box = self.query_one(OptionList), self.query_one(Input)
-        self.query_one("#title", Static).update(question.title)
+        self.query_one("#title", Plain).update(question.title)
         self._show_lines(box.value if keep and question.kind != "choice" else str(question.default))
         choosing = question.kind == "choice"
         choices.display, box.display = choosing, not choosing
@@ -194,7 +195,7 @@ class WizardScreen(AnswersOnce[None]):
     def _show_lines(self, text: str) -> None:
         """What stands below the question, and what the text in the field would do."""
         lines = self._question.shown(text) if self._question is not None else ()
-        self.query_one("#lines", Static).update(self._plain("\n".join(lines)))
+        self.query_one("#lines", Plain).update(self._plain("\n".join(lines)))
         self.query_one("#told").display = bool(lines)
         self.call_after_refresh(self._make_room)
 
@@ -230,7 +231,7 @@ class WizardScreen(AnswersOnce[None]):
         question = self._question
         if question is not None:
             shown = self._why or question.kind != "choice"
-            self.query_one("#why", Static).update(question.why if shown else "")
+            self.query_one("#why", Plain).update(question.why if shown else "")
             self.call_after_refresh(self._make_room)
 
     def _make_room(self) -> None:

@@ -21,6 +21,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from engine.config.language import say
+from engine.events.redaction import redact
 from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.keymap import key
@@ -217,7 +218,8 @@ class PropertyGrid(ScrollView, can_focus=True):
         body = base + role + self._style("cursor") if chosen else base + role
         muted = base + self._style("muted")
         value_width, default, effect = shape.value, row.default, row.effect
-        if cells(row.value) > value_width and not effect:  # a long value takes the room of what is not there
+        value = redact(row.value)  # only what is seen: the rows are made anew at every key
+        if cells(value) > value_width and not effect:  # a long value takes the room of what is not there
             value_width += shape.effect + 1
             if default in ("", self._glyphs.none):
                 value_width, default = value_width + shape.default + 1, ""
@@ -225,7 +227,7 @@ class PropertyGrid(ScrollView, can_focus=True):
             Segment(f"{self._cursor_mark() if chosen else ' '}{fit(row.marks, 2)} ", base + role),
             Segment(fit(row.name, shape.name, ellipsis=dots), body),
             Segment(" ", base),
-            Segment(cut(row.value, value_width, dots, keep_end=row.keep_end), body),
+            Segment(cut(value, value_width, dots, keep_end=row.keep_end), body),
         ]
         if default or effect:
             segments += [Segment(" ", base), Segment(fit(default, shape.default, ellipsis=dots), muted)]

@@ -18,11 +18,15 @@ from textual.strip import Strip
 from textual.widgets import TextArea
 
 from engine.config.language import say
+from engine.config.secrets import starred_lines
+from engine.events.redaction import starred
 from musubi_tui.presets.draft import lines_of
 from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.keymap import key
 from musubi_tui.tui.numbers import fit
+
+_AROUND = 12  # lines that a secret may run over
 
 
 class TomlView(ScrollView, can_focus=True):
@@ -76,7 +80,7 @@ class TomlView(ScrollView, can_focus=True):
             return
         old = self._window()
         if text != self._text:
-            self._lines = lines_of(text)
+            self._lines = starred_lines(lines_of(text))
         self._text, self._changed, self._told, self._glyphs = text, dict(changed), dict(told), glyphs
         self.cursor = max(1, min(self.cursor, len(self._lines)))
         self.virtual_size = Size(self.size.width, len(self._lines))
@@ -111,7 +115,7 @@ class TomlView(ScrollView, can_focus=True):
         width, style = self.size.width, self.rich_style
         if number > len(self._lines):
             return Strip.blank(width, style)
-        text = visible(self._lines[number - 1][: 4 * width])
+        text = visible(starred(self._lines[number - 1])[: 4 * width])
         digits = len(str(len(self._lines)))
         bar = "│" if self._glyphs.name == "unicode" else "|"
         severity, message = self._told.get(number, ("", ""))
@@ -128,7 +132,7 @@ class TomlView(ScrollView, can_focus=True):
 
     def _remark(self, number: int, text: str, message: str, width: int) -> str:
         """What is wrong with the line, or what it was; as far as there is room."""
-        was = visible(self._changed.get(number, "")[:400]).strip()
+        was = visible(without_secrets(self._changed.get(number, ""))[:400]).strip()
         value = was.partition("=")[2].partition("#")[0].strip() if "=" in was else was
         arrow = "←" if self._glyphs.name == "unicode" else "<-"
         remark = f"{arrow} {message}" if message else say(f"# was {value}", f"# 変更前: {value}") if value else ""
@@ -189,11 +193,19 @@ class TomlText(TextArea):
             self.refresh()
 
     def get_line(self, line_index: int) -> Text:
-        """The line, marked where the error is."""
+        """The line with stars for secrets, marked where the error is."""
         line = super().get_line(line_index)
+        first = max(0, line_index - _AROUND)
+        around = [self.document.get_line(n) for n in range(first, min(self.document.line_count, line_index + _AROUND))]
+        line.plain = starred(starred_lines(around)[line_index - first])
         if line_index + 1 == self.error_line:
             line.stylize("reverse")
         return line
+
+
+def without_secrets(line: str) -> str:
+    """A line of a preset with stars for what is secret in it."""
+    return starred(starred_lines([line])[0])
 
 
 def visible(text: str) -> str:

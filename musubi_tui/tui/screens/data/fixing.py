@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.events import Key
-from textual.widgets import Static
 
 from engine.config.language import counted, say
 from engine.config.problems import UserError
@@ -18,6 +17,7 @@ from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.data.last import Wanted
 from musubi_tui.tui.screens.dialog import Dialog
+from musubi_tui.tui.widgets.plain import Plain
 
 if TYPE_CHECKING:
     from musubi_tui.datasets.board import Board
@@ -48,10 +48,10 @@ class FixScreen(Dialog[bool]):
     def compose(self) -> ComposeResult:
         """The fixes, the preview, the keys."""
         with Vertical(id="fix"):
-            yield Static(say("Which fixes?", "どの修正を適用しますか？"), classes="title", markup=False)
-            yield Static(id="fixes", markup=False)
-            yield Static(id="preview", markup=False)
-            yield Static(
+            yield Plain(say("Which fixes?", "どの修正を適用しますか？"), classes="title")
+            yield Plain(id="fixes")
+            yield Plain(id="preview")
+            yield Plain(
                 hinted(
                     self.app,
                     say(
@@ -60,7 +60,6 @@ class FixScreen(Dialog[bool]):
                     ),
                 ),
                 classes="text",
-                markup=False,
             )
 
     def on_mount(self) -> None:
@@ -104,7 +103,7 @@ class FixScreen(Dialog[bool]):
                 lines.append(
                     say("D on the screen below looks closer for more.", "下の画面で D を押すと詳しく調べます。")
                 )
-        self.query_one("#fixes", Static).update("\n".join(lines))
+        self.query_one("#fixes", Plain).update("\n".join(lines))
 
     def _preview(self) -> None:
         picked = tuple(sorted(self.picked))
@@ -137,7 +136,7 @@ class FixScreen(Dialog[bool]):
             rest = len(made.changes) - len(lines)
             lines += [say(f"and {rest} more", f"ほか {rest} 件")] if rest > 0 else []
             lines += [say(f"left: {clean(text)}", f"そのまま: {clean(text)}") for text in made.left[:2]]
-        self.query_one("#preview", Static).update("\n".join(lines))
+        self.query_one("#preview", Plain).update("\n".join(lines))
 
     def action_apply(self) -> None:
         """Make the changes, off this thread."""

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.suggester import Suggester, SuggestFromList
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from engine.config.language import say
 from engine.families import family_names
@@ -19,6 +19,7 @@ from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.data.last import Wanted
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.field import Field
+from musubi_tui.tui.widgets.plain import Plain
 
 _ENDINGS = (".toml", ".json")
 _LOOKED_AT = 2000  # entries of a folder
@@ -75,7 +76,7 @@ class OpenScreen(Dialog[Wanted]):
     def compose(self) -> ComposeResult:
         """Three fields."""
         with Vertical(id="open"):
-            yield Static(say("Look at which dataset?", "どのデータセットを見ますか？"), classes="title", markup=False)
+            yield Plain(say("Look at which dataset?", "どのデータセットを見ますか？"), classes="title")
             yield PathInput(
                 self._before.file, placeholder=hinted(self.app, say("dataset.toml or a preset   {open.complete} completes", "dataset.toml またはプリセット   {open.complete} で補完")),
                 suggester=PathSuggester(), compact=True, id="path",
@@ -89,7 +90,7 @@ class OpenScreen(Dialog[Wanted]):
                 self._before.trigger, placeholder=say("trigger word that captions should hold (may stay empty)", "キャプションに含めたいトリガーワード (空でも可)"),
                 compact=True, id="trigger",
             )  # fmt: skip
-            yield Static(
+            yield Plain(
                 hinted(
                     self.app,
                     say(
@@ -98,9 +99,8 @@ class OpenScreen(Dialog[Wanted]):
                     ),
                 ),
                 classes="text",
-                markup=False,
             )
-            yield Static(markup=False, id="told")
+            yield Plain(id="told")
 
     def wanted(self) -> Wanted:
         """What the fields say."""
@@ -126,7 +126,7 @@ class OpenScreen(Dialog[Wanted]):
                 if wanted.file
                 else say("A path is needed.", "パスを入力してください。")
             )
-            self.query_one("#told", Static).update(text)
+            self.query_one("#told", Plain).update(text)
 
 
 def scan_command(wanted: Wanted) -> str:

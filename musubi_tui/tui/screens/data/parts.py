@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
@@ -15,6 +14,7 @@ from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.screens.data import text
 from musubi_tui.tui.widgets.lines import Line, Lines
+from musubi_tui.tui.widgets.plain import entitle
 
 if TYPE_CHECKING:
     from musubi_tui.datasets.board import Board
@@ -27,12 +27,6 @@ def glyphs_of(widget: Widget) -> Glyphs:
     return cast("MusubiApp", widget.app).glyphs
 
 
-def set_title(widget: Widget, title: str) -> None:
-    """A border title from outside words: no markup is read in it."""
-    if str(widget.border_title or "") != title:
-        widget.border_title = Content(title)
-
-
 class Panel(Vertical):
     """A bordered panel that can be zoomed."""
 
@@ -40,7 +34,7 @@ class Panel(Vertical):
 
     def title(self, title: str) -> None:
         """Say what it shows."""
-        set_title(self, title)
+        entitle(self, title)
 
 
 class Drawn(Lines):
@@ -100,7 +94,7 @@ class Warnings(Drawn):
             if self.board.decoded
             else hinted(self.app, say("  {data.doctor} looks closer", "  {data.doctor} で精査"))
         )
-        set_title(self, say(f"warnings {len(told)}", f"警告 {len(told)}") + closer)
+        entitle(self, say(f"warnings {len(told)}", f"警告 {len(told)}") + closer)
         height = max(1, self.size.height)
         self.cursor = max(0, min(self.cursor, len(told) - 1))
         self.border_subtitle = self._way_to_the_rest(len(told), height)

@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from engine.config.language import say
 from musubi_tui.datasets.scanning import Progress, Refused, Scanning, request
@@ -35,6 +35,7 @@ from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.key_line import KeyLine
 from musubi_tui.tui.widgets.lines import Line, Lines
 from musubi_tui.tui.widgets.mode_bar import ModeBar
+from musubi_tui.tui.widgets.plain import Plain
 from musubi_tui.tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class DataScreen(ModeScreen):
             yield Panel(RowList(id="buckets"), id="buckets-panel", classes="panel")
             yield Panel(RowList(id="items"), id="items-panel", classes="panel")
             yield Panel(Picture(id="picture"), Words(id="words"), id="preview-panel", classes="panel")
-        yield Static(id="nothing", markup=False)
+        yield Plain(id="nothing")
         yield Warnings(id="warnings", classes="panel")
         yield KeyLine()
 
@@ -180,7 +181,7 @@ class DataScreen(ModeScreen):
             self._busy = f"{words.get(what.what, what.what)} {what.done}/{what.total}"
             self._draw_head()
             if self.board is None:
-                self.query_one("#nothing", Static).update(self._nothing())
+                self.query_one("#nothing", Plain).update(self._nothing())
         elif isinstance(what, Refused):
             self._refuse(what.text)
         else:
@@ -219,7 +220,7 @@ class DataScreen(ModeScreen):
         self.set_class(self.board is None, "-empty")
         self._draw_head()
         if self.board is None:
-            self.query_one("#nothing", Static).update(self._nothing())
+            self.query_one("#nothing", Plain).update(self._nothing())
             return
         self._show_groups()
         self._show_items(cursor)

@@ -15,6 +15,7 @@ from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import wrapped
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.lines import Line
+from musubi_tui.tui.widgets.plain import entitle
 from musubi_tui.tui.widgets.rows import RowList
 
 
@@ -41,10 +42,8 @@ class WordsScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         """The lines."""
         rows = RowList(id="words-list")
-        rows.border_title, rows.border_subtitle = (
-            clean(self._title),
-            hinted(self.app, say("{words.close} close", "{words.close} 閉じる")),
-        )
+        rows.border_subtitle = hinted(self.app, say("{words.close} close", "{words.close} 閉じる"))
+        entitle(rows, self._title)
         yield rows
 
     def on_mount(self) -> None:

@@ -10,8 +10,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.content import Content
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option as ListOption
 
 from engine.config.language import say
@@ -22,6 +21,7 @@ from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.screens.help import HelpScreen
 from musubi_tui.tui.widgets.field import Field
+from musubi_tui.tui.widgets.plain import Plain, entitle
 
 _SHOWN_CANDIDATES = 6
 
@@ -65,7 +65,7 @@ class ToldScreen(HelpScreen):
 
     def on_mount(self) -> None:
         """Its own title."""
-        self.query_one("#help").border_title = Content(self._title)
+        entitle(self.query_one("#help"), self._title)
 
 
 class ListScreen(Dialog[str]):
@@ -86,13 +86,13 @@ class ListScreen(Dialog[str]):
         """The list."""
         width = max((len(answer.text) for answer in self._answers), default=0)
         with Vertical(classes="ask"):
-            yield Static(self._title, markup=False, classes="title")
+            yield Plain(self._title, classes="title")
             yield Choices(
                 *(ListOption(f"{fit(answer.text, width)}  {answer.remark}".rstrip()) for answer in self._answers),
                 markup=False,
                 compact=True,
             )
-            yield Static(self._hint or hinted(self.app, say("enter chooses, {ask.close} leaves it", "enter で選択、{ask.close} で取り消し")), markup=False, classes="hint")  # fmt: skip
+            yield Plain(self._hint or hinted(self.app, say("enter chooses, {ask.close} leaves it", "enter で選択、{ask.close} で取り消し")), classes="hint")  # fmt: skip
 
     def on_mount(self) -> None:
         """The cursor begins on what is chosen now."""
@@ -126,9 +126,9 @@ class PathScreen(Dialog[str]):
     def compose(self) -> ComposeResult:
         """The question, the field, and what it may become."""
         with Vertical(classes="ask"):
-            yield Static(self._title, markup=False, classes="title")
+            yield Plain(self._title, classes="title")
             yield Field(self._value, compact=True, select_on_focus=False)
-            yield Static(markup=False, classes="candidates")
+            yield Plain(classes="candidates")
             hint = hinted(
                 self.app,
                 say(
@@ -136,7 +136,7 @@ class PathScreen(Dialog[str]):
                     "enter で決定、{ask.complete} で補完、{ask.close} で取り消し",
                 ),
             )
-            yield Static(f"{self._hint}\n{hint}".strip(), markup=False, classes="hint")
+            yield Plain(f"{self._hint}\n{hint}".strip(), classes="hint")
 
     def on_mount(self) -> None:
         """Begin at the end of the text."""
@@ -146,7 +146,7 @@ class PathScreen(Dialog[str]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what lies there."""
-        self.query_one(".candidates", Static).update(candidate_text(event.value, self._base, self._kind))
+        self.query_one(".candidates", Plain).update(candidate_text(event.value, self._base, self._kind))
 
     def action_complete(self) -> None:
         """As far as all candidates agree."""

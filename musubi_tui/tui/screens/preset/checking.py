@@ -11,6 +11,7 @@ from textual.timer import Timer
 from engine.config.language import say
 from engine.config.load import check_source
 from engine.config.problems import Problem
+from engine.events.redaction import redact
 from engine.planner.request import PlanRequest
 from musubi_tui.presets import journal
 from musubi_tui.presets.draft import Draft
@@ -95,7 +96,7 @@ class Checking(Editing):
             found = tuple(check_source(facts.source, memory=scan_memory())) if facts.source is not None else ()
         except OSError as error:  # a disk that went away while it was read
             found = (Problem("unreadable_file", str(error), file=str(draft.path)),)
-        self.post_message(self.Checked(draft, found, *gather_request(facts), story_of(draft.path)))
+        self.post_message(self.Checked(draft, found, *gather_request(facts), redact(story_of(draft.path))))
 
     def on_checking_checked(self, message: Checked) -> None:
         """Show them, and look again when the text is another one by now."""

@@ -12,11 +12,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.widgets import Static
 
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.config.schema import OPTIONS
+from engine.events.redaction import redact
 from musubi_tui.presets import versus
 from musubi_tui.presets.completing import working_folder
 from musubi_tui.presets.draft import Draft
@@ -27,6 +27,7 @@ from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.screens.preset.ask import Answer, ListScreen, PathScreen
 from musubi_tui.tui.widgets.grid import wrap
+from musubi_tui.tui.widgets.plain import Plain, entitle
 
 _MOST_RUNS = 500
 _MOST_LINES = 6  # of a long value
@@ -58,7 +59,7 @@ class DiffScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         """The keys, and the differences below."""
         with Vertical(id="diff"):
-            yield Static(
+            yield Plain(
                 hinted(
                     self.app,
                     say(
@@ -68,10 +69,9 @@ class DiffScreen(Dialog[None]):
                         "{diff.run} 任意の run  {diff.preset} 他",
                     ),
                 ),
-                markup=False,
                 classes="keys",
             )
-            yield VerticalScroll(Static(id="differences"), can_focus=False)
+            yield VerticalScroll(Plain(id="differences"), can_focus=False)
 
     def on_mount(self) -> None:
         """Show the first side."""
@@ -91,7 +91,7 @@ class DiffScreen(Dialog[None]):
         try:
             self._side = find()
         except (UserError, OSError) as error:
-            self.query_one("#differences", Static).update(Text(str(error)))
+            self.query_one("#differences", Plain).update(str(error))
             return
         self._draw()
         self.query_one(VerticalScroll).scroll_home(animate=False)
@@ -99,12 +99,12 @@ class DiffScreen(Dialog[None]):
     def _draw(self) -> None:
         frame = self.query_one("#diff")
         frame.border_subtitle = hinted(self.app, say("{diff.close} close", "{diff.close} 閉じる"))
-        frame.border_title = say(f"{self._draft.path.name} against {self._side.title}", f"{self._draft.path.name} と {self._side.title}")  # fmt: skip
+        entitle(frame, say(f"{self._draft.path.name} against {self._side.title}", f"{self._draft.path.name} と {self._side.title}"))  # fmt: skip
         width = max(20, self.query_one(VerticalScroll).size.width)
         text = Text()
         for line, style in difference_lines(self._draft, self._side, width):
             text.append(f"{line}\n", style)
-        self.query_one("#differences", Static).update(text)
+        self.query_one("#differences", Plain).update(text)
 
     def action_against(self, what: str) -> None:
         """Another side."""
@@ -181,4 +181,4 @@ def difference_lines(draft: Draft, side: Side, width: int) -> Iterator[tuple[str
 def _cell(key: str, value: object) -> str:
     if value == "<redacted>":
         return "<redacted>"
-    return shown(OPTIONS[key], value) if key in OPTIONS else shown_plainly(value)
+    return redact(shown(OPTIONS[key], value) if key in OPTIONS else shown_plainly(value))

@@ -8,6 +8,7 @@ from engine.config.language import say
 from engine.config.option import Option
 from engine.config.reference import consequence
 from engine.config.schema import OPTIONS
+from engine.events.redaction import redact
 from musubi_tui.presets import form
 from musubi_tui.presets.dataset_cells import DatasetCell
 from musubi_tui.presets.draft import Draft, settable, written_as
@@ -145,14 +146,15 @@ def source_text(facts: Facts, option: Option) -> str:
 def _toml_line(draft: Draft, option: Option) -> str:
     if option.secret and draft.facts.own(option.name) is not None:
         return f"{option.name} = …"
-    return form.line_in_toml(draft, option.name)
+    return redact(form.line_in_toml(draft, option.name))
 
 
 def flag(draft: Draft, option: Option) -> str:
     """The option of ``train`` that says the same."""
     if not settable(option.name):
         return say("(edited in the file: T)", "（ファイルで編集: T）")
-    written = "…" if option.secret else form.typed(draft.facts, option, written_as(draft.facts, option.name))
+    typed = form.typed(draft.facts, option, written_as(draft.facts, option.name))
+    written = "…" if option.secret else redact(typed)
     quoted = (
         f"'{option.name}={written}'"
         if any(c in written for c in " \"'$*?[](){}&|;<>\\")
@@ -168,7 +170,9 @@ def cell_dock(cell: DatasetCell, found: Sequence[Effect], width: int) -> Block:
     lines.append([(say(f"default {default}", f"デフォルト {default}"), "muted")])
     if found:
         lines.append(dock_line(found, width))
-    lines.append([("toml  ", "muted"), (f"{cell.name} = {cell.written}" if cell.written else f"# {cell.name}", "")])
+    lines.append(
+        [("toml  ", "muted"), (redact(f"{cell.name} = {cell.written}") if cell.written else f"# {cell.name}", "")]
+    )
     return lines
 
 

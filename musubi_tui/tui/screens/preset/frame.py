@@ -12,7 +12,6 @@ from textual.content import Content
 from textual.events import Click
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import Static
 
 from engine.config.language import say
 from engine.config.option import Option
@@ -38,6 +37,7 @@ from musubi_tui.tui.widgets.grid import PropertyGrid
 from musubi_tui.tui.widgets.key_line import KeyLine
 from musubi_tui.tui.widgets.lines import Line, Lines, fit
 from musubi_tui.tui.widgets.mode_bar import ModeBar
+from musubi_tui.tui.widgets.plain import Plain, safe
 from musubi_tui.tui.widgets.toml_view import TomlText, TomlView
 
 _WIDE = (140, 36)
@@ -100,7 +100,7 @@ class EditorFrame(ModeScreen):
                 yield Sections(id="sections", classes="panel")
                 with Vertical(id="middle"):
                     with Container(id="form", classes="panel"):
-                        yield Static(id="columns", markup=False)
+                        yield Plain(id="columns")
                         yield PropertyGrid(id="grid")
                         yield Field(id="value", compact=True, select_on_focus=False)
                         yield Field(id="search", compact=True)
@@ -283,7 +283,7 @@ class EditorFrame(ModeScreen):
             return
         third = "base" if self.draft.facts.has_base else say("default", "デフォルト")
         names = (say("option", "項目"), say("value", "値"), third, say("effect", "効果"))
-        columns = self.query_one("#columns", Static)
+        columns = self.query_one("#columns", Plain)
         title = self.query_one(PropertyGrid).titles(names)
         if str(columns.content) != title:
             columns.update(title)
@@ -307,7 +307,7 @@ class EditorFrame(ModeScreen):
         if self._titles.get(name) != (title, subtitle):
             self._titles[name] = (title, subtitle)
             panel = self.query_one(f"#{name}")
-            panel.border_title, panel.border_subtitle = Content(title), Content(subtitle)
+            panel.border_title, panel.border_subtitle = Content(safe(title)), Content(safe(subtitle))
 
     def draw_dock(self, told: list[Line] | None = None) -> None:
         """The help of the option under the cursor; ``told`` takes its place while a value is typed."""
@@ -365,5 +365,5 @@ class EditorFrame(ModeScreen):
 
     def say_note(self, text: str) -> None:
         """A sentence in the head line until the next key; ``{id}`` of an action in it becomes its key."""
-        self.note = hinted(self.app, text)
+        self.note = safe(hinted(self.app, text))
         self.draw()

@@ -10,8 +10,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.content import Content
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option as ListOption
 
 from engine.config.language import say
@@ -23,6 +22,7 @@ from musubi_tui.tui.keymap import hinted, key
 from musubi_tui.tui.numbers import small
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.screens.preset.ask import Choices
+from musubi_tui.tui.widgets.plain import Plain, entitle, safe
 
 _MOST_RUNS = 50  # of one version
 NEXT = "next"
@@ -49,7 +49,7 @@ class HistoryScreen(Dialog[tuple[str, str]]):
         lines = list(self._lines())
         self._answers = [answer for _, answer in lines]
         with Vertical(id="history"):
-            yield Static(
+            yield Plain(
                 hinted(
                     self.app,
                     say(
@@ -57,10 +57,9 @@ class HistoryScreen(Dialog[tuple[str, str]]):
                         "enter バージョンを開く・run と比較  {history.next} 次のバージョン",
                     ),
                 ),
-                markup=False,
                 classes="keys",
             )
-            yield Choices(*(ListOption(text, disabled=answer is None) for text, answer in lines), markup=False, compact=True)  # fmt: skip
+            yield Choices(*(ListOption(safe(text), disabled=answer is None) for text, answer in lines), markup=False, compact=True)  # fmt: skip
 
     def _lines(self) -> Iterator[tuple[str, tuple[str, str] | None]]:
         """(text, what it answers); texts that are only read answer nothing."""
@@ -86,9 +85,7 @@ class HistoryScreen(Dialog[tuple[str, str]]):
         self.query_one("#history").border_subtitle = hinted(
             self.app, say("{history.close} close", "{history.close} 閉じる")
         )
-        self.query_one("#history").border_title = Content(
-            say(f"history of {self._preset.name}", f"{self._preset.name} の履歴")
-        )
+        entitle(self.query_one("#history"), say(f"history of {self._preset.name}", f"{self._preset.name} の履歴"))
         places = [n for n, answer in enumerate(self._answers) if answer == ("open", str(self._preset))]
         self.query_one(OptionList).highlighted = places[0] if places else 0
 

@@ -8,6 +8,7 @@ from engine.config.language import say
 from engine.config.option import Option
 from engine.config.problems import Problem
 from engine.config.schema import OPTIONS
+from engine.events.redaction import redact
 from musubi_tui.presets import form
 from musubi_tui.presets.batch import RateHint
 from musubi_tui.presets.dataset_cells import DatasetCell
@@ -127,7 +128,7 @@ def complaint(problem: Problem, facts: Facts) -> str:
     )
     fix = fix_for(problem, facts)
     tail = f"  f: {fix.words}" if fix else f" {problem.fix}" if problem.fix else ""
-    return f"{where}{line}{problem.message}{tail}"
+    return redact(f"{where}{line}{problem.message}{tail}")
 
 
 def hint_text(hint: RateHint) -> str:

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option as ListOption
 
 from engine.config.language import say
@@ -24,6 +24,7 @@ from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.screens.preset.ask import Choices, candidate_text
 from musubi_tui.tui.screens.preset.panels import short_path
 from musubi_tui.tui.widgets.field import Field
+from musubi_tui.tui.widgets.plain import Plain
 
 _RUNS = 20  # newest runs whose presets are offered
 
@@ -108,9 +109,9 @@ class Picker(Vertical):
             compact=True,
             id="where",
         )
-        yield Static(markup=False, id="candidates")
+        yield Plain(id="candidates")
         yield Choices(id="presets", markup=False, compact=True)
-        yield Static(markup=False, id="told")
+        yield Plain(id="told")
 
     def on_mount(self) -> None:
         """Name the panel."""
@@ -123,12 +124,12 @@ class Picker(Vertical):
         """Read the library anew."""
         self._all = found_presets()
         self._fill()
-        self.query_one("#told", Static).update("")
+        self.query_one("#told", Plain).update("")
         self.query_one(OptionList).focus()
 
     def tell(self, text: str) -> None:
         """Why a file was not opened."""
-        self.query_one("#told", Static).update(text)
+        self.query_one("#told", Plain).update(text)
 
     def _fill(self) -> None:
         words = self.query_one(Input).value.lower().split()
@@ -154,7 +155,7 @@ class Picker(Vertical):
         text = candidate_text(event.value, working_folder(), "file") if looks_like_path else ""
         if event.value.strip() and not self._shown and not text:
             text = say("No preset fits these words.", "該当するプリセットはありません。")
-        self.query_one("#candidates", Static).update(text)
+        self.query_one("#candidates", Plain).update(text)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """A path that is there, else the first that fits."""

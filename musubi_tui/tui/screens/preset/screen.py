@@ -14,6 +14,8 @@ from textual.timer import Timer
 from textual.widgets import Input, OptionList, TextArea
 
 from engine.config.language import say
+from engine.config.schema import OPTIONS
+from engine.config.secrets import variable_of
 from musubi_tui.presets import journal
 from musubi_tui.presets.facts import facts_of
 from musubi_tui.presets.form import Look
@@ -57,6 +59,15 @@ class PresetScreen(Versioning):
                 say(
                     "Changed comments, new tables and unknown keys are not in the command.",
                     "コメント、新しいテーブル、不明なキーの変更はコマンドに含まれません。",
+                )
+            )
+        taken = [name for name in self.draft.unsaved_options() if OPTIONS[name].secret and self.draft.facts.own(name)]
+        if taken:
+            variables = ", ".join(map(variable_of, taken))
+            self.musubi.tell(
+                say(
+                    f"The command holds no secret: at the shell it takes it from {variables}.",
+                    f"コマンドに秘密の値は入りません。シェルでは {variables} から取ります。",
                 )
             )
         return self.draft.twin()
@@ -238,10 +249,14 @@ class PresetScreen(Versioning):
 
     def action_copy_value(self) -> None:
         """Copy the line of the option as TOML."""
-        if self.option is not None and self.draft is not None and not self.option.secret:
-            from musubi_tui.presets.form import line_in_toml
+        if self.option is None or self.draft is None:
+            return
+        if self.option.secret:
+            self.say_note(say("a secret: it is not copied", "秘密の値のためコピーしません"))
+            return
+        from musubi_tui.presets.form import line_in_toml
 
-            self.musubi.copy(line_in_toml(self.draft, self.option.name))
+        self.musubi.copy(line_in_toml(self.draft, self.option.name))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without a file there is nothing to edit; while one types, the keys of the form are text."""

@@ -8,13 +8,14 @@ from typing import Any
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.events import Key
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from engine.config.language import say
 from engine.events.control import LIVE_KEYS
 from musubi_tui.runs.resuming import parse_value
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.field import Field
+from musubi_tui.tui.widgets.plain import Plain
 
 _FACTOR = "learning_rate_factor"
 
@@ -37,11 +38,11 @@ class TuneScreen(Dialog[tuple[str, Any]]):
     def compose(self) -> ComposeResult:
         """The question and a field."""
         with Vertical(id="tune"):
-            yield Static(self.name_of_value, classes="title", markup=False)
-            yield Static(self._meaning(), markup=False, id="meaning")
+            yield Plain(self.name_of_value, classes="title")
+            yield Plain(self._meaning(), id="meaning")
             yield Field("0.5", compact=True, id="value")
-            yield Static(say("up/down another value  enter does it  esc closes", "上下 別の値  enter で実行  esc で閉じる"), classes="twin", markup=False)  # fmt: skip
-            yield Static(self.cli_twin("0.5"), id="twin", classes="twin", markup=False)
+            yield Plain(say("up/down another value  enter does it  esc closes", "上下 別の値  enter で実行  esc で閉じる"), classes="twin")  # fmt: skip
+            yield Plain(self.cli_twin("0.5"), id="twin", classes="twin")
 
     def cli_twin(self, value: str | None = None) -> str:
         """The command line that does the same."""
@@ -57,7 +58,7 @@ class TuneScreen(Dialog[tuple[str, Any]]):
 
     def on_input_changed(self) -> None:
         """The command line that does the same."""
-        self.query_one("#twin", Static).update(self.cli_twin())
+        self.query_one("#twin", Plain).update(self.cli_twin())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take the value, if it is one; the engine says what it thinks of it."""
@@ -74,7 +75,7 @@ class TuneScreen(Dialog[tuple[str, Any]]):
         elif event.key in ("up", "down"):
             event.stop()
             self._place = (self._place + (1 if event.key == "down" else -1)) % len(LIVE_KEYS)
-            self.query_one(".title", Static).update(self.name_of_value)
-            self.query_one("#meaning", Static).update(self._meaning())
+            self.query_one(".title", Plain).update(self.name_of_value)
+            self.query_one("#meaning", Plain).update(self._meaning())
             self.query_one(Field).value = "0.5" if self.name_of_value == _FACTOR else ""
             self.on_input_changed()
