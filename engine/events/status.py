@@ -6,7 +6,6 @@ machine a run is judged by its process; a run of another machine (a shared volum
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -239,8 +238,12 @@ def _remove_if_unchanged(path: Path, held: Lease | None) -> None:
     values = _read_object(aside)
     found = _from_values(Lease, values) if values else None
     if found is not None and found != held:
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(aside, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            _create_exclusively(path, aside.read_bytes())
     aside.unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -233,6 +235,33 @@ def test_a_lease_of_another_host_is_watched_before_it_is_taken(run: RunDirectory
     assert len(told) == 1
     assert "pod-7" in told[0]
     assert "13 s" in told[0] or "12 s" in told[0]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_holder_that_beats_at_the_last_moment_keeps_its_lease(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    before = Lease(replace(ME, host="pod-7", boot_id="x"), ago(3600))
+    beats = replace(before, heartbeat=ago(3595))
+    before._create(run)
+    rename = os.rename
+
+    def late(*names: Any) -> None:  # watched for long enough, and about to be moved out of the way
+        monkeypatch.setattr(os, "rename", rename)
+        run.lease.unlink()
+        beats._create(run)
+        rename(*names)
+
+    monkeypatch.setattr(os, "rename", late)
+    with pytest.raises(UserError, match="pod-7"):
+        Lease.acquire(run, sleep=lambda _: None)
+    assert Lease.read(run) == beats
+    assert [path.name for path in run.path.iterdir() if "lease" in path.name] == ["lease.json"]
 
 
 def test_a_lease_that_is_given_back_while_it_is_watched_is_free(run: RunDirectory) -> None:
