@@ -45,7 +45,8 @@ def list_sources(dataset: DatasetSpec, index: ScanIndex | None = None, others: S
     if dataset.jsonl is not None:
         list_jsonl(dataset, dataset.jsonl, listing)
     elif dataset.directory is not None:
-        elsewhere = [os.path.realpath(other.directory) for other in others if other.directory is not None]
+        folders = [(other.directory, other.control_directory, other.mask_directory) for other in others]
+        elsewhere = [os.path.realpath(folder) for one in folders for folder in one if folder is not None]
         _Folder(dataset, dataset.directory, listing, index or ScanIndex(None), elsewhere).read()
     tell_empty(listing)
     return listing
@@ -190,7 +191,7 @@ class _Folder:
         folders = {name for name, entry in files.items() if _is_folder(entry)}
         candidates = [name for name in files if name not in folders and _extension(name) in media]
         place = _Place(listed, files, -1 if folders and self.dataset.recursive else len(candidates))
-        stems = set()
+        stems = set() if self.dataset.kind == "clip" else set(folders)  # a folder of frames belongs to a set of clips
         for name in sorted((*candidates, *folders)):
             entry, extension = files[name], _extension(name)
             if name not in folders:
@@ -198,7 +199,7 @@ class _Folder:
                 found.append(_Entry(prefix + stem, entry.path, extension, place))
             elif (inside := self._inside(entry, real)) is None:
                 continue
-            elif (kind := self._kind(entry, extension)) == "clip":
+            elif (kind := self._kind(entry, extension, inside)) == "clip":
                 stems.add(name)
                 found.append(_Entry(prefix + name, entry.path, "", place))
             elif kind == "folder" and self._is_read(entry, inside):
@@ -219,7 +220,7 @@ class _Folder:
             self.listing.subfolders.append(folder.name)
         return False
 
-    def _kind(self, folder: os.DirEntry[str], extension: str) -> Literal["clip", "folder", "told"]:
+    def _kind(self, folder: os.DirEntry[str], extension: str, inside: str) -> Literal["clip", "folder", "told"]:
         """A folder of frames is a clip when its caption stands beside it; without one it is ``told``."""
         if self.dataset.kind != "clip" or folder.name.startswith(".") or extension in self.wanted:
             return "folder"
@@ -227,7 +228,7 @@ class _Folder:
         try:
             if captioned:
                 return "clip" if frame_files(Path(folder.path)) else "folder"
-            frames = count_frames(folder.path)
+            frames = 0 if inside in self.elsewhere else count_frames(folder.path)
         except OSError as error:
             if captioned:
                 self._skip(Path(folder.path), "unreadable_clip", _unreadable_folder(error), broken=True)

@@ -149,6 +149,30 @@ def test_captions_of_nothing_are_named(tmp_path: Path) -> None:
     assert len(several.unused_captions) == 1
 
 
+def test_what_another_dataset_reads_is_not_missed(tmp_path: Path) -> None:
+    (tmp_path / "stills").mkdir()
+    (tmp_path / "walk").mkdir()
+    picture(tmp_path / "stills" / "a.png")
+    picture(tmp_path / "walk" / "0.png", caption=None)
+    (tmp_path / "walk.txt").write_text("walking")
+    video(tmp_path / "b.mp4", 9)
+    picture(tmp_path / "c.png")
+    tables: dict[str, Any] = {
+        "general": {"resolution": 64, "caption_extension": ".txt"},
+        "datasets": [
+            {"video_directory": ".", "cache_directory": "x"},
+            {"image_directory": "stills"},
+            {"image_directory": ".", "cache_directory": "y"},
+        ],
+    }
+    found = scan(read_dataset_config(tables, base_dir=tmp_path, spec=WAN), WAN, WAN.task(None))
+    assert [item.name for item in found.items] == ["b", "walk", "a", "c"]
+    assert {one.message for one in found.warnings if one.code in ("unread_subfolders", "unused_caption")} == {
+        "1 subfolder is not read, such as walk."
+    }
+    assert codes(found).keys() == {"b.mp4", "c.png"}
+
+
 # -- captions
 
 
