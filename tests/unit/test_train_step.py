@@ -25,7 +25,7 @@ class Scripted(Objective):
     def noise(self, latents: torch.Tensor) -> torch.Tensor:
         return torch.stack([torch.sin(latent * 37) for latent in latents])
 
-    def draw(self, latents: torch.Tensor) -> Timesteps:
+    def draw(self, latents: torch.Tensor, quantiles: torch.Tensor | None = None) -> Timesteps:
         t = torch.sigmoid(latents.flatten(1).sum(dim=1))
         return Timesteps(t, t * 1000, None)
 
