@@ -31,8 +31,8 @@ _REASONS = {
     "missing_caption": Reason(
         say("no caption", "キャプションなし"),
         say(
-            "write a text file of the same name, or leave caption_extension out to train without captions",
-            "同名のテキストファイルを書くか、caption_extension を外して (キャプションなしで) 学習してください",
+            "write a text file of the same name, or leave caption_extension out to train without captions (folders of frames need one)",
+            "同名のテキストファイルを書くか、caption_extension を外して (キャプションなしで) 学習してください (フレームのフォルダには必要)",
         ),
     ),
     "caption_not_utf8": Reason(
@@ -85,7 +85,7 @@ _REASONS = {
     "stale_cache": Reason(say("cached at another size", "別の寸法のキャッシュ")),
     "damaged_cache": Reason(say("damaged cache file", "壊れたキャッシュ")),
     "bad_line": Reason(say("a line of the list that cannot be read", "リストの読めない行")),
-    "list_not_utf8": Reason(say("a line of the list that is not UTF-8", "リストの UTF-8 でない行")),
+    "list_not_utf8": Reason(say("a line of the list in another encoding", "リストの文字コードが違う行")),
     "unreadable_folder": Reason(say("folder cannot be read", "フォルダを読めない"), say("check permissions", "権限を確認してください")),
     "unreadable_list": Reason(say("list cannot be read", "リストを読めない"), say("check permissions", "権限を確認してください")),
     "not_built_yet": Reason(say("not built yet", "未実装")),
