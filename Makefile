@@ -62,8 +62,9 @@ docs: $(STAMPS)/dev  ## write what is made from the schema: docs/options.md and 
 	@$(BIN)/python -m engine.config.reference > docs/options.md
 	@$(BIN)/python -m engine.config.json_schema > presets/schema.json
 
-shot: $(STAMPS)/dev  ## pictures of the command line (SVG and text) in shots/
-	@$(BIN)/python docs/shots.py shots
+shot: $(STAMPS)/dev  ## pictures of the commands and of the app's screens (SVG and text) in shots/; SCREEN="jobs data" for some screens
+	@$(if $(SCREEN),,$(BIN)/python docs/shots.py shots)
+	@PYTHONPATH=. $(BIN)/python docs/app_shots.py shots/app $(SCREEN)
 
 cold-start: $(STAMPS)/dev  ## milliseconds and modules of the commands that print
 	@$(BIN)/python benchmarks/cold_start.py

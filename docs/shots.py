@@ -2,7 +2,8 @@
 
     python docs/shots.py FOLDER
 
-Commands run for real, in a terminal of 100 columns. The run that is watched is the recorded one of the test suite.
+Commands run for real, in a terminal of 100 columns. The run that is watched is the recorded one of the test suite. The screens of
+the app are shot by ``app_shots.py``.
 """
 
 from __future__ import annotations

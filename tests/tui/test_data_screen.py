@@ -35,6 +35,7 @@ from musubi_tui.tui.screens.data.last import Wanted, remember, remembered
 from musubi_tui.tui.screens.data.opening import OpenScreen
 from musubi_tui.tui.screens.data.screen import DataScreen
 from musubi_tui.tui.screens.data.words import _parts
+from musubi_tui.tui.screens.explain import ExplainScreen
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.widgets.rows import RowList
 from tests.tui.made_runs import STORY, home_with, make_run, still_machine
@@ -117,6 +118,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 WANTED = Wanted("dataset.toml", "wan", "ohwx")
+
+
+def looking(home: Home, monkeypatch: pytest.MonkeyPatch, look: str) -> MusubiApp:
+    """The app without colour for the look ``mono``."""
+    if look == "mono":
+        monkeypatch.setenv("NO_COLOR", "1")
+    return MusubiApp(home, settings=Settings(theme="mono" if look == "mono" else ""))
 
 
 async def opened(pilot: Pilot[Any], wanted: Wanted | None = WANTED) -> DataScreen:
@@ -253,6 +261,34 @@ async def test_hostile_names_are_text_and_wide_ones_keep_the_frame(home: Home, f
 
 
 # -- looking around
+
+
+@pytest.mark.parametrize("look", ["80x24", "160x48", "mono"])
+async def test_f1_explains_every_panel(home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch, look: str) -> None:
+    app = looking(home, monkeypatch, look)
+    async with app.run_test(size=(160, 48) if look == "160x48" else (80, 24)) as pilot:
+        found = await opened(pilot)
+        explained = {}
+        for panel in found.focus_chain:
+            panel.focus()
+            await pilot.press("f1")
+            assert isinstance(app.screen, ExplainScreen), panel
+            explained[panel.id] = {title.visual.plain for title in app.screen.query(".title")}  # type: ignore[attr-defined]
+            if panel.id == "buckets":
+                assert_snapshot(app, f"data-explain-{look}")
+            await pilot.press("escape")
+        assert {"buckets", "17x4 +3: batches and short batches", "items, files and repeats"} <= explained["buckets"]
+        assert {"crop", "captions and tokens", "clips and frames"} <= explained["items"]
+        assert {"warnings", "a closer look (D)", "mending (F)"} <= explained["warnings"]
+
+
+async def test_f1_explains_what_a_dataset_is_while_none_is_open(home: Home, folder: Path) -> None:
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await pilot.pause(0.1)
+        await pilot.press("f1")
+        assert "dataset and first line" in screen_text(app)
 
 
 async def test_groups_filter_and_clear(home: Home, folder: Path) -> None:

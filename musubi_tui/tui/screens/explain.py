@@ -27,7 +27,9 @@ def explain(app: MusubiApp) -> None:
     if isinstance(screen, ModalScreen):
         return
     widget = screen.focused
-    topics = topics_of(panel_name(app.current_mode, widget))
+    if widget is not None and not widget.region:  # focused, but nothing of it is shown
+        widget = None
+    topics = topics_of(panel_name(app.current_mode, widget) or app.current_mode)
     if not topics:
         text = (widget.HELP if widget else None) or say(
             "Nothing is written about this panel. {app.help} lists its keys.",
