@@ -1,4 +1,4 @@
-"""``runs note``, ``runs winner`` and ``runs headroom``: what a person wants to remember about a run, and what its card has left."""
+"""``runs note``, ``winner``, ``headroom`` and ``fixes``: what to remember about a run, what its card has left, what to do about a failure."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ WINNER_HELP = say(
     "  musubi-tui runs winner v2 --undo",
     "比較で最も良かった run に印を付けます（相手の run の印は外れます）。\n\n  musubi-tui runs winner v2 --over v1 --over v3\n\n"
     "  musubi-tui runs winner v2 --undo",
+)
+
+FIXES_HELP = say(
+    "Say why a run failed, and which changes would help.\n\n  musubi-tui runs fixes last",
+    "run が失敗した原因と、有効な変更を表示します。\n\n  musubi-tui runs fixes last",
 )
 
 HEADROOM_HELP = say(
@@ -73,6 +78,27 @@ def winner(
             if undo
             else say(f"{found.id} is the winner.", f"{found.id} を最良の run にしました。")
         )
+    return OK
+
+
+def fixes(run: RunArgument, as_json: JsonOption = False) -> int:
+    from musubi_tui.runs.finding import find_run
+    from musubi_tui.runs.remedies import causes_of, remedies_of
+    from musubi_tui.runs.snapshot import snapshot
+
+    found = find_run(run)
+    now = snapshot(found)
+    (cause, advice), remedies = causes_of(now), remedies_of(found, now)
+    if as_json:
+        changes = [{"title": one.title, "cost": one.cost.strip(), "set": dict(one.values)} for one in remedies]
+        print_json({"id": found.id, "state": now.state, "cause": cause, "advice": advice, "changes": changes})
+        return OK
+    if not cause:
+        narrate(say(f"{found.id} did not fail.", f"{found.id} は失敗していません。"))
+    for text in filter(None, (cause, advice)):
+        print_line(text)
+    for one in remedies:
+        print_line(f"  {one.title:<28} {one.cost}")
     return OK
 
 

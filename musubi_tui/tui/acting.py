@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from engine.config.language import say
 from engine.config.problems import UserError
@@ -143,6 +144,18 @@ def next_version(run_dir: str, note: str) -> str:
         f"Made {made.preset}. Change it, then start it with {{jobs.new}}.",
         f"{made.preset} を作成しました。編集して {{jobs.new}} で開始できます。",
     )
+
+
+def version_with(run_dir: str, values: Mapping[str, Any], note: str, made: Callable[[str], object]) -> str:
+    """Make the next version of the preset of a run with some options changed; ``made`` hears its path."""
+    from musubi_tui.presets.editing import set_values
+    from musubi_tui.presets.versions import make, plan_next
+    from musubi_tui.runs.origin import preset_of
+
+    version = make(plan_next(preset_of(RunDirectory(Path(run_dir)))), note)
+    set_values(version.preset, values)
+    made(str(version.preset))
+    return say(f"Made {version.preset} with {note}.", f"{version.preset} を作成しました（{note}）。")
 
 
 def describe_next_version(run_dir: str) -> str:

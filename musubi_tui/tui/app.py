@@ -250,14 +250,14 @@ class MusubiApp(App[None]):
         """Jobs shows this run, which was just made, under its cursor. From any thread."""
         self.cursor_wanted = run_dir
 
-    def open_run(self, path: Path) -> None:
-        """Open the screen of a run."""
-        self._show_run(path, None)
+    def open_run(self, path: Path, *, log: bool = False) -> None:
+        """Open the screen of a run; ``log``: with nothing but its log."""
+        self._show_run(path, None, log=log)
 
-    def _show_run(self, path: Path | None, replay: Path | None) -> None:
-        self.run_worker(self._replace_run(path, replay), group="open", exclusive=True)
+    def _show_run(self, path: Path | None, replay: Path | None, *, log: bool = False) -> None:
+        self.run_worker(self._replace_run(path, replay, log), group="open", exclusive=True)
 
-    async def _replace_run(self, path: Path | None, replay: Path | None) -> None:
+    async def _replace_run(self, path: Path | None, replay: Path | None, log: bool) -> None:
         from musubi_tui.tui.screens.run import RunScreen, RunSource
 
         wanted = path or replay
@@ -271,6 +271,8 @@ class MusubiApp(App[None]):
             self.add_mode("run", lambda: RunScreen(source))
             self._opened = wanted
         await self.switch_mode("run")
+        if log and isinstance(self.screen, RunScreen):
+            self.screen.show_log()
 
     # Actions
 

@@ -23,7 +23,18 @@ from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.modes import MODES
 from musubi_tui.tui.numbers import fit
 from musubi_tui.tui.remembered import Remembered
-from musubi_tui.tui.runs_table import Facts, arranged, columns, line, list_title, reason_line, titles_line, why_nothing
+from musubi_tui.tui.runs_table import (
+    Facts,
+    arranged,
+    card_hint,
+    columns,
+    line,
+    list_hint,
+    list_title,
+    reason_line,
+    titles_line,
+    why_nothing,
+)
 from musubi_tui.tui.view import View
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"  # the alternative screen
@@ -33,7 +44,11 @@ _LEAST = (80, 24)
 _WIDE, _CARD_WIDTH, _CARD_HEIGHT = (140, 36), 70, 9  # as Jobs lays itself out
 _PATIENCE_S = 0.15  # for the runs: on a volume that does not answer the frame comes without them
 # How the keys of these actions are written; moved ones (``[keys]``) are written as they stand there until the app spells them.
-KEYS = {"jobs.filter": "/", "jobs.sort": "o", "jobs.archived": "A", "jobs.clear": "esc", "jobs.new": "n"}
+KEYS = {
+    "jobs.filter": "/", "jobs.sort": "o", "jobs.compare": "C", "jobs.archived": "A", "jobs.new": "n", "jobs.clear": "esc",
+    "jobs.mark": "space", "jobs.resume": "r", "jobs.duplicate": "D", "jobs.open": "enter", "jobs.edit": "e", "jobs.log": "l",
+    "jobs.outputs": "f", "jobs.fixes": "F",
+}  # fmt: skip
 _MENTION = re.compile(r"\{([a-z]+\.[a-z_]+)\}")
 _BORDERS = {"unicode": ("╭", "─", "╮", "│", "╰", "╯"), "ascii": ("+", "-", "+", "|", "+", "+")}
 
@@ -67,11 +82,10 @@ def jobs_lines(
     wide = width >= _WIDE[0] and height >= _WIDE[1]
     room = width - _CARD_WIDTH if wide else width
     rows = height - 3 if wide else height - 3 - _CARD_HEIGHT
-    body = _list(view, kept, glyphs, (room, rows), keys)
-    if wide:
-        body = [left + right for left, right in zip(body, _box("", [], glyphs, (_CARD_WIDTH, rows)), strict=True)]
-    else:
-        body += _box("", [], glyphs, (room, _CARD_HEIGHT))
+    known = KEYS | {name: moved.split(",")[0].strip() for name, moved in keys.items()}
+    body = _list(view, kept, glyphs, (room, rows), known)
+    card = _box("", [], glyphs, (_CARD_WIDTH, rows) if wide else (room, _CARD_HEIGHT), _hinted(card_hint(), known))
+    body = [left + right for left, right in zip(body, card, strict=True)] if wide else body + card
     return [mode_line("jobs", link, width), *body, " " * width, waiting_line(width)]
 
 
@@ -100,24 +114,25 @@ def _list(
     view: View | None, kept: Remembered, glyphs: Glyphs, size: tuple[int, int], keys: Mapping[str, str]
 ) -> list[str]:
     width, rows = size
+    hint = _hinted(list_hint(), keys)
     inner = width - 5  # border, padding, and the column that is kept free for the scrollbar
     if view is None:
-        return _box("", ["", f"   {say('Reading the runs.', 'run を読み込んでいます。')}"], glyphs, size)
-    facts = Facts(view.queue, bool(view.held), archived=view.archived)
+        return _box("", ["", f"   {say('Reading the runs.', 'run を読み込んでいます。')}"], glyphs, size, hint)
+    facts = Facts(view.queue, bool(view.held), frozenset(kept.marked), view.archived, view.winners)
     runs = [now for now in view.runs if kept.archived or now.run_dir not in view.archived]
     shown = arranged(runs, kept.words, kept.sort, reverse=kept.reverse, queue=view.queue)
     hidden = 0 if kept.archived else len(view.archived)
-    title = list_title(Facts(), len(shown), len(view.runs) - hidden, kept.words, kept.sort, reverse=kept.reverse, hidden=hidden)  # fmt: skip
-    shape, known = columns(inner, facts), KEYS | {name: moved.split(",")[0].strip() for name, moved in keys.items()}
+    title = list_title(facts, len(shown), len(view.runs) - hidden, kept.words, kept.sort, reverse=kept.reverse, hidden=hidden)  # fmt: skip
+    shape = columns(inner, facts)
     lines = [_DIM + titles_line(inner, glyphs) + _PLAIN]
     for place, now in enumerate(shown[:rows]):
         texts = [column.text(now, glyphs) for column in shape]
         text = fit(" ".join(cell.text for cell in line(texts, shape, inner, glyphs, empty=glyphs.none)), inner)
         lines.append(text if place else _REVERSE + text + _PLAIN)
-        lines += [_DIM + cell.text + _PLAIN for cell in reason_line(now, inner, glyphs)]
+        lines += [_DIM + cell.text + _PLAIN for cell in reason_line(now, inner, glyphs, keys["jobs.fixes"])]
     if not shown:
-        lines += ["", "", *(f"  {text}" for text in _hinted(why_nothing(view.runs, kept.words), known).splitlines())]
-    return _box(_hinted(title, known), lines, glyphs, size)
+        lines += ["", "", *(f"  {text}" for text in _hinted(why_nothing(view.runs, kept.words), keys).splitlines())]
+    return _box(_hinted(title, keys), lines, glyphs, size, hint)
 
 
 def _hinted(text: str, keys: Mapping[str, str]) -> str:
@@ -125,7 +140,7 @@ def _hinted(text: str, keys: Mapping[str, str]) -> str:
     return _MENTION.sub(lambda found: keys.get(found[1], found[0]), text)
 
 
-def _box(title: str, lines: Sequence[str], glyphs: Glyphs, size: tuple[int, int]) -> list[str]:
+def _box(title: str, lines: Sequence[str], glyphs: Glyphs, size: tuple[int, int], hint: str) -> list[str]:
     """A border around lines; they may hold styles, which take no room."""
     width, rows = size
     a, b, c, side, d, e = _BORDERS[glyphs.name]
@@ -133,7 +148,7 @@ def _box(title: str, lines: Sequence[str], glyphs: Glyphs, size: tuple[int, int]
     top = a + head + b * (width - 2 - cells(head)) + c
     inner = [f"{side} {text}{' ' * (width - 4 - _cells(text))} {side}" for text in lines[: rows - 2]]
     inner += [side + " " * (width - 2) + side] * (rows - 2 - len(inner))
-    return [top, *inner, d + b * (width - 2) + e]
+    return [top, *inner, f"{d}{b * (width - 5 - cells(hint))} {hint} {b}{e}"]
 
 
 def _cells(text: str) -> int:

@@ -14,14 +14,17 @@ from datetime import datetime
 from pathlib import Path
 
 from engine.config.problems import UserError
+from engine.events.lines import Record
 from engine.events.process import host_name
 from engine.events.rundir import RunDirectory
 from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE, Lease
+from engine.events.types import Host, Memory, RunStart, Swap
 from musubi_tui.machine.load import MachineLoad, read_load
 from musubi_tui.runs.costs import at_todays_price
 from musubi_tui.runs.fetching import fetch_line, is_away
 from musubi_tui.runs.origin import read_origin
+from musubi_tui.runs.outline import Outline, outline
 from musubi_tui.runs.pricing import known_price
 from musubi_tui.runs.queue import QueueFile
 from musubi_tui.runs.registry import Registry
@@ -42,6 +45,7 @@ class RunsReader:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._detail: tuple[object, Detail] | None = None
+        self._outline: tuple[object, Outline] | None = None
         self._machine: MachineLoad | None = None
         self._queue: tuple[object, dict[str, int], str] | None = None
 
@@ -102,8 +106,32 @@ class RunsReader:
             fetch = fetch_line(whole) if whole.state not in (*ALIVE, GONE) and is_away(whole) else ""
             norm = norm if norm == norm else None
             made = encoded(records) if whole.kind == "cache" else ()
-            self._detail = mark, Detail(whole, means(losses, _CURVE_CELLS), norm, origin, elsewhere, fetch, made)
+            curve, set_up, memory = means(losses, _CURVE_CELLS), self._read_outline(run), _memory_of(records)
+            self._detail = mark, Detail(whole, curve, norm, origin, elsewhere, fetch, made, set_up, *memory)
         return self._detail[1]
+
+    def _read_outline(self, run: RunDirectory) -> Outline:
+        """Read again only when the files did change: a run of 100,000 items lists them once, and steps every second."""
+        mark = (run.path, _mark(run.run_toml, run.items))
+        if self._outline is None or self._outline[0] != mark:
+            self._outline = mark, outline(run)
+        return self._outline[1]
+
+
+def _memory_of(records: list[Record]) -> tuple[Memory | None, int | None, Swap | None]:
+    """(the last word of the last attempt on memory, bytes of its first card, the last word on the block swap)."""
+    memory, card, swap = None, None, None
+    for event in (record.event for record in records):
+        if isinstance(event, RunStart):
+            memory, card, swap = None, None, None
+        elif isinstance(event, Memory):
+            memory = event
+        elif isinstance(event, Swap):
+            swap = event
+        elif isinstance(event, Host) and event.gpus:
+            total = event.gpus[0].get("total")
+            card = total if isinstance(total, int) else card
+    return memory, card, swap
 
 
 def _without_heartbeats(runs: tuple[Snapshot, ...]) -> tuple[Snapshot, ...]:

@@ -11,6 +11,7 @@ from engine.config.language import say
 from musubi_tui.runs.costs import cost_text
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.runs.state_words import state_word
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.filtering import fits
 from musubi_tui.tui.glyphs import Glyphs
 from musubi_tui.tui.numbers import duration, fit, per_step, percent, small
@@ -144,13 +145,14 @@ def column_at(x: int, width: int) -> Column:
     return shape[-1]
 
 
-def reason_line(now: Snapshot, width: int, glyphs: Glyphs) -> tuple[Cell, ...]:
-    """The line under a run that went wrong; nothing for the others."""
+def reason_line(now: Snapshot, width: int, glyphs: Glyphs, key: str = "F") -> tuple[Cell, ...]:
+    """The line under a run that went wrong, and the ``key`` that shows what to do; nothing for the others."""
     if now.state not in ("failed", "orphaned") or not now.reason:
         return ()
     lead = "  `- " if glyphs.name == "ascii" else "  └ "
-    text = lead + clean(now.reason)
-    return (Cell(0, width, fit(text, width, ellipsis=glyphs.ellipsis)),)
+    way = say(f"  {key} see fixes ", f"  {key} 対処を見る ")
+    text = fit(lead + clean(now.reason), width - cells(way), ellipsis=glyphs.ellipsis)
+    return (Cell(0, width, text + way),)
 
 
 def keeps(words: str, now: Snapshot) -> bool:
@@ -216,6 +218,18 @@ def list_title(
     return title + (
         say(f"  {{jobs.archived}} {hidden} archived", f"  {{jobs.archived}} アーカイブ {hidden} 件") if hidden else ""
     )
+
+
+def list_hint() -> str:
+    """What stands below the list."""
+    return say("{jobs.mark} select  {jobs.compare} compare  {jobs.resume} resume  {jobs.duplicate} duplicate",
+               "{jobs.mark} 選択  {jobs.compare} 比較  {jobs.resume} 再開  {jobs.duplicate} 複製")  # fmt: skip
+
+
+def card_hint() -> str:
+    """What stands below the card."""
+    return say("{jobs.open} monitor  {jobs.edit} preset  {jobs.log} log  {jobs.outputs} outputs",
+               "{jobs.open} 監視  {jobs.edit} プリセット  {jobs.log} ログ  {jobs.outputs} 出力")  # fmt: skip
 
 
 def titles_line(width: int, glyphs: Glyphs) -> str:

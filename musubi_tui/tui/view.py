@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engine.events.types import Memory, Swap
     from musubi_tui.machine.load import MachineLoad
     from musubi_tui.runs.origin import Origin
+    from musubi_tui.runs.outline import Outline
     from musubi_tui.runs.snapshot import Snapshot
 
 
@@ -18,6 +20,7 @@ class Detail:
 
     ``elsewhere``: it works on another machine, so it is only watched. ``fetch``: the line that brings home what it made, where the
     person sits elsewhere. ``encoded``: of a cache run how far each phase came, done and in all.
+    ``outline``: what it was set up with. ``memory``, ``swap``: the last word of this attempt on them; ``card``: bytes of its GPU.
     """
 
     now: Snapshot
@@ -27,6 +30,10 @@ class Detail:
     elsewhere: bool = False
     fetch: str = ""
     encoded: tuple[tuple[str, int, int], ...] = ()
+    outline: Outline | None = None
+    memory: Memory | None = None
+    card: int | None = None
+    swap: Swap | None = None
 
 
 @dataclass(frozen=True)

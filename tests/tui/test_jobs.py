@@ -92,7 +92,7 @@ async def test_an_empty_home_says_how_to_fill_it(home: Home, tmp_path: Path) -> 
     app = MusubiApp(Home(tmp_path / "empty", "test", True))
     async with app.run_test(size=(80, 24)) as pilot:
         await read(pilot)
-        assert_snapshot(app, "jobs-empty")
+        assert_snapshot(app, "jobs-empty-80x24")
         assert app.cli_twin() == "musubi-tui runs list"
         await pilot.press("s", "r", "p", "enter", "j")
         assert isinstance(app.screen, JobsScreen)

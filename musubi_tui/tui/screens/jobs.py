@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
+from textual.content import Content
 from textual.events import Click
 from textual.geometry import Size
 from textual.widget import Widget
@@ -16,9 +17,20 @@ from textual.widgets import Input
 
 from engine.config.language import say
 from musubi_tui.tui.keymap import hinted
-from musubi_tui.tui.runs_table import SORTS, Facts, arranged, column_at, list_title, titles_line, why_nothing
-from musubi_tui.tui.screens.jobs_actions import GONE, JobsActions
+from musubi_tui.tui.runs_table import (
+    SORTS,
+    Facts,
+    arranged,
+    card_hint,
+    column_at,
+    list_hint,
+    list_title,
+    titles_line,
+    why_nothing,
+)
+from musubi_tui.tui.screens.jobs_actions import GONE
 from musubi_tui.tui.screens.jobs_keys import KEYS
+from musubi_tui.tui.screens.jobs_looking import JobsLooking
 from musubi_tui.tui.view import View
 from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.run_card import RunCard
@@ -49,7 +61,7 @@ class Header(Part):
             self.screen.sort_by(column_at(event.x, width).sort)
 
 
-class JobsScreen(JobsActions):
+class JobsScreen(JobsLooking):
     """The list above, the card below."""
 
     MODE = "jobs"
@@ -145,7 +157,9 @@ class JobsScreen(JobsActions):
     # Filter and order
 
     def on_mount(self) -> None:
-        """A filter that was kept is shown, so that nobody wonders where the runs are."""
+        """The hints of the panels. A filter that was kept is shown, so that nobody wonders where the runs are."""
+        self.query_one("#runs").border_subtitle = Content(hinted(self.app, list_hint()))
+        self.query_one("#card").border_subtitle = Content(hinted(self.app, card_hint()))
         if self.words:
             self.call_after_refresh(self._show_filter)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from musubi_tui.runs.snapshot import Snapshot
 
 _LINES = 7
+_VRAM, GIB = 20, 1 << 30
 _TALL = 24  # lines from which the card shows more than the run in short
 _CURVE_ROWS, _SPARKS, _OUTPUTS, _TOLD = 8, 24, 8, 4
 
@@ -73,14 +74,53 @@ def card_lines(
         _made(now),
     ]
     folder = f"{say('folder', 'フォルダー')} {_home_short(now.run_dir)}"
+    besides = [line for line in (_set_up(detail), _memory(detail, glyphs, width)) if line]
     notes = [line for line in (_version(detail), *_attention(detail, view, hint)) if line]
     if height >= _TALL:
         notes = [part for line in notes for part in wrapped(line, width)]
-        return [*lines, *notes, folder, *_more(detail, glyphs, width)][:height]
+        return [*lines[:3], *besides, lines[3], *notes, folder, *_more(detail, glyphs, width)][:height]
     notes += _told(now, 1)
-    if len(lines) + len(notes) < _LINES:
-        lines.append(folder)
-    return [*lines, *notes][:_LINES]
+    left = _LINES - len(lines) - len(notes)
+    besides = besides[-max(0, left) :] if left > 0 else []  # the memory rather than the setting
+    if left > len(besides):
+        notes.insert(0, folder)
+    return [*lines[:3], *besides, lines[3], *notes][:_LINES]
+
+
+def _set_up(detail: Detail) -> str:
+    """``data 214 items, batch 4, rank 32   out ~/out``."""
+    known = detail.outline
+    if known is None:
+        return ""
+    facts = [say(f"{known.items} items", f"{known.items} 件")] if known.items else []
+    facts += [say("batch ", "バッチ ") + "/".join(map(str, known.batches))] if known.batches else []
+    facts += [say(f"rank {known.rank}", f"ランク {known.rank}")] if known.rank is not None else []
+    inside = os.path.join(detail.now.run_dir, "")
+    out = (
+        f"   {say('out', '出力')} {_home_short(known.output)}" if facts and not known.output.startswith(inside) else ""
+    )
+    return say("data ", "データ ") + ", ".join(facts) + out if facts else ""
+
+
+def _memory(detail: Detail, glyphs: Glyphs, width: int) -> str:
+    """``vram ▕███  ▏ 18.9/24.0G   peak 21.2G   swap 16/40   wait 6%``; nothing before the engine told of it."""
+    memory, swap, parts = detail.memory, detail.swap, []
+    if memory is not None and memory.peak:
+        parts.append(say(f"peak {memory.peak / GIB:.1f}G", f"ピーク {memory.peak / GIB:.1f}G"))
+    if swap is not None and swap.streamed:
+        blocks = f"{swap.streamed}/{swap.resident + swap.streamed}"
+        parts.append(say(f"swap {blocks}", f"スワップ {blocks}"))
+        if swap.stall_ms is not None and detail.now.step_seconds:
+            share = round(swap.stall_ms / 10 / detail.now.step_seconds)
+            parts.append(say(f"wait {share}%", f"待ち {share}%"))
+    if memory is not None and (memory.reserved or memory.allocated) and detail.card:
+        held, card = memory.reserved or memory.allocated or 0, detail.card
+        numbers = f"{held / GIB:.1f}/{card / GIB:.1f}G"
+        room = min(_VRAM, width - cells("   ".join(["vram [] " + numbers, *parts])))
+        left, right = "[]" if glyphs.name == "ascii" else "▕▏"
+        bar = f"{left}{glyphs.bar(held / card, room)}{right} " if room > 3 else ""
+        parts.insert(0, f"vram {bar}{numbers}")
+    return "   ".join(parts)
 
 
 def _steps(now: Snapshot) -> tuple[float, str]:
@@ -151,7 +191,9 @@ def _attention(detail: Detail, view: View, hint: Callable[[str], str]) -> list[s
                 )
             )
         )
-    if now.state == "orphaned":
+    if now.state == "orphaned" and now.kind == "cache":
+        lines.append(hint(_cache_vanished(detail)))
+    elif now.state == "orphaned":
         state = next((output["step"] for output in reversed(now.outputs) if output["kind"] == "state"), None)
         where = say(f"from the state of step {state}", f"ステップ {state} の状態から") if state is not None else say("from the start: no state was saved", "最初から（保存された状態なし）")  # fmt: skip
         lines.append(
@@ -183,6 +225,18 @@ def _attention(detail: Detail, view: View, hint: Callable[[str], str]) -> list[s
         note = now.notes[-1]
         lines.append(say(f"note at {note['step']}: {note['text']}", f"メモ（{note['step']}）: {note['text']}"))
     return lines
+
+
+def _cache_vanished(detail: Detail) -> str:
+    """Items, not steps: what is encoded stays on the disk."""
+    phase = next((one for one in reversed(detail.encoded)), None)
+    if phase is None:
+        return say("Its process vanished before anything was encoded. {jobs.resume} goes on.",
+                   "エンコード前にプロセスが消えました。{jobs.resume} で再開します。")  # fmt: skip
+    name, done, total = phase
+    words = {"latents": say("latents", "latent"), "text": say("texts", "テキスト")}
+    return say(f"Its process vanished at {done} of {total} {words.get(name, name)}. {{jobs.resume}} goes on; what is encoded stays.",
+               f"{words.get(name, name)} {done}/{total} 件でプロセスが消えました。{{jobs.resume}} で続きから再開します（エンコード済みは残ります）。")  # fmt: skip
 
 
 def _version(detail: Detail) -> str:

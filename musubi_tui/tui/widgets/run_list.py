@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from engine.config.language import say
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
-from musubi_tui.tui.keymap import key
+from musubi_tui.tui.keymap import key, shown_key
 from musubi_tui.tui.runs_table import NO_FACTS, Cell, Facts, column_at, columns, line, reason_line
 from musubi_tui.tui.theme import STATE_COLOURS
 
@@ -104,7 +104,7 @@ class RunList(ScrollView, can_focus=True):
         for place, now in enumerate(self.runs):
             texts = [column.text(now, self._glyphs) for column in shape]
             lines.append((place, line(texts, shape, width, self._glyphs, empty=self._glyphs.none)))
-            reason = reason_line(now, width, self._glyphs)
+            reason = reason_line(now, width, self._glyphs, shown_key(self.app, "jobs.fixes"))
             if reason:
                 lines.append((place, reason))
         before, self._lines = self._lines, lines

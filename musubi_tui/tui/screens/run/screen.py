@@ -356,6 +356,11 @@ class RunScreen(LogScreen):
             self.query_one("#bottom").focus()
         self.draw()
 
+    def show_log(self) -> None:
+        """The log alone on the screen; the key of the zoom shows the rest again."""
+        self.action_show_tab("log")
+        self.maximize(self.query_one("#bottom"))
+
     def action_scroll(self, by: int) -> None:
         """The log up and down, or another prompt."""
         in_samples = self.focused is not None and self.focused.id == "samples"
