@@ -27,6 +27,16 @@ SetOption = Annotated[
         ),
     ),
 ]
+NoMouseOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-mouse",
+        help=say(
+            "Leave the mouse to the terminal, which then selects text.",
+            "マウスを端末に任せます（文字を選択できます）。",
+        ),
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help=say("Do not ask.", "確認しません。"))]
 JsonOption = Annotated[
     bool, typer.Option("--json", help=say("Print JSON for programs.", "プログラム向けに JSON で出力します。"))

@@ -8,6 +8,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from musubi_tui.cli.arguments import NoMouseOption
 
 HELP = say(
     "Edit a preset in the app: every option with its meaning, the file beside it. Without PRESET one chooses there.\n\n"
@@ -26,6 +27,7 @@ def edit(
             show_default=False,
         ),
     ] = "",
+    no_mouse: NoMouseOption = False,
 ) -> int:
     from musubi_tui.cli.opening import full_screen, open_app
     from musubi_tui.presets.library import find_preset
@@ -40,4 +42,4 @@ def edit(
                 "行操作: `musubi-tui presets set FILE key=value`。",
             ),
         )
-    return open_app(edit=str(path or ""))
+    return open_app(edit=str(path or ""), mouse=not no_mouse)

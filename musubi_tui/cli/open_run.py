@@ -10,7 +10,7 @@ import typer
 
 from engine.config.language import say
 from engine.config.problems import UserError
-from musubi_tui.cli.arguments import RunArgument
+from musubi_tui.cli.arguments import NoMouseOption, RunArgument
 
 if TYPE_CHECKING:
     from engine.events.rundir import RunDirectory
@@ -29,6 +29,7 @@ def open_run(
     run: RunArgument = "",
     replay: Annotated[Path | None, typer.Option("--replay", metavar="EVENTS", help=say("Play a recorded events.jsonl instead.", "記録された events.jsonl を再生します。"))] = None,
     speed: Annotated[float, typer.Option("--speed", min=0, help=say("Times as fast as it was recorded; 0: at once.", "再生速度の倍率。0 なら待たずに表示。"))] = 0.0,
+    no_mouse: NoMouseOption = False,
 ) -> int:  # fmt: skip
     from musubi_tui.cli.opening import full_screen, open_app
     from musubi_tui.runs.finding import find_run
@@ -47,7 +48,7 @@ def open_run(
     found = find_run(run) if replay is None else None
     if not full_screen():
         return _in_lines(found, replay, speed)
-    return open_app(found.path if found is not None else None, replay, speed)
+    return open_app(found.path if found is not None else None, replay, speed, mouse=not no_mouse)
 
 
 def _in_lines(run: RunDirectory | None, replay: Path | None, speed: float) -> int:

@@ -28,9 +28,17 @@ def full_screen() -> bool:
 
 
 def open_app(
-    open_run: Path | None = None, replay: Path | None = None, speed: float = 0.0, *, edit: str | None = None
+    open_run: Path | None = None,
+    replay: Path | None = None,
+    speed: float = 0.0,
+    *,
+    edit: str | None = None,
+    mouse: bool = True,
 ) -> int:
-    """Show the app until the person leaves; the exit code. Raises ``UserError`` for wrong settings."""
+    """Show the app until the person leaves; the exit code. Without ``mouse`` the terminal keeps it, as with ``[app] mouse``.
+
+    Raises ``UserError`` for wrong settings.
+    """
     if not full_screen():
         return tell_plainly()
     gc.disable()  # until the first screen stands (``Reader.start``): a tenth of the start went into looking for garbage
@@ -41,12 +49,14 @@ def open_app(
 
     frame = FirstFrame()
     try:
-        return _open(frame, open_run, replay, speed, edit)
+        return _open(frame, open_run, replay, speed, edit, mouse=mouse)
     finally:
         frame.withdraw()
 
 
-def _open(frame: FirstFrame, open_run: Path | None, replay: Path | None, speed: float, edit: str | None) -> int:
+def _open(
+    frame: FirstFrame, open_run: Path | None, replay: Path | None, speed: float, edit: str | None, *, mouse: bool
+) -> int:
     from musubi_tui.runs.home import config_file, find_home
     from musubi_tui.tui.first_frame import frame_lines, window
     from musubi_tui.tui.glyphs import choose_glyphs
@@ -58,8 +68,9 @@ def _open(frame: FirstFrame, open_run: Path | None, replay: Path | None, speed: 
     settings, home, size, view = read_settings(), find_home(), window(), None
     if size is not None and not served():
         mode = "run" if open_run or replay else "preset" if edit is not None else ""
-        glyphs = choose_glyphs(settings.glyphs)
-        lines, view = frame_lines(home.path, recall()[0], way(), glyphs, size, settings.keys, mode)
+        remembered, _ = recall()
+        glyphs = choose_glyphs(settings.glyphs or remembered.glyphs)
+        lines, view = frame_lines(home.path, remembered, way(), glyphs, size, settings.keys, mode)
         frame.show(lines)
     link = find_link(settings.eco)
     if link.eco:
@@ -74,7 +85,7 @@ def _open(frame: FirstFrame, open_run: Path | None, replay: Path | None, speed: 
     app.link, app.images, app.replay_speed, app.edit_first = link, images, speed, edit
     if served():
         end_with_parent()
-    app.run()
+    app.run(mouse=mouse and settings.mouse == "on")
     if app.return_code:
         return app.return_code
     if not served():

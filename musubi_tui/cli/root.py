@@ -20,6 +20,7 @@ from typer.main import get_command, get_group
 from engine.config.language import say
 from engine.config.problems import Problem, UserError
 from musubi_tui import __version__
+from musubi_tui.cli.arguments import NoMouseOption
 from musubi_tui.cli.commands import COMMANDS
 from musubi_tui.cli.guard import guarded
 from musubi_tui.cli.output import print_problems
@@ -133,11 +134,21 @@ def root(
             help=say("Print the version and exit.", "バージョンを表示して終了します。"),
         ),
     ] = False,
+    no_mouse: NoMouseOption = False,
 ) -> None:
     if ctx.invoked_subcommand is None:
         from musubi_tui.cli.opening import open_app
 
-        raise typer.Exit(open_app())
+        raise typer.Exit(open_app(mouse=not no_mouse))
+    if no_mouse:
+        raise UserError.of(
+            "usage",
+            say("--no-mouse is for the app.", "--no-mouse はアプリ用のオプションです。"),
+            say(
+                "Give it alone, or behind `runs open` and `presets edit`.",
+                "単独で、または `runs open`、`presets edit` の後に付けてください。",
+            ),
+        )
 
 
 def run(arguments: Sequence[str]) -> int:

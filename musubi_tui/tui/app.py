@@ -33,13 +33,14 @@ from musubi_tui.tui.messages import Told, ViewRead
 from musubi_tui.tui.modes import MODES as ALL_MODES
 from musubi_tui.tui.modes import make_screen
 from musubi_tui.tui.reading import Reader
-from musubi_tui.tui.remembered import keep, recall
+from musubi_tui.tui.remembered import RunLook, keep, recall
 from musubi_tui.tui.screens.dialog import AnswersOnce
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.stylesheet import KeptStylesheet
 from musubi_tui.tui.theme import MONO, MUSUBI
 from musubi_tui.tui.view import View
+from musubi_tui.tui.widgets.mode_bar import ModeBar
 from musubi_tui.tui.widgets.plain import NoEscapes, safe
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class MusubiApp(App[None]):
         settings = settings or Settings()
         self.home = home
         self.moved_keys = dict(settings.keys)  # id of an action -> its keys, where they are not the usual ones
-        self.glyphs = choose_glyphs(settings.glyphs)
+        self.glyphs = choose_glyphs(settings.glyphs or self.remembered.glyphs)
         self.images = Images()
         self.link = Link(way(), setting=settings.eco)
         self.view = view or View()  # what the first frame showed already
@@ -120,7 +121,8 @@ class MusubiApp(App[None]):
         self._apply(settings)
 
     def _apply(self, settings: Settings) -> None:
-        theme = settings.theme or (MONO.name if self.no_color else MUSUBI.name)
+        picked = self.remembered.theme if self.remembered.theme in self.available_themes else ""
+        theme = settings.theme or (MONO.name if self.no_color else picked or MUSUBI.name)
         if theme not in self.available_themes:
             message = say(f"there is no theme {theme!r}.", f"{theme!r} というテーマはありません。")
             fix = say("There are: ", "使えるテーマ: ") + ", ".join(sorted(self.available_themes))
@@ -223,6 +225,11 @@ class MusubiApp(App[None]):
                 return str(twin())
         return "musubi-tui"
 
+    @property
+    def can_suspend(self) -> bool:
+        """Whether there is a shell to go back to for a while."""
+        return self._driver is not None and self._driver.can_suspend
+
     def get_key_display(self, binding: Binding) -> str:
         """How a key is written; in words where the glyphs are ASCII."""
         shown = super().get_key_display(binding)
@@ -232,9 +239,22 @@ class MusubiApp(App[None]):
         """Textual asks for every line that it draws: nothing in one steers the terminal."""
         return (*super().get_line_filters(), _NO_ESCAPES)
 
+    def use_theme(self, name: str) -> None:
+        """Draw with these colours, also the next time unless config.toml names others."""
+        self.theme = name
+        self.remember(theme=name)
+
+    def use_eco(self, setting: str) -> None:
+        """Be sparing with the link, or not, until the app is left."""
+        self.link.setting = setting
+        for screen in self.screen_stack:
+            for bar in screen.query(ModeBar):
+                bar.draw()
+
     def use_glyphs(self, name: str) -> None:
-        """Draw with that set."""
+        """Draw with that set, also the next time unless config.toml names another."""
         self.glyphs = SETS[name]
+        self.remember(glyphs=name)
         self.set_class(name == "ascii", "-ascii")
         for screen in self.screen_stack:
             if isinstance(screen, ModeScreen):
@@ -245,6 +265,10 @@ class MusubiApp(App[None]):
         before, self.remembered = self.remembered, replace(self.remembered, **facts)
         if self.remembered != before:
             keep(self.remembered)
+
+    def remember_look(self, run_dir: str, look: RunLook) -> None:
+        """Keep how a run is looked at."""
+        self.remember(looks=self.remembered.with_look(run_dir, look).looks)
 
     def put_cursor_on(self, run_dir: str) -> None:
         """Jobs shows this run, which was just made, under its cursor. From any thread."""

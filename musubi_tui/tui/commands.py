@@ -35,7 +35,7 @@ def _title(id: str, description: str) -> str:
 
 
 class MusubiCommands(Provider):
-    """Actions of the focused panel, the screen and the app; themes and glyph sets."""
+    """Actions of the focused panel, the screen and the app; glyph sets, how much to spare the link, suspension, themes."""
 
     async def discover(self) -> Hits:
         """Everything, before one types."""
@@ -68,5 +68,18 @@ class MusubiCommands(Provider):
             "[app] glyphs",
             partial(app.use_glyphs, other),
         )
+        for setting, text in (
+            ("on", say("Spare the link: fewer frames, no pictures", "通信を節約: 描画を減らし画像なし")),
+            ("off", say("Do not spare the link", "通信を節約しない")),
+            ("auto", say("Spare the link when it is slow", "遅い回線のときだけ節約")),
+        ):
+            if setting != app.link.setting:
+                yield text, "[app] eco", partial(app.use_eco, setting)
+        if app.can_suspend:
+            yield (
+                say("Suspend: back to the shell until `fg`", "中断: シェルに戻り、`fg` で再開"),
+                "",
+                app.action_suspend_process,
+            )
         for name in app.available_themes:
-            yield say(f"Theme: {name}", f"テーマ: {name}"), "[app] theme", partial(setattr, app, "theme", name)
+            yield say(f"Theme: {name}", f"テーマ: {name}"), "[app] theme", partial(app.use_theme, name)

@@ -1,4 +1,4 @@
-"""What a person set for the app in ``config.toml`` of the XDG config folder: ``[app]`` theme, glyphs, images and eco, ``[keys]`` id = keys."""
+"""What a person set for the app in ``config.toml`` of the XDG config folder: ``[app]`` theme, glyphs, images, eco and mouse, ``[keys]`` id = keys."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Settings:
     images: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
     eco: str = "auto"
+    mouse: str = "on"
 
 
 def read_settings() -> Settings:
@@ -43,9 +44,20 @@ def read_settings() -> Settings:
         message = say(f"eco is {app['eco']!r}.", f"eco が {app['eco']!r} です。")
         fix = say("Write auto, on or off.", "auto、on、off のいずれかを書いてください。")
         problems.append(Problem("bad_value", message, fix, str(path), config_line("app", "eco"), key="app.eco"))
+    if app.get("mouse", "on") not in ("on", "off"):
+        message = say(f"mouse is {app['mouse']!r}.", f"mouse が {app['mouse']!r} です。")
+        fix = say("Write on or off.", "on か off を書いてください。")
+        problems.append(Problem("bad_value", message, fix, str(path), config_line("app", "mouse"), key="app.mouse"))
     if problems:
         raise ConfigError(problems)
-    return Settings(app.get("theme", ""), app.get("glyphs", ""), app.get("images", ""), keys, app.get("eco", "auto"))
+    return Settings(
+        app.get("theme", ""),
+        app.get("glyphs", ""),
+        app.get("images", ""),
+        keys,
+        app.get("eco", "auto"),
+        app.get("mouse", "on"),
+    )
 
 
 def _texts(values: Mapping[str, Any], name: str, file: str, problems: list[Problem]) -> dict[str, str]:

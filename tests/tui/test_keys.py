@@ -190,7 +190,7 @@ async def test_hints_follow_the_keys(home: Home) -> None:
         text = screen_text(app)
         assert "f6 log" in text
         assert "(→ cursor" in text
-        assert "W wrap  f10 zoom" in text
+        assert "W wrap  y copy  f10 zoom" in text
     app = MusubiApp(Home(home.path / "empty", "test", True), settings=Settings(keys=keys))
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await read(pilot)

@@ -65,7 +65,7 @@ def test_commands_that_print_load_nothing_heavy(arguments: list[str]) -> None:
 def test_the_overview_loads_no_command() -> None:
     modules = modules_after("--help")
     commands = {name for name in modules if name.startswith("musubi_tui.cli.")}
-    assert commands == {f"musubi_tui.cli.{name}" for name in ("commands", "guard", "output", "root")}
+    assert commands == {f"musubi_tui.cli.{name}" for name in ("arguments", "commands", "guard", "output", "root")}
     assert loaded(modules, "musubi_tui.runs", "musubi_tui.presets", "engine.data", "engine.families") == set()
 
 

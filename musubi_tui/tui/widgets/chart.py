@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from textual.events import Click, MouseDown, MouseEvent, MouseScrollDown, MouseScrollUp
+from textual.message import Message
 
 from engine.config.language import say
 from musubi_tui.runs.pyramid import Blocks, Column, Shape, Smoother, quantile, reduce, shape
+from musubi_tui.tui.remembered import RunLook
 from musubi_tui.tui.run_view import RunView
 from musubi_tui.tui.widgets.axis import AXES, Axis
 from musubi_tui.tui.widgets.lines import Line, Lines, Span, fit, justify
@@ -17,6 +20,7 @@ from musubi_tui.tui.widgets.plot import Canvas, Scale, number
 
 DECAYS: Final = (0.0, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 _LABEL = 6  # cells left of the plot
+_WHEEL_ZOOM, _WHEEL_PAN = 1.5, 0.1
 _UNICODE: Final = {"tick": "┤", "edge": "│", "corner": "└", "axis": "─", "mark": "┬", "sample": "▲", "save": "◆", "val": "◇", "cursor": "┊"}  # fmt: skip
 _ASCII: Final = {"tick": "+", "edge": "|", "corner": "+", "axis": "-", "mark": "+", "sample": "^", "save": "#", "val": "o", "cursor": "|"}  # fmt: skip
 
@@ -25,9 +29,20 @@ class LossChart(Lines):
     """Draws a ``RunView``. The window and the cursor are in units of the x axis; None follows the newest step."""
 
     can_focus = True
+    ALLOW_SELECT = False  # a drag would paint, and there is no text that it could select
+
+    class Moved(Message):
+        """The cursor stands elsewhere."""
+
+    class Changed(Message):
+        """It is drawn in another way: axis, scale, average, zoom."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, rows=8)
+        self._pressed_at = 0
+        self._window_left: tuple[float, float] | None = (
+            None  # the zoom of the last time, until there are steps to judge it by
+        )
         self.view: RunView | None = None
         self.axis = AXES[0]
         self.logarithmic = False
@@ -41,27 +56,42 @@ class LossChart(Lines):
         self._known_axis: tuple[RunView, str, Axis] | None = None
         self._smoother = Smoother(DECAYS[self._decay])
 
+    def put_back(self, look: RunLook) -> None:
+        """As it was left; a window that the run no longer reaches is not."""
+        self.axis = look.axis if look.axis in AXES else AXES[0]
+        self.logarithmic, self.raw, self.clip, self.only_validation = look.logarithmic, look.raw, look.clip, look.only_validation  # fmt: skip
+        self._decay = max(1, min(len(DECAYS) - 1, look.decay))
+        self._smoother = Smoother(DECAYS[self._decay])
+        self._window_left = look.window
+
+    def look(self) -> dict[str, Any]:
+        """What ``put_back`` needs."""
+        return {
+            "axis": self.axis, "logarithmic": self.logarithmic, "raw": self.raw, "clip": self.clip, "only_validation": self.only_validation,
+            "decay": self._decay, "window": self.window,
+        }  # fmt: skip
+
     # -- what a person may change
 
     def smooth(self, by: int) -> None:
         """A longer or shorter moving average."""
         self._decay = max(1, min(len(DECAYS) - 1, self._decay + by))
         self._smoother = Smoother(DECAYS[self._decay])
-        self.draw()
+        self._changed()
 
     def next_axis(self) -> None:
         """Step, epoch, images, time, cost."""
         self.axis = AXES[(AXES.index(self.axis) + 1) % len(AXES)]
         self.window = self.cursor = None
-        self.draw()
+        self._changed()
 
     def toggle(self, what: str) -> None:
         """``logarithmic``, ``raw``, ``clip`` or ``only_validation`` on or off."""
         setattr(self, what, not getattr(self, what))
-        self.draw()
+        self._changed()
 
-    def zoom(self, factor: float) -> None:
-        """Closer (``factor`` above 1) around the cursor, or the newest step; 0 shows everything."""
+    def zoom(self, factor: float, around: float | None = None) -> None:
+        """Closer (``factor`` above 1) around the cursor, or the newest step; 0 shows everything. ``around`` stays where it is."""
         low, high = self._range()
         if factor == 0:
             self.window = None
@@ -69,11 +99,13 @@ class LossChart(Lines):
             full_low, full_high = self._axis().full()
             centre = high if self.cursor is None else self.cursor
             width = (high - low) / factor
-            low = max(full_low, min(centre - width / 2, full_high - width))
+            before = width / 2 if around is None else (around - low) / factor
+            centre = centre if around is None else around
+            low = max(full_low, min(centre - before, full_high - width))
             high = min(full_high, low + width)
             whole = width >= full_high - full_low
             self.window = None if whole or high - low < (full_high - full_low) * 1e-6 else (low, high)
-        self.draw()
+        self._changed()
 
     def pan(self, share: float) -> None:
         """Move the window by a part of its width."""
@@ -83,15 +115,62 @@ class LossChart(Lines):
         full_low, full_high = self._axis().full()
         by = max(full_low - low, min(full_high - high, (high - low) * share))
         self.window = (low + by, high + by)
+        self._changed()
+
+    def _changed(self) -> None:
         self.draw()
+        self.post_message(self.Changed())
 
     def walk(self, columns: int) -> None:
         """Move the cursor; past the right end it follows the newest step again."""
         low, high = self._range()
         here = high if self.cursor is None else self.cursor
         there = here + columns * (high - low) / max(1, self._columns())
-        self.cursor = None if there >= high else max(low, there)
+        self._put_cursor(None if there >= high else max(low, there))
+
+    def _put_cursor(self, value: float | None) -> None:
+        self.cursor = value
         self.draw()
+        self.post_message(self.Moved())
+
+    # -- the mouse
+
+    def _under(self, event: MouseEvent) -> float | None:
+        """The value of the x axis under the pointer; None beside the curve."""
+        column = event.x - self.gutter.left - _LABEL
+        if self.view is None or not len(self.view.steps) or not 0 <= column < self._columns():
+            return None
+        low, high = self._range()
+        return low + (column + 0.5) * (high - low) / self._columns()
+
+    def _roll(self, event: MouseEvent, factor: float) -> None:
+        event.stop()
+        under = self._under(event)
+        if event.shift or event.ctrl:
+            self.pan(_WHEEL_PAN if factor < 1 else -_WHEEL_PAN)
+        elif under is not None:
+            self.zoom(factor, under)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """Closer to what is under the pointer; with shift to the left."""
+        self._roll(event, _WHEEL_ZOOM)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """Further away; with shift to the right."""
+        self._roll(event, 1 / _WHEEL_ZOOM)
+
+    def on_mouse_down(self, event: MouseDown) -> None:
+        """Remember where: a drag is no click."""
+        self._pressed_at = event.x
+
+    def on_click(self, event: Click) -> None:
+        """The cursor goes there; right of the newest step it follows again."""
+        under = self._under(event)
+        if under is None or abs(event.x - self._pressed_at) > 1:
+            return
+        event.stop()
+        axis = self._axis()
+        self._put_cursor(None if under >= axis.value(-1) else under)
 
     @property
     def cursor_step(self) -> float:
@@ -118,6 +197,10 @@ class LossChart(Lines):
     def feed(self, view: RunView) -> None:
         """A newer moment of the run."""
         self.view = view
+        if self._window_left is not None and len(view.steps):
+            low, high = self._axis().full()
+            left, self._window_left = self._window_left, None
+            self.window = left if left[0] < high and left[1] > low and left[1] - left[0] < high - low else None
         self.draw()
 
     def draw(self) -> None:

@@ -47,6 +47,9 @@ KEYS: list[BindingType] = [
     key("run.heat", "h", "heat", say("timesteps: course, height", "タイムステップ: 推移、高さ")),
     key("run.follow", "f", "follow", say("follow the log", "ログの末尾へ")),
     key("run.wrap", "w", "wrap", say("wrap the log", "ログの折り返し")),
+    key("run.level", "e", "level", say("log: all, warnings, errors", "ログ: すべて・警告・エラー")),
+    key("run.editor", "E", "editor", say("the log in $EDITOR", "ログを $EDITOR で開く")),
+    key("run.copy", "y", "copy_line", say("copy the line", "行をコピー")),
     key("run.find", "slash", "find", say("filter the log", "ログの絞り込み"), display="/"),
     key("run.clear", "escape", "clear", say("clear the filter", "絞り込みを解除")),
 ]

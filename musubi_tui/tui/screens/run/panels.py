@@ -12,7 +12,7 @@ from musubi_tui.runs.state_words import state_word
 from musubi_tui.runs.telling import clean
 from musubi_tui.terminal_width import cells
 from musubi_tui.tui.glyphs import Glyphs
-from musubi_tui.tui.numbers import duration, per_step, wrapped
+from musubi_tui.tui.numbers import duration, fit, per_step, wrapped
 from musubi_tui.tui.run_view import LogLine, RunView
 from musubi_tui.tui.screens.run.health import clip_level
 from musubi_tui.tui.screens.run.memory import card_words, memory_line
@@ -22,26 +22,36 @@ from musubi_tui.tui.widgets.chart import small_curve
 from musubi_tui.tui.widgets.lines import Line, Span, justify, width_of
 from musubi_tui.tui.widgets.plot import number
 
+_LEAST_NAME = 12  # cells of a name before the pace makes room for it
 _STATE_ROLES = {"running": "good", "starting": "good", "done": "good", "failed": "bad", "orphaned": "bad"}
 
 
 def header(view: RunView, width: int, glyphs: Glyphs, note: str = "") -> list[Line]:
-    """Two lines: what it is and how far, and the bar with the last save or a note."""
+    """Two lines: what it is and how far, and the bar with the last save or a note.
+
+    Where it does not all fit the name is cut, then the epoch and the pace go; state and step stay.
+    """
     percent = f" {view.step * 100 // view.max_steps}%" if view.max_steps else ""
-    word = state_word(view.state)
-    name = clean(view.name)
-    left: list[Span] = [
-        (f" {glyphs.state(view.state)} ", _STATE_ROLES.get(view.state, "warn")),
-        (name[:24] if width < 100 else name[:48], "bold"),
-        (f" {word}", _STATE_ROLES.get(view.state, "warn")),
-    ]
+    role = _STATE_ROLES.get(view.state, "warn")
+    after: list[Span] = [(f" {state_word(view.state)}", role)]
     if width >= 120:
-        left.append((f"  {_kind(view)}", "muted"))
+        after.append((f"  {_kind(view)}", "muted"))
     doing = "" if view.phase in ("", "train") else f"  {clean(view.phase)}"
     if doing and view.progress and view.progress[0] == view.phase:
         doing += f" {view.progress[1]}/{view.progress[2]}"
-    left.append((f"  {view.step}/{view.max_steps}{percent}" if view.max_steps else "", ""))
-    left.append((doing, "accent"))
+    after.append((f"  {view.step}/{view.max_steps}{percent}" if view.max_steps else "", ""))
+    after.append((doing, "accent"))
+    sign, name, right = f" {glyphs.state(view.state)} ", clean(view.name), _pace(view, width)
+    most = cells(name)
+    while right and width - cells(sign) - width_of(after) - width_of(right) < min(most, _LEAST_NAME):
+        right = right[1:]
+    room = width - cells(sign) - width_of(after) - width_of(right)
+    shown = fit(name, max(1, min(most, room)), ellipsis=glyphs.ellipsis).rstrip()
+    return [justify([(sign, role), (shown, "bold"), *after], right, width), _progress(view, width, glyphs, note)]
+
+
+def _pace(view: RunView, width: int) -> list[Span]:
+    """How fast, how long, how much; what can be missed first comes first."""
     right: list[Span] = []
     if view.epoch is not None:
         right.append((say(f"  ep {view.epoch}", f"  エポック {view.epoch}"), ""))
@@ -55,14 +65,14 @@ def header(view: RunView, width: int, glyphs: Glyphs, note: str = "") -> list[Li
     if view.cost is not None:
         whole = f" / {money(view.projected_cost)}" if view.projected_cost is not None and width >= 120 else ""
         right.append((f"  {cost_text(view.cost, guessed=view.bill.guessed)}{whole}", ""))
-    right.append((" ", ""))
-    return [justify(left, right, width), _progress(view, width, glyphs, note)]
+    return [*right, (" ", "")]
 
 
 def _progress(view: RunView, width: int, glyphs: Glyphs, note: str) -> list[Span]:
     marks: list[Span] = []
     if note:
-        marks = [(f" {note[: width - 14]} ", "warn")]
+        room = min(cells(note), max(1, width - 14))
+        marks = [(f" {fit(note, room, ellipsis=glyphs.ellipsis).rstrip()} ", "warn")]
     elif view.saved:
         marks = [(say(f" saved {view.saved[-1].step} ", f" 保存 {view.saved[-1].step} "), "mark")]
     done = view.step / view.max_steps if view.max_steps else 0.0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from engine.config.language import say
 from musubi_tui.runs.telling import clean
+from musubi_tui.tui.numbers import fit as shorten
 from musubi_tui.tui.run_view import Picture, RunView
 from musubi_tui.tui.widgets.lines import Line, Span, fit
 from musubi_tui.tui.widgets.picture import Gallery, Thumbnail
@@ -91,7 +92,7 @@ def samples(
         for row in range(rows):
             cells: tuple[Span, ...] = thumbnail.lines[row] if row < len(thumbnail.lines) else ()
             if not thumbnail.lines and row == rows // 2:
-                cells = ((hint(_problem(thumbnail.problem))[: width - 1], "muted"),)
+                cells = ((shorten(hint(_problem(thumbnail.problem)), width - 1), "muted"),)
             lines[row] += fit(cells, width)
         newest = place == len(pictures) - 1
         lines[rows] += fit([(f"{say('step', 'ステップ')} {picture.step}", "bold" if newest else "muted")], width)

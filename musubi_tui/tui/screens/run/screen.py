@@ -21,7 +21,7 @@ from textual.message import Message
 
 from engine.config.language import say
 from engine.events.viewers import LOOK_SECONDS, look
-from musubi_tui.runs.plain_text import clean
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.alerts import Alert, alerts
 from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.images import kind_now
@@ -31,7 +31,8 @@ from musubi_tui.tui.run_view import RunView
 from musubi_tui.tui.screens.picture import PictureScreen
 from musubi_tui.tui.screens.run import health, memory, noise, panels
 from musubi_tui.tui.screens.run.keys import KEYS
-from musubi_tui.tui.screens.run.log import LogScreen
+from musubi_tui.tui.screens.run.looks import RememberingScreen
+from musubi_tui.tui.screens.run.panel import Panel
 from musubi_tui.tui.screens.run.pictures import Strip, samples
 from musubi_tui.tui.widgets import lanes
 from musubi_tui.tui.widgets.chart import LossChart
@@ -42,29 +43,18 @@ from musubi_tui.tui.widgets.mode_bar import ModeBar
 from musubi_tui.tui.widgets.picture import Thumbnail
 
 TICK_SECONDS = 1.0
+_LISTS = frozenset({"log", "blocks", "alerts"})  # tabs that are longer than their panel
+_WHEEL_LINES = 3
 _CHARTS = frozenset({"rates", "gradients", "bins", "samples"})
 _WIDE = (140, 40)
 _TALL = 46  # lines from which on the log may be long without squeezing the panels above it
 
 
-class Panel(Lines):
-    """A bordered panel of lines that can be focused and zoomed."""
-
-    can_focus = True
-    ALLOW_MAXIMIZE = True
-
-    def on_resize(self) -> None:
-        """Draw at the new size."""
-        if isinstance(self.screen, RunScreen):
-            self.screen.draw()
-
-
-class RunScreen(LogScreen):
+class RunScreen(RememberingScreen):
     """One run. ``source`` says which, and whether it can be steered."""
 
     CSS_PATH = "run.tcss"
     AUTO_FOCUS = "#loss"
-    TABS: ClassVar[tuple[str, ...]] = ("log", "samples", "t-hist", "blocks", "alerts")
     BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     class Looked(Message):
@@ -76,10 +66,10 @@ class RunScreen(LogScreen):
 
     def __init__(self, source: RunSource) -> None:
         super().__init__(source)
-        self.tab = self.TABS[0]
         self.heat = True  # loss by timestep as a course; else as heights
         self.strip = Strip()
         self._titles: dict[str, str] = {}
+        self._tab_ends: list[int] = []  # the first cell behind each tab's word in the title
         self._looked = -LOOK_SECONDS
         self._look, self._gone = threading.Event(), threading.Event()
         self._charted = 0.0
@@ -123,16 +113,18 @@ class RunScreen(LogScreen):
                     "{run.smooth_less}/{run.smooth_more} 平滑  {run.log} 対数  {run.axis} 横軸  %s カーソル") % arrows  # fmt: skip
         chart.border_subtitle = Content(hinted(self.app, words))
         words = say(
-            "{run.tab} next  {run.find} find  {run.wrap} wrap  {app.zoom} zoom",
-            "{run.tab} 次へ  {run.find} 絞り込み  {run.wrap} 折り返し  {app.zoom} 拡大",
+            "{run.tab} next  {run.find} find  {run.level} level  {run.wrap} wrap  {run.copy} copy  {app.zoom} zoom",
+            "{run.tab} 次へ  {run.find} 絞り込み  {run.level} レベル  {run.wrap} 折り返し  {run.copy} コピー  {app.zoom} 拡大",
         )
         self.query_one("#bottom").border_subtitle = Content(hinted(self.app, words))
+        self.put_back()
         self._follow()
         self.set_interval(TICK_SECONDS, self._look.set)
         self._look.set()
 
     def on_unmount(self) -> None:
-        """The thread ends."""
+        """The thread ends; what was changed a moment ago is kept."""
+        self.keep_look()
         self._gone.set()
         self._look.set()
 
@@ -259,13 +251,11 @@ class RunScreen(LogScreen):
             panel.show(make((panel.size.width, panel.size.height)))
 
     def _title_tabs(self, count: int) -> None:
-        log = say("log", "ログ")
-        if self.words and self.view is not None:
-            log += f" /{clean(self.words)} {len(self._log(self.view))}/{len(self.view.log)}"
-        names = {"log": log, "samples": say("samples", "サンプル"), "t-hist": say("t-hist", "t 分布"),
+        names = {"log": self._log_title(), "samples": say("samples", "サンプル"), "t-hist": say("t-hist", "t 分布"),
                  "blocks": say("blocks", "ブロック"), "alerts": say("alerts", "警告") + (f" {count}" if count else "")}  # fmt: skip
-        title = "  ".join((f"{self.glyphs.cursor}{names[tab]}" if tab == self.tab else names[tab]) for tab in self.TABS)
-        self._entitle("bottom", title)
+        words = [f"{self.glyphs.cursor}{names[tab]}" if tab == self.tab else names[tab] for tab in self.TABS]
+        self._tab_ends = [cells("  ".join(words[: place + 1])) for place in range(len(words))]
+        self._entitle("bottom", "  ".join(words))
 
     def _tab_lines(self, view: RunView, size: tuple[int, int]) -> list[Line]:
         width, height = size
@@ -321,11 +311,18 @@ class RunScreen(LogScreen):
         self.query_one(LossChart).pan(share)
 
     def action_walk(self, columns: int) -> None:
-        """Move the cursor; the samples follow it."""
+        """Move the cursor."""
         chart = self.query_one(LossChart)
         chart.walk(columns)
         if self.maximized is None:
             chart.focus()
+
+    def on_loss_chart_changed(self) -> None:
+        """Seen like this the next time."""
+        self.keep_soon()
+
+    def on_loss_chart_moved(self) -> None:
+        """The samples follow the cursor."""
         view = self.view
         if view is not None:
             self._fill("samples", lambda size: self._samples(view, size))
@@ -349,9 +346,22 @@ class RunScreen(LogScreen):
         """Another tab of the lowest panel."""
         self.action_show_tab(self.TABS[(self.TABS.index(self.tab) + by) % len(self.TABS)])
 
+    def on_panel_title_clicked(self, message: Panel.TitleClicked) -> None:
+        """The tab under the pointer."""
+        tab = next((tab for tab, end in zip(self.TABS, self._tab_ends) if message.cell < end), None)
+        if message.panel.id == "bottom" and tab is not None:
+            self.action_show_tab(tab)
+
+    def on_panel_rolled(self, message: Panel.Rolled) -> None:
+        """The wheel scrolls the lowest panel, or changes the prompt of the samples."""
+        listed = message.panel.id == "bottom" and self.tab in _LISTS
+        if listed or message.panel.id == "samples" or (message.panel.id == "bottom" and self.tab == "samples"):
+            self._scroll(message.by * (_WHEEL_LINES if listed else 1), listed=listed)
+
     def action_show_tab(self, tab: str) -> None:
         """This tab."""
         self.tab, self.back = tab, 0
+        self.keep_soon()
         if self.maximized is None:
             self.query_one("#bottom").focus()
         self.draw()
@@ -364,7 +374,10 @@ class RunScreen(LogScreen):
     def action_scroll(self, by: int) -> None:
         """The log up and down, or another prompt."""
         in_samples = self.focused is not None and self.focused.id == "samples"
-        if self.tab in ("log", "blocks", "alerts") and not in_samples:
+        self._scroll(by, listed=self.tab in _LISTS and not in_samples)
+
+    def _scroll(self, by: int, *, listed: bool) -> None:
+        if listed:
             self.back = max(0, self.back + (by if self.tab == "log" else -by))
         elif self.view is not None:
             self.strip.prompt = (self.strip.prompt - by) % max(1, len(self.strip.prompts(self.view)))
