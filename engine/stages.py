@@ -21,6 +21,7 @@ from engine.data.loader import Loader, load_batch
 from engine.encode import encode_latents, encode_text
 from engine.forecast import foretell
 from engine.job import Job
+from engine.lean_imports import import_diffusers_alone, in_own_process
 from engine.networks.build import build_network
 from engine.planner.disk import (
     adapter_bytes,
@@ -43,6 +44,8 @@ _MOST_VALIDATIONS = 64  # of held-out items, where validation_items does not say
 
 def run_stages(job: Job, names: tuple[str, ...]) -> None:
     """Run the stages in order. What they raise is the run's end; the process frame turns it into state and exit code."""
+    if in_own_process():
+        import_diffusers_alone()
     place = Workplace(job)
     if "train" in names:
         look_ahead(place)
