@@ -146,7 +146,8 @@ def _box(title: str, lines: Sequence[str], glyphs: Glyphs, size: tuple[int, int]
     a, b, c, side, d, e = _BORDERS[glyphs.name]
     head = f"{b} {fit(title, min(cells(title), width - 6), ellipsis=glyphs.ellipsis)} " if title else ""
     top = a + head + b * (width - 2 - cells(head)) + c
-    inner = [f"{side} {text}{' ' * (width - 4 - _cells(text))} {side}" for text in lines[: rows - 2]]
+    whole = [text if _cells(text) <= width - 4 else fit(text, width - 4, ellipsis=glyphs.ellipsis) for text in lines]
+    inner = [f"{side} {text}{' ' * (width - 4 - _cells(text))} {side}" for text in whole[: rows - 2]]
     inner += [side + " " * (width - 2) + side] * (rows - 2 - len(inner))
     return [top, *inner, f"{d}{b * (width - 5 - cells(hint))} {hint} {b}{e}"]
 

@@ -93,7 +93,11 @@ async def test_keys_are_written_as_the_app_writes_them(tmp_path: Path) -> None:
         assert {name: shown_key(pilot.app, name) for name in KEYS} == KEYS
 
 
-def test_every_line_is_as_wide_as_the_screen(tmp_path: Path) -> None:
+def test_every_line_is_as_wide_as_the_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = "まだ run がありません。n で開始します（プリセットから、またはウィザードの質問で）。"
+    monkeypatch.setattr("musubi_tui.tui.first_frame.why_nothing", lambda runs, words: sentence)
+    nothing, _ = frame_lines(home_with(tmp_path / "none").path, Remembered(), "local", SETS["unicode"], SMALL)
+    assert {cells(text) for text in plain(nothing)} == {80}
     home = home_with(tmp_path / "home", *STORY)
     for mode in ("jobs", "preset", "run"):
         for size in (SMALL, LARGE, (200, 30)):
