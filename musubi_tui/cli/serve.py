@@ -63,7 +63,7 @@ def serve(
 def tunnel_line(port: int, environment: Mapping[str, str] | None = None) -> str:
     """The ``ssh -L`` line for a machine at home."""
     from engine.events.process import host_name
-    from musubi_tui.runs.fetching import ssh_address
+    from musubi_tui.runs.addresses import provider_environment, ssh_address
 
-    address, ssh_port = ssh_address(host_name(), os.environ if environment is None else environment)
+    address, ssh_port = ssh_address(host_name(), provider_environment() if environment is None else environment)
     return f"ssh -N -L {port}:127.0.0.1:{port} {f'-p {ssh_port} ' if ssh_port else ''}{address}"

@@ -1,31 +1,33 @@
 """The line that brings a run's LoRA and samples home, to be typed on the machine at home.
 
-Rented machines know by which address they are reached: RunPod and Vast put it into the environment. Anywhere else the host's
-own name must do.
+Rented machines know by which address they are reached (``addresses``). Anywhere else the host's own name must do.
 """
 
 from __future__ import annotations
 
-import getpass
 import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 from engine.events.process import host_name
+from engine.events.rundir import RunDirectory
+from musubi_tui.runs.addresses import NAMES, provider_environment, ssh_address
 from musubi_tui.runs.snapshot import Snapshot
 
-_PROVIDERS = (("RUNPOD_PUBLIC_IP", "RUNPOD_TCP_PORT_22"), ("PUBLIC_IPADDR", "VAST_TCP_PORT_22"))
-_FROM_AFAR = ("SSH_CONNECTION", "SSH_TTY", *(name for pair in _PROVIDERS for name in pair))
+_FROM_AFAR = ("SSH_CONNECTION", "SSH_TTY", *NAMES)
 _CONTAINERS = ("/.dockerenv", "/run/.containerenv")
 
 
 def is_away(now: Snapshot, environment: Mapping[str, str] | None = None) -> bool:
-    """Whether the person sits elsewhere than the run's files: another host's run, an SSH session, a rented machine, a container."""
-    environment = os.environ if environment is None else environment
-    if (now.host and now.host != host_name()) or any(environment.get(name) for name in _FROM_AFAR):
-        return True
-    return any(os.path.exists(sign) for sign in _CONTAINERS)
+    """Whether the person sits elsewhere than the run's files: another host's run, or ``sits_elsewhere``."""
+    return bool(now.host and now.host != host_name()) or sits_elsewhere(environment)
+
+
+def sits_elsewhere(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether the person sits elsewhere than this machine: an SSH session, a rented machine, a container."""
+    known = provider_environment() if environment is None else environment
+    return any(known.get(name) for name in _FROM_AFAR) or any(os.path.exists(sign) for sign in _CONTAINERS)
 
 
 def fetch_line(now: Snapshot, environment: Mapping[str, str] | None = None) -> str:
@@ -33,7 +35,7 @@ def fetch_line(now: Snapshot, environment: Mapping[str, str] | None = None) -> s
     paths = _wanted(now)
     if not paths:
         return ""
-    host, port = ssh_address(now.host, os.environ if environment is None else environment)
+    host, port = _address(now, environment)
     shell = ["-e", f"ssh -p {port}"] if port else []
     first, *others = paths
     words = [
@@ -53,7 +55,7 @@ def copy_line(now: Snapshot, environment: Mapping[str, str] | None = None) -> st
     paths = _wanted(now)
     if not paths:
         return ""
-    host, port = ssh_address(now.host, os.environ if environment is None else environment)
+    host, port = _address(now, environment)
     return shlex.join(["scp", "-r", *(["-P", port] if port else []), *(f"{host}:{path}" for path in paths), "."])
 
 
@@ -64,10 +66,6 @@ def _wanted(now: Snapshot) -> list[str]:
     return [*loras, *sorted(folder for folder in folders if os.path.isdir(folder))]
 
 
-def ssh_address(name: str | None, environment: Mapping[str, str]) -> tuple[str, str]:
-    """(user@host, port): the provider's, else the host's own ``name``."""
-    user = getpass.getuser()
-    for host, port in _PROVIDERS:
-        if environment.get(host) and environment.get(port, "").isdigit():
-            return f"{user}@{environment[host]}", environment[port]
-    return f"{user}@{name or 'HOST'}", ""
+def _address(now: Snapshot, environment: Mapping[str, str] | None) -> tuple[str, str]:
+    known = provider_environment() if environment is None else environment
+    return ssh_address(now.host, known, RunDirectory(Path(now.run_dir)))

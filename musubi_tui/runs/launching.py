@@ -19,6 +19,7 @@ from engine.events.process import ProcessIdentity
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, Lease, Status
 from musubi_tui import served
+from musubi_tui.runs.addresses import note_address
 from musubi_tui.runs.hooking import PLAN_VARIABLE, hooks_environment
 
 HANDSHAKE_SECONDS = 30.0
@@ -44,6 +45,7 @@ def launch(
     if before is not None:
         me = ProcessIdentity.of_this_process()
         replace(before, state="starting", process=me, heartbeat=iso_time(time.time()), exit_code=None, reason="", ended="").write(run)  # fmt: skip
+    note_address(run)
     log = os.open(run.engine_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(

@@ -34,8 +34,8 @@ from musubi_tui.tui.modes import MODES as ALL_MODES
 from musubi_tui.tui.modes import make_screen
 from musubi_tui.tui.reading import Reader
 from musubi_tui.tui.remembered import RunLook, keep, recall
-from musubi_tui.tui.screens.dialog import AnswersOnce
-from musubi_tui.tui.screens.mode import ModeScreen
+from musubi_tui.tui.screens.dialog import CANCEL_KEYS, CANCEL_WORDS, AnswersOnce
+from musubi_tui.tui.screens.mode import ShowsView
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.stylesheet import KeptStylesheet
 from musubi_tui.tui.theme import MONO, MUSUBI
@@ -78,6 +78,7 @@ class MusubiApp(App[None]):
         key("app.palette", "colon", "command_palette", say("commands", "コマンド"), show=True, display=":"),
         key("app.zoom", "z", "zoom", say("zoom the panel", "パネルを拡大")),
         key("app.copy_twin", "Y", "copy_twin", say("copy the shell command", "シェルのコマンドをコピー")),
+        key("app.cancel_hook", CANCEL_KEYS, "app.cancel_hook", CANCEL_WORDS),
         key("app.quit", "q", "quit", say("leave", "終了"), show=True),
     ]
 
@@ -114,6 +115,7 @@ class MusubiApp(App[None]):
             lambda: self.link.seen(queued_writes(self._driver)),
         )
         self.cursor_wanted = ""  # the directory of a run that Jobs puts its cursor on when it sees it
+        self.cancelling: set[str] = set()  # run directories whose waiting command was asked to be cancelled
         self.kept_draft: Path | None = None  # the preset whose unsaved draft was kept when the app was left
         self.animation_level = "none"
         self.register_theme(MUSUBI)
@@ -163,7 +165,7 @@ class MusubiApp(App[None]):
         """Hand the facts to the mode's screen, also when a dialog stands above it."""
         self.view, self.has_read = message.view, True
         for screen in self.screen_stack:
-            if isinstance(screen, ModeScreen) and screen.is_mounted:
+            if isinstance(screen, ShowsView) and screen.is_mounted:
                 with contextlib.suppress(NoMatches):  # the app is being left: the screen's parts are gone already
                     screen.show(self.view)
 
@@ -207,15 +209,16 @@ class MusubiApp(App[None]):
         text = safe(hinted(self, text))
         self.notify(text, severity="error" if wrong else "information", timeout=10 if wrong else 5, markup=False)
 
-    def copy(self, text: str) -> None:
-        """Copy ``text`` through the terminal, and with this machine's tool where there is one. It will be pasted into a shell:
-        no secret, and nothing that steers a terminal."""
+    def copy(self, text: str, *, tell: bool = True) -> None:
+        """Copy ``text`` through the terminal, and with this machine's tool where there is one; without ``tell`` no word of it.
+        It will be pasted into a shell: no secret, and nothing that steers a terminal."""
         text = safe(text)
         sequence = osc52(text)
         if self._driver is not None:
             self._driver.write(sequence)
         threading.Thread(target=copy_locally, args=(text,), name="copy", daemon=True).start()
-        self.tell(say(f"Copied: {text}", f"コピーしました: {text}"))
+        if tell:
+            self.tell(say(f"Copied: {text}", f"コピーしました: {text}"))
 
     def cli_twin(self) -> str:
         """The command that does at the shell what is under the cursor."""
@@ -257,7 +260,7 @@ class MusubiApp(App[None]):
         self.remember(glyphs=name)
         self.set_class(name == "ascii", "-ascii")
         for screen in self.screen_stack:
-            if isinstance(screen, ModeScreen):
+            if isinstance(screen, ShowsView):
                 screen.show(self.view)
 
     def remember(self, **facts: Any) -> None:
@@ -341,6 +344,13 @@ class MusubiApp(App[None]):
             self.screen.minimize()
         elif self.focused is not None:
             self.screen.maximize(self.focused)
+
+    def action_cancel_hook(self) -> None:
+        """Cancel the command that waits after a run's end."""
+        from musubi_tui.tui.commands import run_of
+        from musubi_tui.tui.screens.hooks import cancel_waiting
+
+        cancel_waiting(self, run_of(self.screen))
 
     def action_copy_twin(self) -> None:
         """Copy the shell's way."""

@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 
 def run_in_view(screen: Any) -> str:
     """The id of the run that a screen is about, quoted for a shell; empty for none."""
-    run = getattr(screen, "chosen", None) or getattr(getattr(screen, "source", None), "run", None)
+    run = _run(screen)
     return shlex.quote(str(run.id)) if run is not None else ""
+
+
+def run_of(screen: Any) -> str:
+    """The directory of that run; empty for none."""
+    run = _run(screen)
+    return str(getattr(run, "run_dir", None) or run.path) if run is not None else ""
+
+
+def _run(screen: Any) -> Any:
+    return getattr(screen, "chosen", None) or getattr(getattr(screen, "source", None), "run", None)
 
 
 def _title(id: str, description: str) -> str:
@@ -54,12 +64,17 @@ class MusubiCommands(Provider):
 
     def _commands(self) -> Iterator[tuple[str, str, IgnoreReturnCallbackType]]:
         app, screen = cast("MusubiApp", self.app), cast("Any", self.screen)
-        seen, run = set(), run_in_view(screen)
+        seen, run = set[str](), run_in_view(screen)
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.id is None or binding.id in seen or not binding.description or not active.enabled:
+            if (
+                binding.id is None
+                or not seen.isdisjoint((binding.id, binding.action))
+                or not binding.description
+                or not active.enabled
+            ):
                 continue
-            seen.add(binding.id)
+            seen |= {binding.id, binding.action}
             hint = "   ".join(filter(None, [app.get_key_display(binding), twin_of(binding.id, run)]))
             yield _title(binding.id, binding.description), hint, partial(app.run_action, binding.action, active.node)
         other = "ascii" if app.glyphs.name == "unicode" else "unicode"

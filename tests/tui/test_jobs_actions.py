@@ -293,16 +293,16 @@ async def test_the_command_after_a_run_counts_down_in_coarse_steps_and_can_be_ca
     app = MusubiApp(home)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await read(pilot)
-        await until(pilot, lambda: "on_finish 100 s: h cancels" in screen_text(app))
+        await until(pilot, lambda: "on_finish 100 s: ^g cancels" in screen_text(app))
         await looks(pilot, "jobs-hook")
-        assert "! on_finish 100 s: h cancels" in screen_text(app).splitlines()[-2]
+        assert "! on_finish 100 s: ^g cancels" in screen_text(app).splitlines()[-2]
         drawn: list[int] = []
         for widget in app.screen.query("#card, #status"):
             before = widget.render_line
             monkeypatch.setattr(widget, "render_line", lambda y, before=before: drawn.append(y) or before(y))
         await pilot.pause(1.2)
         assert drawn == []  # seconds pass, nothing is drawn
-        await pilot.press("end", "h")  # the only one that waits, wherever the cursor is
+        await pilot.press("end", "ctrl+g")  # the only one that waits, wherever the cursor is
         await until(pilot, lambda: len(unanswered(run)) == 1)
         (command,) = unanswered(run)
         assert command.command == "cancel_hooks"
@@ -310,8 +310,8 @@ async def test_the_command_after_a_run_counts_down_in_coarse_steps_and_can_be_ca
         await until(pilot, lambda: "cancel_hooks: done" in told(app))
         lease.release(run)
         await until(pilot, lambda: "on_finish" not in screen_text(app))
-        await pilot.press("h")
-        assert told(app)[-1] == "No command waits after this run."
+        await pilot.press("ctrl+g")
+        assert told(app)[-1] == "No command waits after a run."
 
 
 async def test_a_preset_goes_into_the_queue_from_the_dialog(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

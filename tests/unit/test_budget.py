@@ -19,6 +19,7 @@ from engine.events.sink import EventSink
 from engine.events.types import Control, RunStart
 from engine.job import Job
 from musubi_tui.cli.root import run as main
+from musubi_tui.runs import addresses
 from musubi_tui.runs.fetching import copy_line, fetch_line, is_away
 from musubi_tui.runs.money import money, money_range
 from musubi_tui.runs.snapshot import brief, snapshot
@@ -141,6 +142,28 @@ def test_the_line_home_names_the_providers_address(run: RunDirectory, monkeypatc
     monkeypatch.setattr("musubi_tui.runs.fetching._CONTAINERS", ())
     assert not is_away(here, {})
     assert fetch_line(replace(now, outputs=()), {}) == ""
+
+
+def test_the_line_home_is_right_in_a_shell_without_the_providers_variables(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lora = run.output / "ink.safetensors"
+    lora.write_bytes(b"x")
+    Job(Attempt(run), config()).finish("done")
+    now = replace(snapshot(run), outputs=({"kind": "lora", "path": str(lora), "step": 1},))
+    first = tmp_path / "environ"
+    first.write_bytes(b"PATH=/bin\0RUNPOD_PUBLIC_IP=203.0.113.7\0RUNPOD_TCP_PORT_22=12034\0HF_TOKEN=hf_secret\0")
+    monkeypatch.setattr("musubi_tui.runs.addresses.FIRST_PROCESS", first)
+    assert addresses.provider_environment().get("HF_TOKEN") != "hf_secret"  # nothing but addresses is taken over
+    assert "@203.0.113.7:" in fetch_line(now)
+    assert is_away(now)
+    addresses.note_address(run)  # as every start does
+    first.unlink()  # a person who may not read it
+    assert "'ssh -p 12034'" in fetch_line(now)
+    assert f"@{host_name()}:" in fetch_line(replace(now, run_dir=str(tmp_path)))
+    assert "@other:" in fetch_line(replace(now, host="other"))  # noted elsewhere, started there since
+    (run.path / "ssh.json").write_text('{"of": 1}')
+    assert f"@{host_name()}:" in fetch_line(now)
 
 
 def test_a_limit_that_was_set_while_running_stays_when_the_run_is_resumed(run: RunDirectory) -> None:

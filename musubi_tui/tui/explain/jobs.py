@@ -148,7 +148,7 @@ TOPICS: dict[str, Topic] = {
         say("on_finish, on_error or on_preempt of your configuration; it waits out its grace period, shown in steps of ten seconds.",
             "設定の on_finish、on_error、on_preempt。猶予時間を 10 秒単位で表示します。"),
         say("It stops the machine when nobody needs it any more.", "不要になったマシンを止めます。"),
-        say("{jobs.cancel_hook} cancels it while it waits; hook_grace_seconds says how long.", "待機中は {jobs.cancel_hook} で取り消し。待ち時間は hook_grace_seconds。"),
+        say("{app.cancel_hook} cancels it while it waits; hook_grace_seconds says how long.", "待機中は {app.cancel_hook} で取り消し。待ち時間は hook_grace_seconds。"),
     ),
     "card.warnings": Topic(
         say("warnings", "警告"),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual.await_complete import AwaitComplete
+from textual.binding import BindingType
 from textual.screen import ModalScreen, Screen
 
+from engine.config.language import say
+from musubi_tui.tui.keymap import key
+
 Result = TypeVar("Result")
+CANCEL_KEYS = "ctrl+g"
+CANCEL_WORDS = say("cancel the command after the run", "終了後コマンドの取り消し")
 
 
 class AnswersOnce(Screen[Result], Generic[Result]):
@@ -29,4 +35,9 @@ class AnswersOnce(Screen[Result], Generic[Result]):
 
 
 class Dialog(ModalScreen[Result], AnswersOnce[Result], Generic[Result]):
-    """A modal screen that answers once; every dialog of the app is one. ``ModalScreen`` stands first for its style."""
+    """A modal screen that answers once; every dialog of the app is one. ``ModalScreen`` stands first for its style.
+
+    The app's own keys do not reach through it, but a countdown that stops the machine can be cancelled here, too.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [key("app.cancel_hook", CANCEL_KEYS, "app.cancel_hook", CANCEL_WORDS)]

@@ -176,19 +176,13 @@ class JobsActions(ModeScreen):
                 return None
         return None if whole.stop_seconds is None else StopTime(whole.stop_seconds, whole.stop_measured)
 
-    def action_cancel_hook(self) -> None:
-        """Cancel the command that waits after the run under the cursor, else after the only run that has one."""
-        from musubi_tui.tui.acting import cancel_hook
+    def action_fetch(self) -> None:
+        """Copy and show the line that brings home what the run made."""
+        from musubi_tui.tui.screens.fetching import show_fetch
 
-        waiting = [hook for hook in self.musubi.view.hooks if hook.state == "waiting"]
-        chosen = self.chosen
-        mine = [hook for hook in waiting if chosen is not None and hook.run_dir == chosen.run_dir] or waiting
-        run = next((now for now in self.musubi.view.runs if mine and now.run_dir == mine[0].run_dir), None)
-        if run is None or len(mine) != 1:
-            text = say("No command waits after this run.", "この run の終了後に待機中のコマンドはありません。")
-            self.musubi.tell(text)
-            return
-        self._in_background(run, "cancel_hooks", lambda: cancel_hook(run.run_dir))
+        chosen = self._existing()
+        if chosen is not None:
+            show_fetch(self.musubi, chosen.run_dir, twin_of("jobs.fetch", shlex.quote(chosen.id)))
 
     # Order, archive, deletion, price
 

@@ -24,7 +24,10 @@ KEYS: list[BindingType] = [
     key("jobs.archive", "x", "archive", say("archive, or put back", "アーカイブ・戻す")),
     key("jobs.archived", "A", "archived", say("show archived runs", "アーカイブの表示")),
     key("jobs.delete", "d,delete", "delete", say("delete", "削除")),
-    key("jobs.cancel_hook", "h", "cancel_hook", say("cancel the command after the run", "終了後コマンドの取り消し")),
+    key(
+        "jobs.cancel_hook", "h", "app.cancel_hook", say("cancel the command after the run", "終了後コマンドの取り消し")
+    ),
+    key("jobs.fetch", "H", "fetch", say("copy the line that brings it home", "手元に持ち帰る行をコピー")),
     key("jobs.price", "dollar_sign", "price", say("price of an hour", "1 時間の料金"), display="$"),
     key("jobs.filter", "slash", "filter", say("filter", "絞り込み"), display="/"),
     key("jobs.sort", "o", "sort", say("sort", "並べ替え")),

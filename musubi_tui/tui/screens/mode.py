@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
 
 
-class ModeScreen(Screen[None]):
+class ShowsView:
+    """A screen that shows what the app knows of all runs, also while a dialog stands above it."""
+
+    def show(self, view: View) -> None:
+        """Show these facts; called on the screen's thread when they have changed, and when the screen comes back."""
+        raise NotImplementedError
+
+
+class ModeScreen(Screen[None], ShowsView):
     """A screen of one mode. Subclasses give ``panels`` and, where they have one, a CLI twin."""
 
     MODE: ClassVar[str] = ""

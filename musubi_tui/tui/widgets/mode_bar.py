@@ -18,6 +18,7 @@ class ModeBar(Lines):
         super().__init__()
         self._current = current
         self._told = ""
+        self.facts = ""  # before how the app is reached, where there is room
         self._places: list[tuple[int, str]] = []  # (first cell behind it, mode)
 
     def tell(self, text: str) -> None:
@@ -37,7 +38,8 @@ class ModeBar(Lines):
             label = f"{number} {mode.title}"
             spans.append((f"[{label}]", "bold") if mode.id == self._current else (f" {label} ", ""))
             self._places.append((width_of(spans), mode.id))
-        self.show([justify(spans, [(f"{self._told or self._link()} ", "muted")], self.size.width)])
+        told = "   ".join(filter(None, (self.facts, self._told or self._link())))
+        self.show([justify(spans, [(f"{told} ", "muted")], self.size.width)])
 
     async def on_click(self, event: Click) -> None:
         """Switch to the mode under the pointer."""

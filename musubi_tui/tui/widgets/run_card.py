@@ -220,6 +220,10 @@ def _attention(detail: Detail, view: View, hint: Callable[[str], str]) -> list[s
             )
         )
     lines += [hook_text(hook) for hook in view.hooks if hook.run_dir == now.run_dir]
+    if detail.fetch:
+        lines.append(
+            say("{jobs.fetch} copies the line that brings it home.", "{jobs.fetch} で手元に持ち帰る行をコピーします。")
+        )
     lines = [hint(line) for line in lines]
     if now.notes:
         note = now.notes[-1]

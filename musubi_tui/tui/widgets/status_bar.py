@@ -74,14 +74,14 @@ def machine_texts(load: MachineLoad) -> tuple[str, str, str]:
 
 
 def hook_text(hook: WaitingHook) -> str:
-    """``on_finish 20 s: h cancels``; it changes every ten seconds."""
+    """``on_finish 20 s: ^g cancels``; it changes every ten seconds."""
     if hook.state != "waiting":
         return say(f"{hook.name} is running", f"{hook.name} を実行中")
     if not hook.left:
         return say(f"{hook.name} starts", f"{hook.name} を開始します")
     left = f"{hook.left} s" if hook.left < 120 else f"{hook.left // 60} min"
     return say(
-        f"{hook.name} {left}: {{jobs.cancel_hook}} cancels", f"{hook.name} {left}: {{jobs.cancel_hook}} で取り消し"
+        f"{hook.name} {left}: {{app.cancel_hook}} cancels", f"{hook.name} {left}: {{app.cancel_hook}} で取り消し"
     )
 
 

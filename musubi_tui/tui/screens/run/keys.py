@@ -16,6 +16,7 @@ KEYS: list[BindingType] = [
     key("run.tune", "t", "tune", say("tune", "調整"), show=True),
     key("run.headroom", "b", "headroom", say("headroom: what memory is left for", "メモリの余裕と使い道")),
     key("run.note", "m", "note", say("write a note", "メモを書く")),
+    key("run.fetch", "H", "fetch", say("copy the line that brings it home", "手元に持ち帰る行をコピー")),
     key("run.tab", "tab", "tab(1)", say("next tab", "次のタブ")),
     key("run.tab_back", "shift+tab", "tab(-1)", say("tab before", "前のタブ")),
     key("run.smooth_less", "s", "smooth(-1)", say("shorter average", "平均を短く")),

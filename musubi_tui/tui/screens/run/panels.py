@@ -22,12 +22,13 @@ from musubi_tui.tui.widgets.chart import small_curve
 from musubi_tui.tui.widgets.lines import Line, Span, justify, width_of
 from musubi_tui.tui.widgets.plot import number
 
+_LEAST_BAR = 8
 _LEAST_NAME = 12  # cells of a name before the pace makes room for it
 _STATE_ROLES = {"running": "good", "starting": "good", "done": "good", "failed": "bad", "orphaned": "bad"}
 
 
-def header(view: RunView, width: int, glyphs: Glyphs, note: str = "") -> list[Line]:
-    """Two lines: what it is and how far, and the bar with the last save or a note.
+def header(view: RunView, width: int, glyphs: Glyphs, note: str = "", beside: Sequence[Span] = ()) -> list[Line]:
+    """Two lines: what it is and how far, and the bar with what is ``beside`` the run (a countdown first), a note, the last save.
 
     Where it does not all fit the name is cut, then the epoch and the pace go; state and step stay.
     """
@@ -47,7 +48,10 @@ def header(view: RunView, width: int, glyphs: Glyphs, note: str = "") -> list[Li
         right = right[1:]
     room = width - cells(sign) - width_of(after) - width_of(right)
     shown = fit(name, max(1, min(most, room)), ellipsis=glyphs.ellipsis).rstrip()
-    return [justify([(sign, role), (shown, "bold"), *after], right, width), _progress(view, width, glyphs, note)]
+    return [
+        justify([(sign, role), (shown, "bold"), *after], right, width),
+        _progress(view, width, glyphs, note, beside),
+    ]
 
 
 def _pace(view: RunView, width: int) -> list[Span]:
@@ -68,17 +72,26 @@ def _pace(view: RunView, width: int) -> list[Span]:
     return [*right, (" ", "")]
 
 
-def _progress(view: RunView, width: int, glyphs: Glyphs, note: str) -> list[Span]:
+def _progress(view: RunView, width: int, glyphs: Glyphs, note: str, beside: Sequence[Span]) -> list[Span]:
+    told = [
+        *(span for span in beside if span[1] == "warn"),
+        (note, "warn"),
+        *(span for span in beside if span[1] != "warn"),
+    ]
+    told = [span for span in told if span[0]]
+    if not told and view.saved:
+        told = [(say(f"saved {view.saved[-1].step}", f"保存 {view.saved[-1].step}"), "mark")]
     marks: list[Span] = []
-    if note:
-        room = min(cells(note), max(1, width - 14))
-        marks = [(f" {fit(note, room, ellipsis=glyphs.ellipsis).rstrip()} ", "warn")]
-    elif view.saved:
-        marks = [(say(f" saved {view.saved[-1].step} ", f" 保存 {view.saved[-1].step} "), "mark")]
+    room = width - _LEAST_BAR - 2
+    for text, role in told:
+        if not marks or cells(text) + 2 <= room:  # the first of them as far as there is room, others whole
+            shown = fit(text, min(cells(text), room - 2), ellipsis=glyphs.ellipsis)
+            marks.append((f" {shown} ", role))
+            room -= cells(shown) + 2
     done = view.step / view.max_steps if view.max_steps else 0.0
     if view.progress and view.phase not in ("", "train") and view.progress[0] == view.phase and view.progress[2]:
         done = view.progress[1] / view.progress[2]
-    room = max(8, width - 2 - width_of(marks))
+    room = max(_LEAST_BAR, width - 2 - width_of(marks))
     return justify([(" ", ""), *gauge(done, room, glyphs, "good" if view.alive else "mark")], marks, width)
 
 
@@ -113,7 +126,7 @@ def _swap_line(view: RunView, width: int, glyphs: Glyphs) -> Line:
 def _rest_line(view: RunView, width: int, glyphs: Glyphs) -> Line:
     steps = view.steps
     if not len(steps):
-        return [("", "")]
+        return [(f" {card_words(view)}", "")]
     room = max(8, (width - 58) // 2)
     tail = slice(-2000, None)
     spans: list[Span] = [(" lr ", "muted"), (f"{float(steps.lr[-1]):.3g} ", ""), (course(steps.step, steps.lr, room, glyphs, steps.blocks["lr"]), "mark")]  # fmt: skip

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -23,15 +23,14 @@ from engine.config.language import say
 from engine.events.viewers import LOOK_SECONDS, look
 from musubi_tui.terminal_width import cells
 from musubi_tui.tui.alerts import Alert, alerts
-from musubi_tui.tui.glyphs import UNICODE, Glyphs
 from musubi_tui.tui.images import kind_now
 from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.run_view import RunView
 from musubi_tui.tui.screens.picture import PictureScreen
 from musubi_tui.tui.screens.run import health, memory, noise, panels
+from musubi_tui.tui.screens.run.head import HeadedScreen
 from musubi_tui.tui.screens.run.keys import KEYS
-from musubi_tui.tui.screens.run.looks import RememberingScreen
 from musubi_tui.tui.screens.run.panel import Panel
 from musubi_tui.tui.screens.run.pictures import Strip, samples
 from musubi_tui.tui.widgets import lanes
@@ -50,7 +49,7 @@ _WIDE = (140, 40)
 _TALL = 46  # lines from which on the log may be long without squeezing the panels above it
 
 
-class RunScreen(RememberingScreen):
+class RunScreen(HeadedScreen):
     """One run. ``source`` says which, and whether it can be steered."""
 
     CSS_PATH = "run.tcss"
@@ -135,9 +134,6 @@ class RunScreen(RememberingScreen):
         self.set_class(wide and self.size.height >= _TALL, "-tall")
         self.call_after_refresh(self.draw)
 
-    def show(self, _view: object) -> None:
-        """What the app knows about all runs is not shown here."""
-
     def cli_twin(self) -> str:
         """The command that shows the same at the shell."""
         return f"musubi-tui runs watch {self.source.shell_words}"
@@ -195,25 +191,21 @@ class RunScreen(RememberingScreen):
 
     def on_screen_resume(self) -> None:
         """Catch up."""
+        known = getattr(self.app, "view", None)
+        if known is not None:
+            self.show(known)
         self._look.set()
 
     # -- drawing
-
-    @property
-    def glyphs(self) -> Glyphs:
-        """The app's set."""
-        return cast(Glyphs, getattr(self.app, "glyphs", UNICODE))
 
     def draw(self, *, charts: bool = True) -> None:
         """Everything that is shown, from the view there is; the numbers alone without ``charts``."""
         view = self.view
         if view is None or not self.is_mounted:
             return
-        glyphs, found = self.glyphs, alerts(view)
+        found = alerts(view)
         with self.app.batch_update():
-            head = self.query_one("#head", Lines)
-            head.show(panels.header(view, head.size.width, glyphs, self.note))
-            self.query_one(ModeBar).draw()
+            self.draw_head()
             if charts:
                 self.query_one(LossChart).feed(view)
             for name, make in self._makers(view, found).items():

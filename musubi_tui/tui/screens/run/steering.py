@@ -126,6 +126,17 @@ class SteeringScreen(Screen[None]):
             )
         )
 
+    def action_fetch(self) -> None:
+        """Copy and show the line that brings home what the run made."""
+        from musubi_tui.tui.app import MusubiApp
+        from musubi_tui.tui.screens.fetching import show_fetch
+
+        run = self.source.run
+        if run is None:
+            self.tell(say("this is a recording: nothing of it is here", "これは記録なので持ち帰るものがありません"))
+        elif isinstance(self.app, MusubiApp):
+            show_fetch(self.app, str(run.path), twin_of("run.fetch", self._run_word()))
+
     @work(thread=True, group="headroom", exclusive=True)
     def action_headroom(self) -> None:
         """What of the card was never used, and what could be raised or lowered."""
