@@ -9,7 +9,7 @@ the rank of its time, and the first frame after the jump is the key frame that w
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -42,8 +42,7 @@ def read_clips(
     ``go_on()`` is no longer true, ``Abandoned`` is raised. Raises ``UnreadableMedia``.
     """
     ordered = sorted(items, key=lambda item: (item.start, item.bucket.frames))
-    last = max(item.start + item.bucket.frames for item in ordered)
-    kept = ordered[0].shown or list(islice(kept_frames(ordered[0].source_fps, ordered[0].target_fps), last))
+    kept = _kept(ordered[0], max(item.start + item.bucket.frames for item in ordered))
     waiting, opened = list(ordered), list[Item]()
     frames: dict[int, dict[Cut, Pixels]] = {}  # position -> the frame in every cut that is needed
     with open_frames(ordered[0].path) as video:
@@ -70,6 +69,27 @@ def read_clips(
             first = min((item.start for item in (*opened, *waiting)), default=position)
             for number in [number for number in frames if number < first]:
                 del frames[number]
+
+
+def clip_frames(item: Item, go_on: Callable[[], bool] = lambda: True) -> Generator[Pixels]:
+    """(H, W, 3) uint8 of one clip, frame by frame: what ``read_clips`` gives, and never more than one of them is held.
+
+    Raises ``Abandoned`` and ``UnreadableMedia`` as that does.
+    """
+    kept = _kept(item, item.start + item.bucket.frames)
+    with open_frames(item.path) as video:
+        for number in range(item.bucket.frames):
+            if not go_on():
+                raise Abandoned
+            pixels = video.pixels(kept[item.start + number], go_on)
+            if pixels is None:
+                raise UnreadableMedia(_ends_early(item, number))
+            yield fit(np.ascontiguousarray(pixels), item)
+
+
+def _kept(item: Item, count: int) -> Sequence[int]:
+    """Numbers in the file of the frames that are used; at least the first ``count``."""
+    return item.shown or list(islice(kept_frames(item.source_fps, item.target_fps), count))
 
 
 def fit(pixels: Pixels, item: Item) -> Pixels:

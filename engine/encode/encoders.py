@@ -13,20 +13,23 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Self
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from engine.config.problems import Problem, UserError
+from engine.data.clip_reading import Abandoned
 from engine.data.items import Item
+from engine.data.media import UnreadableMedia
+from engine.data.pixels import unreadable
 from engine.data.provenance import CacheState, Stamps
+from engine.encode.frames import Bytes, LongClip, ScaledFrames
 from engine.families.family import FamilyModel
 
 
 class Decoded(NamedTuple):
-    """An item's pixels (F, H, W, 3) uint8, what its source files were when they were read, and the state of its old cache."""
+    """An item's pixels (F, H, W, 3) uint8, or what decodes them, what its source files were when they were read, and the state of its old cache."""
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: Bytes | LongClip
     stamps: Stamps
     old: CacheState
 
@@ -41,11 +44,13 @@ class Encoders:
         self._model, self._device, self._stored = family_model, device, stored
         self._pending: deque[tuple[Item, Decoded, Future[torch.Tensor]]] = deque()
         self._keep: Callable[[Item, Decoded, torch.Tensor], None] = lambda item, decoded, latents: None
+        self._lose: Callable[[Item, Problem], None] = lambda item, problem: None
         self._free: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
         self._free.put(vae)
         for _ in range(count - 1):
             shared: dict[int, Any] = {id(tensor): tensor for tensor in (*vae.parameters(), *vae.buffers())}
             self._free.put(copy.deepcopy(vae, shared))
+        self.abandoned = False  # whether a clip was left in the middle, because the work shall stop
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="encoder")
 
     def __enter__(self) -> Self:
@@ -59,12 +64,14 @@ class Encoders:
         flow: Iterable[tuple[Item, Decoded]],
         before: Callable[[], None],
         keep: Callable[[Item, Decoded, torch.Tensor], None],
+        lose: Callable[[Item, Problem], None],
     ) -> None:
-        """Encode all of ``flow``: ``before()`` ahead of each item, where it may raise to stop; ``keep`` after each, in order.
+        """Encode all of ``flow``: ``before()`` ahead of each item, where it may raise to stop; ``keep`` after each, in order, or
+        ``lose`` where a long clip turns out to be unreadable.
 
-        What is being encoded when the work stops is kept, too.
+        What is being encoded when the work stops is kept, too, but for a long clip that was told to stop.
         """
-        self._keep = keep
+        self._keep, self._lose = keep, lose
         try:
             for item, decoded in flow:
                 before()
@@ -82,18 +89,30 @@ class Encoders:
 
     def _finish(self) -> None:
         item, decoded, encoded = self._pending.popleft()
-        self._keep(item, decoded, encoded.result())
+        try:
+            latents = encoded.result()
+        except UserError as error:
+            self._lose(item, error.problems[0])
+        except Abandoned:  # the work stops, and the clip begins anew next time
+            self.abandoned = True
+        else:
+            self._keep(item, decoded, latents)
 
-    def _encode(self, item: Item, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """(F, H, W, 3) uint8 -> (C, f, h, w) on the CPU as it is stored. The bytes travel to the device, not the floats."""
+    def _encode(self, item: Item, pixels: Bytes | LongClip) -> torch.Tensor:
+        """(F, H, W, 3) uint8 -> (C, f, h, w) on the CPU as it is stored."""
         vae = self._free.get()
         try:
-            whole = torch.from_numpy(pixels).to(self._device).permute(3, 0, 1, 2)[None]
             with torch.inference_mode():
-                latents = self._model.encode_latents(vae, whole.to(torch.float32) / 127.5 - 1)[0]
+                latents = self._model.encode_latents(vae, ScaledFrames(pixels, self._device))[0]
             return latents.to("cpu", self._stored)
+        except Abandoned:
+            raise
+        except UnreadableMedia as error:
+            raise unreadable(item, str(error)) from error
         except Exception as error:
             error.add_note(str(item.path))  # which item it was, for the person who reads of it
             raise
         finally:
             self._free.put(vae)
+            if isinstance(pixels, LongClip):
+                pixels.close()

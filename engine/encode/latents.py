@@ -27,13 +27,16 @@ from engine.data.provenance import (
 )
 from engine.dtypes import DTYPES
 from engine.encode.encoders import Decoded, Encoders
-from engine.encode.pipeline import Pipeline, Room, readers_here
+from engine.encode.frames import LongClip, refuse_too_long
+from engine.encode.pipeline import READ_AHEAD_BYTES, Pipeline, Room, readers_here
 from engine.encode.stage import Waiting, announce, give_up, pause_or_stop
 from engine.encode.store import latents_key, make_folders, restamp, set_aside, write_cache
 from engine.encode.work import Unit, Work, Worklist, in_order_of, judge, units_by
 from engine.families.family import FamilyModel
 from engine.job import Job
 from engine.ranks import ALONE, Share
+
+MOST_HELD_BYTES = READ_AHEAD_BYTES  # of one clip; a longer one is decoded while it is encoded
 
 
 def encode_latents(
@@ -64,6 +67,7 @@ def encode_latents(
                 return ()
             call_helpers(len(work.todo))
             vae = _load_vae(job, family_model, device)
+            refuse_too_long([item for item, _ in work.todo], job.spec, DTYPES[vae_dtype(job.config, job.spec)], device)
             # A VAE on a GPU fills it by itself; on a CPU one thread fills one core.
             count = readers_here(share.world) if device.type == "cpu" else 1
             with Encoders(family_model, vae, device, DTYPES[job.spec.latents_dtype], count) as encoders:
@@ -96,7 +100,10 @@ def _encode(
         waiting.tell(worklist.holders)
         pause_or_stop(job)
 
-    with Pipeline(worklist, _read, size_of=_size, check=check, readers=readers) as flow:
+    def read(unit: Unit, room: Room) -> Iterator[tuple[Item, Decoded]]:
+        return _read(unit, room, lambda: job.stop_requested is None)
+
+    with Pipeline(worklist, read, size_of=_size, check=check, readers=readers) as flow:
 
         def tell() -> None:
             update(flow.files + worklist.made_elsewhere, flow.bytes)
@@ -108,7 +115,9 @@ def _encode(
         def keep(item: Item, decoded: Decoded, latents: torch.Tensor) -> None:
             flow.write(item, partial(write, item, decoded, latents), latents.nbytes)
 
-        encoders.drive(flow, before, keep)
+        encoders.drive(flow, before, keep, flow.give_up)
+        if encoders.abandoned:
+            pause_or_stop(job)
     tell()
     return flow.failures
 
@@ -145,8 +154,11 @@ def _claim_of(item: Item, context: CacheContext) -> tuple[Path, str]:
     return item.latent_cache.parent, f"{item.name}_{context.task.cache_id}"
 
 
-def _read(unit: Unit, room: Room) -> Iterator[tuple[Item, Decoded]]:
-    """The pixels of one source's items. The stamp is taken first: a file that changes meanwhile is encoded again next time."""
+def _read(unit: Unit, room: Room, go_on: Callable[[], bool]) -> Iterator[tuple[Item, Decoded]]:
+    """The pixels of one source's items. The stamp is taken first: a file that changes meanwhile is encoded again next time.
+
+    A clip larger than all that may be read ahead is decoded while it is encoded, as long as ``go_on()``.
+    """
     states = {item.latent_cache: state for item, state in unit.members}
     items = [item for item, _ in unit.members]
     try:
@@ -156,8 +168,13 @@ def _read(unit: Unit, room: Room) -> Iterator[tuple[Item, Decoded]]:
                 room.reserve(2 * 3 * item.width * item.height + _bucket_bytes(item))
                 yield item, Decoded(read_pixels(item), stamps, states[item.latent_cache])
             return
+        for item in items:
+            if _bucket_bytes(item) > MOST_HELD_BYTES:
+                yield item, Decoded(LongClip(item, go_on), stamps, states[item.latent_cache])
+        short = [item for item in items if _bucket_bytes(item) <= MOST_HELD_BYTES]
         # A clip lies there twice for a moment: as the frames it is made of, and as a whole.
-        for item, pixels in read_clips(items, room.wanted, lambda item: room.reserve(2 * _bucket_bytes(item))):
+        clips = read_clips(short, room.wanted, lambda item: room.reserve(2 * _bucket_bytes(item))) if short else ()
+        for item, pixels in clips:
             yield item, Decoded(pixels, stamps, states[item.latent_cache])
     except UnreadableMedia as error:
         raise unreadable(items[0], str(error)) from error

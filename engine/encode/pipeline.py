@@ -152,6 +152,15 @@ class Pipeline:
             self._queued += size
             self._changed.notify_all()
 
+    def give_up(self, item: Item, problem: Problem) -> None:
+        """Its file turned out to be unreadable while it was encoded."""
+        with self._changed:
+            lane, read = self._taken.pop(id(item))
+            self._reserved -= read
+            self._changed.notify_all()
+        self.failures.append((item, problem))
+        self._settle(lane, 1)
+
     def _front(self) -> _Lane | None:
         """The first lane once it has something ready; None at the end."""
         while True:

@@ -169,6 +169,26 @@ class LoraTargets:
     exclude: tuple[str, ...] = ()
 
 
+class Frames(Protocol):
+    """Pixels (B, 3, F, H, W) in [-1, 1]: a tensor, or what gives one when it is sliced along its frames, each once and in order.
+
+    A VAE that works through a clip a few frames at a time never has it whole.
+    """
+
+    @property
+    def shape(self) -> torch.Size:
+        """(B, 3, F, H, W)."""
+        ...
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Frames:
+        """The same on a device in a dtype."""
+        ...
+
+    def __getitem__(self, index: tuple[slice, ...]) -> torch.Tensor:
+        """Some frames."""
+        ...
+
+
 class TextEncoder(Protocol):
     """A loaded text encoder with its tokenizer."""
 
@@ -220,7 +240,7 @@ class FamilyModel(Protocol):
         """The tokenizer files that ``load_text_encoder`` would read with these arguments, as far as they are on this machine."""
         ...
 
-    def encode_latents(self, vae: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_latents(self, vae: nn.Module, pixels: Frames) -> torch.Tensor:
         """Pixels (B, 3, F, H, W) in [-1, 1] -> normalised latents (B, C, f, h, w) as they are cached."""
         ...
 

@@ -20,8 +20,8 @@ from packaging.version import Version
 
 from engine.config.language import language, say
 from engine.config.problems import ConfigError
+from engine.planner.host_memory import memory_bytes
 from musubi_tui.machine.gpus import Gpu, read_gpus
-from musubi_tui.machine.memory import memory_bytes
 from musubi_tui.runs.home import file_system, find_home
 
 GIB = 1 << 30

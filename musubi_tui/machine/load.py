@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from musubi_tui.machine.memory import memory_bytes
+from engine.planner.host_memory import memory_bytes
 
 _GB = 1_000_000_000
 

@@ -251,11 +251,15 @@ def test_ranks_begin_with_their_share_and_help_from_the_end() -> None:
     assert all(sorted(order) == sorted(names[0]) for order in names)
 
 
+def flow_lost(item: Item, problem: object) -> None:
+    raise AssertionError(f"{item.id} was lost: {problem}")
+
+
 class Doubling:
     """A model whose encoder doubles."""
 
     def encode_latents(self, vae: Any, pixels: torch.Tensor) -> torch.Tensor:
-        return pixels * 2
+        return pixels[:, :, :] * 2
 
 
 def test_what_is_encoded_is_kept_while_the_next_item_is_waited_for(tmp_path: Path) -> None:
@@ -274,7 +278,7 @@ def test_what_is_encoded_is_kept_while_the_next_item_is_waited_for(tmp_path: Pat
             assert kept == [first]
             yield second, decoded
 
-        encoders.drive(flow(), lambda: None, lambda item, given, latents: kept.append(item))
+        encoders.drive(flow(), lambda: None, lambda item, given, latents: kept.append(item), flow_lost)
     assert kept == [first, second]
 
 
@@ -286,12 +290,15 @@ def test_encoders_share_the_weights_and_keep_the_order(tmp_path: Path) -> None:
     class Slow:
         def encode_latents(self, given: torch.nn.Linear, pixels: torch.Tensor) -> torch.Tensor:
             assert given.weight.data_ptr() == vae.weight.data_ptr()
-            time.sleep(0.003 * (5 - float(pixels.max()) * 5))
-            return pixels
+            floats = pixels[:, :, :]
+            time.sleep(0.003 * (5 - float(floats.max()) * 5))
+            return floats
 
     with Encoders(Slow(), vae, torch.device("cpu"), torch.float32, 3) as encoders:  # type: ignore[arg-type]
         flow = ((item, Decoded(np.full((1, 1, 1, 3), 28 * n, np.uint8), {}, MISSING)) for n, item in enumerate(items))
-        encoders.drive(flow, lambda: None, lambda item, _, latents: kept.append((item.id, float(latents[0, 0, 0, 0]))))
+        encoders.drive(
+            flow, lambda: None, lambda item, _, latents: kept.append((item.id, float(latents[0, 0, 0, 0]))), flow_lost
+        )
     assert [name for name, _ in kept] == [item.id for item in items]
     assert [value for _, value in kept] == pytest.approx([28 * n / 127.5 - 1 for n in range(9)])
 

@@ -17,6 +17,7 @@ from engine.checkpoints.place import load_into
 from engine.checkpoints.reader import Checkpoint, open_checkpoint
 from engine.config.language import say
 from engine.config.problems import CheckpointError
+from engine.families.family import Frames
 from engine.families.qwen_image.spec import SPEC
 from engine.families.recognise import describe
 from engine.families.tokenizers import Tokenizer, TokenizerSource, load_tokenizer
@@ -44,7 +45,7 @@ def load_vae(path: Path, *, device: torch.device, dtype: torch.dtype) -> nn.Modu
     )
 
 
-def encode_latents(vae: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+def encode_latents(vae: nn.Module, pixels: Frames) -> torch.Tensor:
     """Pixels (B, 3, 1, H, W) in [-1, 1] -> normalised latents (B, 16, 1, h, w)."""
     return vae_names.encode(vae, pixels)
 

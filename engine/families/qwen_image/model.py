@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from engine.checkpoints.names import NameTable
 from engine.config.language import say
 from engine.config.problems import CheckpointError
-from engine.families.family import FamilySpec, LoraTargets, TextEncoder
+from engine.families.family import FamilySpec, Frames, LoraTargets, TextEncoder
 from engine.families.qwen_image.spec import SPEC, TRANSFORMER
 from engine.families.recognise import describe
 from engine.families.tokenizers import find_tokenizer
@@ -96,7 +96,7 @@ class QwenImageModel:
 
         return find_tokenizer(encoders.TOKENIZER, option=tokenizer, weights=paths["text_encoder"])
 
-    def encode_latents(self, vae: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_latents(self, vae: nn.Module, pixels: Frames) -> torch.Tensor:
         """Pixels (B, 3, 1, H, W) in [-1, 1] -> per-channel normalised latents (B, 16, 1, h, w)."""
         from engine.families.qwen_image import encoders
 

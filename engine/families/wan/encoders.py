@@ -17,6 +17,7 @@ from engine.checkpoints.place import load_into
 from engine.checkpoints.reader import Checkpoint, open_checkpoint
 from engine.config.language import say
 from engine.config.problems import CheckpointError
+from engine.families.family import Frames
 from engine.families.recognise import describe
 from engine.families.tokenizers import Tokenizer, TokenizerSource, load_tokenizer
 from engine.families.wan import vae_names
@@ -61,7 +62,7 @@ def load_vae(path: Path, *, device: torch.device, dtype: torch.dtype) -> nn.Modu
     )
 
 
-def encode_latents(vae: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+def encode_latents(vae: nn.Module, pixels: Frames) -> torch.Tensor:
     """Pixels (B, 3, F, H, W) in [-1, 1] -> normalised latents (B, 16, f, h, w); F = 4n + 1."""
     return vae_names.encode(vae, pixels)
 

@@ -17,7 +17,7 @@ from torch import nn
 from engine.checkpoints.names import NameTable, rules
 from engine.config.language import say
 from engine.config.problems import CheckpointError
-from engine.families.family import FamilySpec, LoraTargets, TextEncoder
+from engine.families.family import FamilySpec, Frames, LoraTargets, TextEncoder
 from engine.families.recognise import describe
 from engine.families.tokenizers import find_tokenizer
 from engine.families.wan.spec import SPEC, TRANSFORMER
@@ -150,7 +150,7 @@ class WanModel:
 
         return find_tokenizer(encoders.TOKENIZER, option=tokenizer, weights=paths["t5"])
 
-    def encode_latents(self, vae: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    def encode_latents(self, vae: nn.Module, pixels: Frames) -> torch.Tensor:
         """Pixels (B, 3, F, H, W) in [-1, 1] -> per-channel normalised latents (B, 16, f, h, w)."""
         from engine.families.wan import encoders
 

@@ -19,6 +19,7 @@ from engine.checkpoints.place import load_into
 from engine.checkpoints.reader import open_checkpoint
 from engine.config.language import say
 from engine.config.problems import CheckpointError
+from engine.families.family import Frames
 from engine.families.recognise import describe
 
 STAGES, BLOCKS = 4, 2  # of the encoder; the decoder has one residual block more per stage
@@ -99,9 +100,10 @@ def load_wan_layout_vae(
     return load_into(vae, checkpoint, table, device=device, dtype=dtype)
 
 
-def encode(vae: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+def encode(vae: nn.Module, pixels: Frames) -> torch.Tensor:
     """Pixels (B, 3, F, H, W) in [-1, 1] -> the posterior's mean, normalised per channel, (B, C, f, h, w).
 
+    diffusers' own loop takes the first frame and then four at a time, so ``pixels`` may be made as they are asked for.
     The mean, not a sample, as the models were trained and as the reference caches.
     """
     weight = next(vae.parameters())
