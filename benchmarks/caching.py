@@ -202,22 +202,38 @@ def film(path: Path, minutes: float) -> None:
                     target.mux(packet)
 
 
-def long_clip(vae_file: Path, path: Path) -> None:
-    """Cache three clips spread over the film; run in a process of its own."""
-    source = {
-        "video_directory": str(path.parent),
-        "target_frames": [17],
-        "frame_extraction": "uniform",
-        "frame_sample": 3,
-    }
-    items = items_of({**source, "source_fps": 24.0}, path.parent)
+class FramesOnly:
+    """A family whose VAE takes frames four at a time, as Wan's does, and costs nothing: what remains is the bringing of frames."""
+
+    def load_vae(self, *_: Any, **__: Any) -> torch.nn.Module:
+        return torch.nn.Identity()
+
+    def encode_latents(self, vae: torch.nn.Module, pixels: Any) -> torch.Tensor:
+        count, height, width = pixels.shape[2:]
+        for first in range(0, count, 4):
+            _ = pixels[:, :, max(0, first - 3) : first + 1]
+        return torch.zeros(1, *SPEC.latent_shape(width, height, count))
+
+
+CUTS = {
+    "short clips": {"target_frames": [17], "frame_extraction": "uniform", "frame_sample": 3},
+    "the whole film": {"frame_extraction": "full", "max_frames": 100_001},
+}
+
+
+def long_clip(vae_file: Path, path: Path, cut: str) -> None:
+    """Cache three clips spread over the film, or all of it as one and without a VAE; run in a process of its own."""
+    source = {"video_directory": str(path.parent), "source_fps": 24.0, **CUTS[cut]}
+    items = items_of(source, path.parent / cut)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.perf_counter()
-    encode_latents(QuietJob(vae_file), SPEC.load_model(), items, device=CPU)  # type: ignore[arg-type]
+    model = FramesOnly() if cut == "the whole film" else SPEC.load_model()
+    encode_latents(QuietJob(vae_file), model, items, device=CPU)  # type: ignore[arg-type]
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
-        f"{len(items)} clips of {path.name}: {seconds:.1f} s, peak memory {peak / 1e6:.2f} GB ({before / 1e6:.2f} before)"
+        f"{cut} ({sum(item.bucket.frames for item in items)} frames) of {path.name}: {seconds:.1f} s, peak memory {peak / 1e6:.2f} GB "
+        f"({before / 1e6:.2f} before)"
     )
 
 
@@ -229,10 +245,11 @@ def main() -> None:
     parser.add_argument("--unchanged", type=int, nargs="*", default=[1_000, 10_000])
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--judge", nargs=3, metavar=("VAE", "FOLDER", "COUNT"), help=argparse.SUPPRESS)
-    parser.add_argument("--long-clip", nargs=2, type=Path, metavar=("VAE", "FILM"), help=argparse.SUPPRESS)
+    parser.add_argument("--long-clip", nargs=3, metavar=("VAE", "FILM", "CUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.long_clip:
-        long_clip(*arguments.long_clip)
+        vae, film_file, cut = arguments.long_clip
+        long_clip(Path(vae), Path(film_file), cut)
         return
     if arguments.judge:
         vae, place, count = arguments.judge
@@ -251,7 +268,8 @@ def main() -> None:
             path.parent.mkdir()
             film(path, minutes)
             path.with_name("loop.mp4").unlink()
-            subprocess.run([sys.executable, __file__, "--long-clip", str(vae_file), str(path)], check=True)
+            for cut in CUTS:
+                subprocess.run([sys.executable, __file__, "--long-clip", str(vae_file), str(path), cut], check=True)
 
 
 if __name__ == "__main__":

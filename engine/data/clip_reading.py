@@ -1,7 +1,8 @@
 """The clips of one video in one pass: every frame is decoded at most once, kept only while a clip needs it, and made RGB
 and resized only if one does.
 
-Memory is the open clips at bucket size, whatever the length of the video. A gap is jumped over by seeking to the key frame
+Memory is the open clips at bucket size, whatever the length of the video: once where a clip shares no frames with another, as the
+whole of a video does, else twice while it is put together. A gap is jumped over by seeking to the key frame
 before the next frame that is needed, where that is exact: every packet has its own time, so that the number of a frame is
 the rank of its time, and the first frame after the jump is the key frame that was asked for. Otherwise it is decoded through.
 """
@@ -34,23 +35,30 @@ class Abandoned(Exception):
 
 
 def read_clips(
-    items: Sequence[Item], go_on: Callable[[], bool] = lambda: True, before: Callable[[Item], None] = lambda item: None
+    items: Sequence[Item], go_on: Callable[[], bool] = lambda: True, reserve: Callable[[int], None] = lambda size: None
 ) -> Iterator[tuple[Item, Pixels]]:
     """(item, (F, H, W, 3) uint8) for the clips of one video, in the order of their last frames.
 
-    All items have one path, choice of frames and bucket width and height; their cuts may differ. ``before(item)`` is called when a clip is opened; when
+    All items have one path, choice of frames and bucket width and height; their cuts may differ. ``reserve(bytes)`` is called when a clip is opened; when
     ``go_on()`` is no longer true, ``Abandoned`` is raised. Raises ``UnreadableMedia``.
     """
     ordered = sorted(items, key=lambda item: (item.start, item.bucket.frames))
     kept = _kept(ordered[0], max(item.start + item.bucket.frames for item in ordered))
     waiting, opened = list(ordered), list[Item]()
-    frames: dict[int, dict[Cut, Pixels]] = {}  # position -> the frame in every cut that is needed
+    frames: dict[int, dict[Cut, Pixels]] = {}  # position -> the frame in every cut that several clips need
+    alone = _alone(ordered)
+    wholes: dict[int, Pixels] = {}  # of the open clips that share no frames
     with open_frames(ordered[0].path) as video:
         position = waiting[0].start
         while waiting or opened:
             while waiting and waiting[0].start <= position:
-                before(waiting[0])
-                opened.append(waiting.pop(0))
+                item = waiting.pop(0)
+                reserve(clip_bytes(item) * (1 if id(item) in alone else 2))
+                opened.append(item)
+                if id(item) in alone:
+                    wholes[id(item)] = np.empty(
+                        (item.bucket.frames, item.bucket.height, item.bucket.width, 3), np.uint8
+                    )
             if not opened:
                 position = waiting[0].start
                 continue
@@ -60,15 +68,42 @@ def read_clips(
             if pixels is None:
                 raise UnreadableMedia(_ends_early(opened[0], position - opened[0].start))
             whole = np.ascontiguousarray(pixels)
-            frames[position] = {(item.crop, item.flip): fit(whole, item) for item in _one_per_cut(opened)}
+            sharing = [item for item in opened if id(item) not in wholes]
+            frames[position] = {(item.crop, item.flip): fit(whole, item) for item in _one_per_cut(sharing)}
+            for item in opened:
+                if id(item) in wholes:
+                    wholes[id(item)][position - item.start] = fit(whole, item)
             position += 1
             for item in [item for item in opened if item.start + item.bucket.frames == position]:
                 opened.remove(item)
+                if id(item) in wholes:
+                    yield item, wholes.pop(id(item))
+                    continue
                 cut = (item.crop, item.flip)
                 yield item, np.stack([frames[number][cut] for number in range(item.start, position)])
             first = min((item.start for item in (*opened, *waiting)), default=position)
             for number in [number for number in frames if number < first]:
                 del frames[number]
+
+
+def clip_bytes(item: Item) -> int:
+    """Bytes of the item's pixels."""
+    return 3 * item.bucket.width * item.bucket.height * item.bucket.frames
+
+
+def _alone(ordered: Sequence[Item]) -> set[int]:
+    """Identities of the clips that share no frame with another of the same cut; ``ordered`` by their starts."""
+    alone, last = set[int](), dict[Cut, Item]()  # the clip of each cut that reaches furthest so far
+    for item in ordered:
+        cut = (item.crop, item.flip)
+        before = last.get(cut)
+        if before is None or before.start + before.bucket.frames <= item.start:
+            alone.add(id(item))
+        else:
+            alone.discard(id(before))
+        if before is None or item.start + item.bucket.frames > before.start + before.bucket.frames:
+            last[cut] = item
+    return alone
 
 
 def clip_frames(item: Item, go_on: Callable[[], bool] = lambda: True) -> Generator[Pixels]:

@@ -13,7 +13,7 @@ from torch import nn
 from engine.config.language import say
 from engine.config.problems import ConfigError, Problem
 from engine.data.claims import Claims
-from engine.data.clip_reading import read_clips
+from engine.data.clip_reading import clip_bytes, read_clips
 from engine.data.contexts import latent_context, vae_dtype
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Item
@@ -165,15 +165,14 @@ def _read(unit: Unit, room: Room, go_on: Callable[[], bool]) -> Iterator[tuple[I
         stamps = item_stamps(items[0])
         if items[0].kind == "image":
             for item in items:
-                room.reserve(2 * 3 * item.width * item.height + _bucket_bytes(item))
+                room.reserve(2 * 3 * item.width * item.height + clip_bytes(item))
                 yield item, Decoded(read_pixels(item), stamps, states[item.latent_cache])
             return
         for item in items:
-            if _bucket_bytes(item) > MOST_HELD_BYTES:
+            if clip_bytes(item) > MOST_HELD_BYTES:
                 yield item, Decoded(LongClip(item, go_on), stamps, states[item.latent_cache])
-        short = [item for item in items if _bucket_bytes(item) <= MOST_HELD_BYTES]
-        # A clip lies there twice for a moment: as the frames it is made of, and as a whole.
-        clips = read_clips(short, room.wanted, lambda item: room.reserve(2 * _bucket_bytes(item))) if short else ()
+        short = [item for item in items if clip_bytes(item) <= MOST_HELD_BYTES]
+        clips = read_clips(short, room.wanted, room.reserve) if short else ()
         for item, pixels in clips:
             yield item, Decoded(pixels, stamps, states[item.latent_cache])
     except UnreadableMedia as error:
@@ -186,10 +185,6 @@ def _read(unit: Unit, room: Room, go_on: Callable[[], bool]) -> Iterator[tuple[I
                 f"ファイルを読めません: {error.strerror or error}",
             ),
         ) from error
-
-
-def _bucket_bytes(item: Item) -> int:
-    return 3 * item.bucket.width * item.bucket.height * item.bucket.frames
 
 
 def _size(decoded: Decoded) -> int:

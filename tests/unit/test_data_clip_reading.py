@@ -116,10 +116,21 @@ def test_memory_is_the_open_clips(path: Path, monkeypatch: pytest.MonkeyPatch) -
     opened: list[int] = []
     given: list[int] = []
     items = [clip(path, start, 9) for start in range(0, 90, 9)]
-    for item, _ in read_clips(items, before=lambda item: opened.append(item.start)):
+    for item, _ in read_clips(items, reserve=opened.append):
         given.append(item.start)
         assert len(opened) - len(given) <= 0
+    assert opened == [9 * 48 * 48 * 3] * 10  # held once
     assert given == list(range(0, 90, 9))
+
+
+def test_only_clips_that_share_frames_are_held_twice(path: Path) -> None:
+    spans = [(0, 5), (3, 9), (12, 5), (20, 5), (21, 1), (22, 9), (40, 5)]
+    items = [clip(path, start, frames) for start, frames in spans]
+    reserved: list[int] = []
+    for item, pixels in read_clips(items, reserve=reserved.append):
+        assert [number_of(frame) for frame in pixels] == list(range(item.start, item.start + item.bucket.frames))
+    frame = 48 * 48 * 3
+    assert [size // frame for size in reserved] == [2 * 5, 2 * 9, 5, 2 * 5, 2, 2 * 9, 5]
 
 
 def test_it_ends_when_told(path: Path) -> None:

@@ -137,7 +137,7 @@ def test_memory_does_not_grow_with_the_length_of_a_clip(tmp_path: Path, vae: Pat
     encode(dataset, model, vae)
     assert model.pieces == [1, *[4] * 150]
     assert item.latent_cache.exists()
-    assert peak[0] - before < 150 * MEGABYTE
+    assert peak[0] - before < 300 * MEGABYTE  # a decoder of its own threads, and the latents
 
 
 def test_a_long_clip_that_breaks_off_stops_nobody_else(tmp_path: Path, vae: Path, nothing_held: None) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.families import family_names, get_family
+from engine.planner import host_memory
 from musubi_tui.cli.root import run
-from musubi_tui.machine import checks, deep, memory
+from musubi_tui.machine import checks, deep
 from musubi_tui.machine.gpus import Gpu
 from musubi_tui.runs.home import Home
 
@@ -100,10 +101,10 @@ def test_a_containers_memory_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_p
     limit, used = tmp_path / "max", tmp_path / "current"
     limit.write_text(f"{1 << 30}\n")
     used.write_text(f"{1 << 29}\n")
-    monkeypatch.setattr(memory, "_CGROUP_FILES", ((str(limit), str(used)),))
-    assert memory.memory_bytes() == (1 << 30, 1 << 29, True)
+    monkeypatch.setattr(host_memory, "_CGROUP_FILES", ((str(limit), str(used)),))
+    assert host_memory.memory_bytes() == (1 << 30, 1 << 29, True)
     limit.write_text("max\n")
-    assert memory.memory_bytes()[2] is False
+    assert host_memory.memory_bytes()[2] is False
 
 
 def test_deep_reports_what_torch_cannot_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
