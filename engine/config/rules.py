@@ -304,6 +304,16 @@ def _timesteps(case: Case) -> Iterator[Problem]:
                 f"min_timestep ({low}) は max_timestep ({high}) より小さくしてください。",
             ),
         )
+    if (
+        case.on("num_timestep_buckets")
+        and case.values["numerics"] == "musubi"
+        and case.values["timestep_sampling"] == "sigma"
+    ):
+        why = 'timestep_sampling = "sigma", numerics = "musubi"'
+        yield _no_effect(
+            "num_timestep_buckets",
+            say(f"as in Musubi Tuner with {why}", f"Musubi Tuner と同じく {why} では使われません"),
+        )
 
 
 def _attention(case: Case) -> Iterator[Problem]:

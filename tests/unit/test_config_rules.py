@@ -88,12 +88,22 @@ def test_what_would_change_the_result_is_an_error(tmp_path: Path, lines: str, ke
         ("wan", "save_last_n_steps = 3", "save_every_n_steps is not set"),
         ("wan", "max_train_epochs = 3\nmax_train_steps = 9", "max_train_epochs counts instead"),
         ("wan", "validate_every_n_steps = 5", "validation_items is not set"),
+        (
+            "wan",
+            'num_timestep_buckets = 4\nnumerics = "musubi"\ntimestep_sampling = "sigma"',
+            'as in Musubi Tuner with timestep_sampling = "sigma", numerics = "musubi"',
+        ),
     ],
 )
 def test_what_cannot_matter_is_a_warning(tmp_path: Path, family: str, lines: str, words: str) -> None:
     found = complaints(tmp_path, lines, family)
     assert [(problem.severity, problem.code) for problem in found] == [("warning", "no_effect")]
     assert words in found[0].message
+
+
+@pytest.mark.parametrize("lines", ["num_timestep_buckets = 0", "num_timestep_buckets = 1", "num_timestep_buckets = 4"])
+def test_spread_timesteps_are_built(tmp_path: Path, lines: str) -> None:
+    assert complaints(tmp_path, lines, "wan") == []
 
 
 @pytest.mark.parametrize("family", BASE)
