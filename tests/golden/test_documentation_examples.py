@@ -465,8 +465,8 @@ fp_latent_window_size = 9
 
 @pytest.mark.parametrize(
     ("clean", "target", "no_post"),
-    [([0], 9, False), ([0, 1], 9, False), ([0, 10], 1, True)],
-    ids=["one frame", "1f-mc", "kisekaeichi"],
+    [([0], 9, False), ([0, 1], 9, False), ([0, 10], 1, True), ([0, 2], 1, False)],
+    ids=["one frame", "1f-mc", "kisekaeichi", "a frame between, of Wan"],
 )
 def test_one_frame_training(root: Path, clean: list[int], target: int, no_post: bool) -> None:
     """As many control pictures as there are positions; more are left out, fewer are an error there and here."""
@@ -480,9 +480,10 @@ fp_1f_clean_indices = {clean}
 fp_1f_target_index = {target}
 fp_1f_no_post = {str(no_post).lower()}
 """
-    (item,) = read(text, root, architecture("fp")).items
+    of = WAN if clean == [0, 2] else architecture("fp")
+    (item,) = read(text, root, of).items
     with pytest.raises(UserError, match="3 are needed"):
-        read(text.replace(str(clean), "[0, 1, 10]"), root, architecture("fp"))
+        read(text.replace(str(clean), "[0, 1, 10]"), root, of)
     assert [control.path.stem for control in item.controls] == [f"image1_{n}" for n in range(len(clean))]
     assert item.bucket[:2] == bucket_of((320, 240), (960, 544))
 
