@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
 
+import musubi_tui.tui
 from engine.config.problems import ConfigError
 from musubi_tui.runs.home import Home, config_file
 from musubi_tui.tui.app import MusubiApp
@@ -36,7 +39,7 @@ from musubi_tui.tui.settings import Settings, read_settings
 from musubi_tui.tui.widgets.chart import LossChart
 from musubi_tui.tui.widgets.picture import Gallery
 from tests.tui.made_runs import STORY, home_with, make_run, still_machine
-from tests.tui.screen_text import screen_text
+from tests.tui.screen_text import SNAPSHOTS, screen_text
 from tests.tui.test_data_screen import Here, folder, opened  # noqa: F401  # a fixture
 from tests.tui.test_data_screen import until as until_met
 from tests.tui.test_jobs import read
@@ -257,3 +260,17 @@ def test_other_mistakes_name_their_line() -> None:
 def told_theme() -> MusubiApp:
     config_file().write_text('[app]\ntheme = "none-such"\n', encoding="utf-8")
     return MusubiApp(Home(Path("/nonexistent"), "", True), settings=read_settings())
+
+
+def test_no_text_of_the_app_names_an_action_that_is_none_and_none_is_shown_by_its_id() -> None:
+    known = known_bindings()
+    mention = re.compile(r"\{([a-z]+\.[a-z_]+)\}")
+    named = {}
+    for file in sorted(Path(musubi_tui.tui.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named |= dict.fromkeys(mention.findall(node.value), file.name)
+    assert len(named) > 40
+    assert {name: file for name, file in named.items() if name not in known} == {}
+    for file in SNAPSHOTS.glob("*.txt"):
+        assert not [name for name in mention.findall(file.read_text(encoding="utf-8")) if name in known], file.name

@@ -81,7 +81,7 @@ class ExplainScreen(Dialog[None]):
         )
         with panel:
             for topic in self._topics:
-                yield Static(topic.title, markup=False, classes="title")
+                yield Static(hinted(self.app, topic.title), markup=False, classes="title")
                 yield Static(hinted(self.app, topic.source), markup=False)
                 yield Static(say("good: ", "目安: ") + hinted(self.app, topic.good), markup=False)
                 yield Static(say("change: ", "変更: ") + hinted(self.app, topic.change), markup=False, classes="text")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config.language import say
 from musubi_tui.runs.plain_text import clean
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.screens.jobs_actions import JobsActions
 from musubi_tui.tui.twins import twin_of
 
@@ -45,10 +46,11 @@ class JobsLooking(JobsActions):
             return
         folders = dict.fromkeys(os.path.dirname(str(output["path"])) for output in reversed(made))
         hint = "\n".join(clean(folder) for folder in list(folders)[:3])
-        hint += "\n" + say(
-            "enter shows a picture, or copies the path; esc leaves it",
-            "enter で画像を表示、またはパスをコピー。esc で閉じる",
+        words = say(
+            "enter shows a picture, or copies the path; {ask.close} leaves it",
+            "enter で画像を表示、またはパスをコピー。{ask.close} で閉じる",
         )
+        hint += "\n" + hinted(self.app, words)
         title = say(f"{chosen.name}: {len(made)} made, newest first", f"{chosen.name}: 出力 {len(made)} 件（新しい順）")
 
         def answered(path: str | None) -> None:
@@ -112,7 +114,9 @@ class JobsLooking(JobsActions):
         into = say(
             "A change goes into the next version of the preset.\n", "変更はプリセットの次のバージョンに書かれます。\n"
         )
-        hint = (into if remedies else "") + say("enter chooses, esc leaves it", "enter で選択、esc で閉じる")
+        hint = (into if remedies else "") + hinted(
+            self.app, say("enter chooses, {ask.close} leaves it", "enter で選択、{ask.close} で閉じる")
+        )
         title = "\n".join(map(clean, filter(None, (f"{chosen.name}: {cause}", advice))))
 
         def answered(choice: str | None) -> None:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from musubi_tui.datasets.board import Board
 
 
-def facts_lines(painted: Painted, board: Board, row: int, width: int, height: int, glyphs: Glyphs) -> list[Line]:
-    """What is known about an item, in ``height`` lines: the crop first, then the caption, then the rest if there is room."""
+def facts_lines(
+    painted: Painted, board: Board, row: int, width: int, height: int, glyphs: Glyphs, write_key: str
+) -> list[Line]:
+    """What is known about an item, in ``height`` lines; ``write_key`` writes a caption: the crop first, then the caption, then the rest if there is room."""
     lines: list[Line] = []
     if painted.problem:
         lines.append([(clean(painted.problem), "warn")])
@@ -34,7 +36,7 @@ def facts_lines(painted: Painted, board: Board, row: int, width: int, height: in
     if painted.line is not None:
         lines += _own_track(painted, board, row, width, glyphs)
     caption = board.rows.captions[row] if painted.caption is None else painted.caption
-    caption = caption or (say("(none)  a to write", "(なし)  a で書く"))
+    caption = caption or (say(f"(none)  {write_key} to write", f"(なし)  {write_key} で書く"))
     rest = _cache_lines(painted) if height > 6 else []
     room = max(1, height - len(lines) - len(rest))
     texts = wrapped(say(f"caption: {caption}", f"キャプション: {caption}"), width, room)

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from engine.config.language import say
 from musubi_tui.tui.glyphs import Glyphs
-from musubi_tui.tui.keymap import hinted, key
+from musubi_tui.tui.keymap import hinted, key, shown_key
 from musubi_tui.tui.screens.data import text
 from musubi_tui.tui.widgets.lines import Line, Lines
 from musubi_tui.tui.widgets.plain import entitle
@@ -61,7 +61,7 @@ class Head(Lines):
     def show_board(self, board: Board | None, name: str, busy: str) -> None:
         """``name`` and ``busy`` stand there while there is no board."""
         words = f"{name}  {busy}".strip() if board is None else busy
-        self.show([text.head_line(board, words, self.size.width, glyphs_of(self))])
+        self.show([text.head_line(board, words, self.size.width, glyphs_of(self), shown_key(self.app, "data.open"))])
 
 
 class Warnings(Drawn):
@@ -98,7 +98,7 @@ class Warnings(Drawn):
         height = max(1, self.size.height)
         self.cursor = max(0, min(self.cursor, len(told) - 1))
         self.border_subtitle = self._way_to_the_rest(len(told), height)
-        lines: list[Line] = [entry.line for entry in told]
+        lines: list[Line] = [[(hinted(self.app, words), role) for words, role in entry.line] for entry in told]
         if not lines:
             lines = [[(say("nothing is wrong", "問題なし"), "good")]]
         elif self.has_focus:

@@ -19,7 +19,7 @@ from engine.config.language import say
 from musubi_tui.datasets.scanning import Progress, Refused, Scanning, request
 from musubi_tui.runs.plain_text import clean
 from musubi_tui.terminal_width import cells
-from musubi_tui.tui.keymap import hinted
+from musubi_tui.tui.keymap import hinted, shown_key
 from musubi_tui.tui.screens.data import commands, text
 from musubi_tui.tui.screens.data.changing import Changes
 from musubi_tui.tui.screens.data.choosing import GROUPINGS, Choice, Group, chosen, groups
@@ -328,7 +328,15 @@ class DataScreen(ModeScreen):
         self.query_one("#preview-panel", Panel).title(
             f"{name} {arrow} {bucket[0]}x{bucket[1]}" if painted.facts else name
         )
-        facts = facts_lines(painted, board, row, width, height if self.preview == "text" else self._fact_rows(), glyphs)
+        facts = facts_lines(
+            painted,
+            board,
+            row,
+            width,
+            height if self.preview == "text" else self._fact_rows(),
+            glyphs,
+            shown_key(self.app, "data.caption"),
+        )
         if self.preview == "frames" and painted.line is not None:
             lines = frames_lines(painted.line, width, height, glyphs, chosen_start=int(board.rows.start[row]))
         elif painted.drawing is not None and self.preview == "picture":

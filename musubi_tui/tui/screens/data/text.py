@@ -38,8 +38,8 @@ def sign(glyphs: Glyphs, name: str) -> str:
 # -- the first line
 
 
-def head_line(board: Board | None, busy: str, width: int, glyphs: Glyphs) -> Line:
-    """``ink.toml   Wan 2.1   scan 0.4 s · 214 files · 2 sources   cache 98%``."""
+def head_line(board: Board | None, busy: str, width: int, glyphs: Glyphs, open_key: str) -> Line:
+    """``ink.toml   Wan 2.1   scan 0.4 s · 214 files · 2 sources   cache 98%``. ``open_key`` opens something else."""
     if board is None:
         return [(f" {busy}", "muted")]
     total = board.summary["total"]
@@ -55,7 +55,7 @@ def head_line(board: Board | None, busy: str, width: int, glyphs: Glyphs) -> Lin
     if board.opened.spec is None and (board.trains or width >= _ROOMY):
         if not busy:  # in a narrow line the hint is worth more than how long the scan took
             facts = facts[1:2] if width < _ROOMY else facts
-        facts.append(say("no family: caches not judged (o: preset, or --family)", "モデル未指定: キャッシュ未判定（o でプリセット、または --family）"))  # fmt: skip
+        facts.append(say(f"no family: caches not judged ({open_key}: preset, or --family)", f"モデル未指定: キャッシュ未判定（{open_key} でプリセット、または --family）"))  # fmt: skip
     if not board.trains:
         facts.append(say("training would stop", "学習は開始できません"))
     right = " " + dot.join(facts) + " "
@@ -237,11 +237,11 @@ class Told:
 
 
 def warnings_of(board: Board, glyphs: Glyphs) -> list[Told]:
-    """Findings first, then what the scan left out, short batches, enlarged files, and what the scan warned of."""
+    """``{id}`` stands for the key of an action. Findings first, then what the scan left out, short batches, enlarged files, and what the scan warned of."""
     told: list[Told] = []
     codes = set()
     for finding in board.findings:
-        fix = say("  F mends it", "  F で修正") if finding.fix else ""
+        fix = say("  {data.fix} mends it", "  {data.fix} で修正") if finding.fix else ""
         files = frozenset(str(entry.path) for entry in finding.entries)
         told.append(Told(_warning(finding.severity == "error", finding.title, fix, glyphs), files))
         codes.add(finding.code)

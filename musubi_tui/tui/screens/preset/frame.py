@@ -232,7 +232,7 @@ class EditorFrame(ModeScreen):
             self.draw_dock()
         self.figures_soon()
         self._entitle("plan", say("plan (live)", "計画"), "P")
-        self._show("plan", lambda width, height: panel(plan, why, width, self.musubi.glyphs)[:height])
+        self._show("plan", lambda width, height: self._hinted(panel(plan, why, width, self.musubi.glyphs)[:height]))
 
     def figures_soon(self) -> None:
         """Ask the planner what other values would change, when the keys rest."""
@@ -273,6 +273,7 @@ class EditorFrame(ModeScreen):
     def _draw_grid(self, draft: Draft) -> None:
         grid, glyphs = self.query_one(PropertyGrid), self.musubi.glyphs
         rows = panels.grid_rows(draft, self.look, self.problems, self.hint, glyphs, self.figures.column)
+        rows = [replace(row, name=hinted(self.app, row.name)) if row.kind == "text" else row for row in rows]
         grid.show(rows, glyphs)
         self.draw_columns()
         self._draw_form_title()
@@ -362,6 +363,9 @@ class EditorFrame(ModeScreen):
             place = names.index(self.look.section) + (1 if x > self.size.width // 3 else -1)
             self.look = replace(self.look, section=names[place % len(names)])
         self.draw()
+
+    def _hinted(self, lines: Sequence[Line]) -> list[Line]:
+        return [[(hinted(self.app, text), role) for text, role in line] for line in lines]
 
     def say_note(self, text: str) -> None:
         """A sentence in the head line until the next key; ``{id}`` of an action in it becomes its key."""

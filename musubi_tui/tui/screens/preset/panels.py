@@ -55,7 +55,8 @@ def grid_rows(
     glyphs: Glyphs,
     figures: Mapping[str, str],
 ) -> list[GridRow]:
-    """The rows of the grid: options with their values, complaints below them with what ``f`` would do.
+    """The rows of the grid: options with their values, complaints below them with what ``f`` would do; ``{id}`` in a text row
+    stands for the key of an action.
 
     ``figures``: what values cost against their defaults, by option, as far as that was found.
     """
@@ -127,15 +128,15 @@ def complaint(problem: Problem, facts: Facts) -> str:
         say(f"line {problem.line}: ", f"{problem.line} 行目: ") if problem.line and problem.key not in OPTIONS else ""
     )
     fix = fix_for(problem, facts)
-    tail = f"  f: {fix.words}" if fix else f" {problem.fix}" if problem.fix else ""
+    tail = f"  {{preset.fix}}: {fix.words}" if fix else f" {problem.fix}" if problem.fix else ""
     return redact(f"{where}{line}{problem.message}{tail}")
 
 
 def hint_text(hint: RateHint) -> str:
     """The square-root rule in a sentence."""
     return say(
-        f"{hint.before} → {hint.after} per step: the square-root rule gives learning_rate {hint.rate}. f sets it",
-        f"1 ステップあたり {hint.before} → {hint.after}: 平方根則では learning_rate {hint.rate}。f で設定",
+        f"{hint.before} → {hint.after} per step: the square-root rule gives learning_rate {hint.rate}. {{preset.fix}} sets it",
+        f"1 ステップあたり {hint.before} → {hint.after}: 平方根則では learning_rate {hint.rate}。{{preset.fix}} で設定",
     )
 
 

@@ -75,7 +75,11 @@ def panel(plan: Plan | None, why: str, width: int, glyphs: Glyphs) -> list[Cells
     if plan.fits is False:
         lines += [
             [(text, "bad")]
-            for text in wrap(say("! it does not fit: P says what would", "! 収まりません: P で対策を表示"), width, 2)
+            for text in wrap(
+                say("! it does not fit: {preset.plan} says what would", "! 収まりません: {preset.plan} で対策を表示"),
+                width,
+                2,
+            )
         ]
     for note in plan.notes:
         lines += [[(text, "muted")] for text in wrap(note, width, 2)]
