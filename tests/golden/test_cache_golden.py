@@ -112,7 +112,7 @@ def test_other_pictures_and_captions_equal_the_references(made: tuple[str, Item]
     job = RecordingJob(get_family(family), {**values, "tokenizer": DATA / tokenizer})
     encode_latents(job, job.spec.load_model(), items, device=torch.device("cpu"))
     encode_text(job, job.spec.load_model(), items, device=torch.device("cpu"))
-    compared = sorted(CACHES.glob(f"{PAIRS[family]}__*"))
+    compared = sorted((CACHES.parent / "cache_pairs").glob(f"{PAIRS[family]}__*"))
     assert len(compared) == 3
     for path in compared:
         ours, recorded = load_file(tmp_path / path.name.partition("__")[2]), load_file(path)
@@ -172,8 +172,6 @@ def test_every_recorded_caption_has_as_many_tokens(family: str, tmp_path: Path) 
 def test_recorded_headers_are_read_without_tensors() -> None:
     for path in sorted(CACHES.glob("*.safetensors")):
         group, name = path.name.split("__")
-        if group in PAIRS.values():
-            continue  # of another recording
         header = read_header(path)
         assert dict(header.metadata) == RECORDED[group][name]["metadata"]
         found = {tensor: [dtype, list(shape)] for tensor, (dtype, shape) in header.tensors.items()}
