@@ -354,7 +354,11 @@ class MusubiApp(App[None]):
 
     def action_copy_twin(self) -> None:
         """Copy the shell's way."""
-        self.copy(self.cli_twin())
+        twin = self.cli_twin()
+        if twin:
+            self.copy(twin)
+        else:
+            self.tell(say("No command does this.", "同じことをするコマンドはありません。"))
 
     def on_resize(self, event: Resize) -> None:
         """Another size."""

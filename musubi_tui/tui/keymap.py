@@ -52,6 +52,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "words": (f"{_SCREENS}data.words",),
     "caption": (f"{_SCREENS}data.editor",),
     "warnings": (f"{_SCREENS}data.parts",),
+    "dialog": (f"{_SCREENS}dialog",),
     "ask": (f"{_SCREENS}ask", f"{_SCREENS}preset.ask"),
     "help": (f"{_SCREENS}help",),
     "explain": (f"{_SCREENS}explain",),

@@ -192,6 +192,10 @@ async def test_stop_asks_first_and_then_sends_one_command(home: Home) -> None:
         await pilot.pause(0.2)
         (command,) = unanswered(run)
         assert (command.command, command.arguments) == ("stop", {"when": "save"})
+        assert app.cli_twin() == f"musubi-tui runs stop {run.id} --when save"  # what was just done
+        await pilot.press("j")
+        assert app.cli_twin().startswith("musubi-tui runs show dance-v3")
+        await pilot.press("k")
         await pilot.press("p")  # locked until there is an answer
         await pilot.pause(0.1)
         assert len(unanswered(run)) == 1

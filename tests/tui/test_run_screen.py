@@ -363,6 +363,9 @@ async def test_keys_steer_a_living_run_and_lock_until_the_answer(tmp_path):
         command = await answer(run, pilot, "done")
         assert command.arguments == {"key": "learning_rate_factor", "value": 0.25}
         await app.until(pilot, lambda screen: "set: done" in screen_text(app))
+        assert app.screen.cli_twin() == f"musubi-tui runs set {run.id} learning_rate_factor=0.25"  # what was just done
+        app.screen.tell("something else")
+        assert app.screen.cli_twin() == f"musubi-tui runs watch {run.id}"
         await pilot.press("t")
         await pilot.pause()
         await pilot.press("down", "enter", *"nan", "enter")  # none of these is a number of steps
@@ -385,6 +388,7 @@ async def test_keys_steer_a_living_run_and_lock_until_the_answer(tmp_path):
         await pilot.pause()
         await pilot.press("e")
         assert (await answer(run, pilot, "accepted")).arguments == {"when": "epoch"}
+        assert app.screen.cli_twin() == f"musubi-tui runs stop {run.id} --when epoch"
         sink.emit(Step(step=4, loss=0.2))
         sink.flush()
         await app.until(pilot, lambda screen: screen.view.step == 4 and " 4/100" in screen_text(app))

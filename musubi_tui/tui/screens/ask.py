@@ -52,7 +52,13 @@ class AskScreen(Dialog[None]):
             yield Plain(self._text)
             yield Field(self._value, placeholder=self._hint, compact=True, id="answer")
             yield Plain(
-                hinted(self.app, say("enter does it, {ask.close} closes", "enter で実行、{ask.close} で閉じます")),
+                hinted(
+                    self.app,
+                    say(
+                        "enter does it, {ask.close} closes, {dialog.copy_twin} copies the command",
+                        "enter で実行、{ask.close} で閉じ、{dialog.copy_twin} でコマンドをコピー",
+                    ),
+                ),
                 classes="text",
             )
             yield Plain(self._twin(self._value), id="twin", classes="text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from textual.app import ComposeResult
@@ -9,6 +10,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.events import Click, Key
 
 from engine.config.language import say
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.plain import Plain
 
@@ -57,9 +59,20 @@ class ConfirmScreen(Dialog[str]):
             yield VerticalScroll(Plain(self._text), id="text")
             for choice in self._choices:
                 yield ChoiceLine(choice)
-            yield Plain(say(" esc  leave it as it is", " esc  何もしない"), classes="choice")
+            copies = say("   {dialog.copy_twin}  copy the command below", "   {dialog.copy_twin}  下のコマンドをコピー")
+            leave = say(" esc  leave it as it is", " esc  何もしない") + (copies if self._twin else "")
+            yield Plain(hinted(self.app, leave), classes="choice")
             if self._twin:
                 yield Plain(self._twin, classes="twin")
+
+    def cli_twin(self) -> str:
+        """The command of the first choice, or the first of several commands."""
+        first, _, others = self._twin.partition("|")
+        return first if others else self._twin.partition("\n")[0]
+
+    def own_keys(self) -> Iterable[tuple[str, str]]:
+        """The choices."""
+        return [*((choice.key, choice.text) for choice in self._choices), ("esc q", say("leave it as it is", "何もしない"))]  # fmt: skip
 
     def on_key(self, event: Key) -> None:
         """Pick by key."""

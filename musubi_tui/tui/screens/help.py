@@ -31,13 +31,16 @@ def help_lines(screen: Screen[object]) -> Iterator[tuple[str, str]]:
         keys, _ = groups.setdefault(title, {}).setdefault(binding.id, ([], binding.description))
         if shown not in keys:
             keys.append(shown)
+    if isinstance(screen, Dialog):
+        for shown, text in screen.own_keys():
+            groups.setdefault(_title(screen), {})[f"\0{shown}"] = ([shown], text)
     focused = screen.focused
     if focused is not None and focused.HELP:
         yield "text", focused.HELP
     for title, entries in groups.items():
         yield "title", title
         for name, (keys, text) in entries.items():
-            yield "key", f"{fit(' '.join(keys), 16)} {fit(text, 34)} {name}"
+            yield "key", f"{fit(' '.join(keys), 16)} {fit(text, 34)} {name if name[0] != chr(0) else ''}".rstrip()
     yield "text", say(f"Move keys in [keys] of {config_file()}", f"キーの変更: {config_file()} の [keys]")
 
 
@@ -54,7 +57,7 @@ class HelpScreen(Dialog[None]):
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("help.close", "escape,q,question_mark", "dismiss", say("close", "閉じる"))
+        key("help.close", "escape,q,question_mark,f1", "dismiss", say("close", "閉じる"))
     ]
 
     def __init__(self, lines: list[tuple[str, str]], title: str = "") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -132,10 +131,6 @@ class JobsScreen(JobsLooking):
         empty.show(text)
         empty.display = bool(text)
         found.set_class(bool(text), "-empty")
-
-    def cli_twin(self) -> str:
-        """``runs show`` of the run under the cursor."""
-        return f"musubi-tui runs show {shlex.quote(self.chosen.id)}" if self.chosen else "musubi-tui runs list"
 
     def on_resize(self) -> None:
         """Beside each other where there is room; the header follows the columns."""

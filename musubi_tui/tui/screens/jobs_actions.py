@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from musubi_tui.tui.screens.allowing import Hooks
 
 GONE = "gone"
+DONE_SECONDS = 15.0  # as long as the run screen shows an answer
 
 
 class JobsActions(ModeScreen):
@@ -28,6 +30,20 @@ class JobsActions(ModeScreen):
     def __init__(self) -> None:
         super().__init__()
         self._waiting: dict[str, str] = {}  # folder of a run -> the command without an answer
+        self._done = (
+            "",
+            "",
+            0.0,
+        )  # what was done last: folder of the run, its command at the shell, until when that is copied
+
+    def cli_twin(self) -> str:
+        """Just after an action on the run under the cursor the command that does the same; else ``runs show`` of it."""
+        folder, done, until = self._done
+        if self.chosen is None:
+            return "musubi-tui runs list"
+        if done and folder == self.chosen.run_dir and time.monotonic() < until:
+            return done
+        return f"musubi-tui runs show {shlex.quote(self.chosen.id)}"
 
     @property
     def chosen(self) -> Snapshot | None:
@@ -65,7 +81,12 @@ class JobsActions(ModeScreen):
             home, tell = self.musubi.home.path, self.musubi.tell
             self._ask_about_hooks(
                 chosen,
-                lambda hooks: self._in_background(chosen, "resume", lambda: go_on(home, chosen.run_dir, hooks, tell)),
+                lambda hooks: self._in_background(
+                    chosen,
+                    "resume",
+                    lambda: go_on(home, chosen.run_dir, hooks, tell),
+                    twin_of("jobs.resume", shlex.quote(chosen.id)),
+                ),
             )
 
     def _ask_about_hooks(self, chosen: Snapshot, go: Callable[[Hooks], None]) -> None:
@@ -288,13 +309,16 @@ class JobsActions(ModeScreen):
     def _steer(self, chosen: Snapshot, command: str, **arguments: str) -> None:
         from musubi_tui.tui.steering import steer
 
-        self._in_background(chosen, command, lambda: steer(chosen.run_dir, command, arguments))
+        words = "".join(f" --{name} {value}" for name, value in arguments.items())
+        twin = f"musubi-tui runs {command} {shlex.quote(chosen.id)}{words}"
+        self._in_background(chosen, command, lambda: steer(chosen.run_dir, command, arguments), twin)
 
-    def _in_background(self, chosen: Snapshot, command: str, job: Callable[[], str]) -> None:
+    def _in_background(self, chosen: Snapshot, command: str, job: Callable[[], str], twin: str = "") -> None:
         if chosen.run_dir in self._waiting:
             self.musubi.tell(say(f"{self._waiting[chosen.run_dir]} has no answer yet.", f"{self._waiting[chosen.run_dir]} の応答待ちです。"))  # fmt: skip
             return
         self._waiting[chosen.run_dir] = command
+        self._done = (chosen.run_dir, twin, time.monotonic() + DONE_SECONDS)
         self.show(self.musubi.view)
 
         def answered() -> None:

@@ -92,7 +92,10 @@ class StartScreen(Dialog[None]):
                 " It is on the container's own disk: gone when it stops.",
                 " コンテナのディスク上のため、停止すると消えます。",
             )
-        return text + say("\nenter does it, {start.close} closes.", "\nenter で実行、{start.close} で閉じます。")
+        return text + say(
+            "\nenter does it, {start.close} closes, {dialog.copy_twin} copies the command.",
+            "\nenter で実行、{start.close} で閉じ、{dialog.copy_twin} でコマンドをコピーします。",
+        )
 
     def _when(self) -> str:
         mark = cast("MusubiApp", self.app).glyphs.cursor

@@ -32,6 +32,9 @@ class TooSmallScreen(Dialog[None]):
         """The sentence."""
         yield Plain(hinted(self.app, self._text(self.app.size)))
 
+    def action_help(self) -> None:
+        """There is no room for it."""
+
     def on_resize(self, event: Resize) -> None:
         """Say the size of now, or go."""
         self.query_one(Plain).update(hinted(self.app, self._text(event.size)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -74,6 +75,10 @@ class FixScreen(Dialog[bool]):
         for fix in self.picked:
             words += ["--fix", fix]
         return shlex.join(words)
+
+    def own_keys(self) -> Iterable[tuple[str, str]]:
+        """The digits."""
+        return [("1-9", say("pick or drop a fix", "修正を選ぶ・外す"))]
 
     def on_key(self, event: Key) -> None:
         """A digit picks or drops a fix."""

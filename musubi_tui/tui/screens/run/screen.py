@@ -134,10 +134,6 @@ class RunScreen(HeadedScreen):
         self.set_class(wide and self.size.height >= _TALL, "-tall")
         self.call_after_refresh(self.draw)
 
-    def cli_twin(self) -> str:
-        """The command that shows the same at the shell."""
-        return f"musubi-tui runs watch {self.source.shell_words}"
-
     # -- reading
 
     @work(thread=True, group="reader")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from abc import abstractmethod
+from collections.abc import Mapping
 
 from textual import work
 from textual.message import Message
@@ -44,6 +45,12 @@ class SteeringScreen(Screen[None]):
         self.note = ""
         self.note_until = 0.0
         self._locked: set[str] = set()
+        self._done = ""  # the command of the last action
+
+    def cli_twin(self) -> str:
+        """While the answer to an action stands on the screen, the command that does the same; else the one that shows the run."""
+        acted = self._done and time.monotonic() < self.note_until
+        return self._done if acted else f"musubi-tui runs watch {self.source.shell_words}"
 
     @abstractmethod
     def draw(self) -> None:
@@ -55,6 +62,7 @@ class SteeringScreen(Screen[None]):
 
     def tell(self, text: str) -> None:
         """A sentence beside the progress bar, for some seconds."""
+        self._done = ""
         self.note, self.note_until = text, time.monotonic() + _NOTE_SECONDS
         self.draw()
 
@@ -184,6 +192,7 @@ class SteeringScreen(Screen[None]):
             return
         self._locked.add(command)
         self.tell(f"{command} …")
+        self._done = _twin(command, arguments, self._run_word())
         self._send(command, arguments)
 
     @work(thread=True, group="control")
@@ -200,5 +209,16 @@ class SteeringScreen(Screen[None]):
     def on_steering_screen_answered(self, message: Answered) -> None:
         """Unlock, and show the answer or the reason."""
         self._locked.discard(message.command)
+        done = self._done
         self.tell(message.text)
+        self._done = done
         self.look_soon()
+
+
+def _twin(command: str, arguments: Mapping[str, object], run: str) -> str:
+    """What does at the shell what a command to the engine does."""
+    if command == "set":
+        change = shlex.quote(f"{arguments['key']}={arguments['value']}")
+        return f"musubi-tui runs set {run} {change}"
+    when = f" --when {arguments['when']}" if "when" in arguments else ""
+    return f"musubi-tui runs {command} {run}{when}"

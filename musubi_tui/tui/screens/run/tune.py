@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from textual.app import ComposeResult
@@ -13,6 +14,7 @@ from textual.widgets import Input
 from engine.config.language import say
 from engine.events.control import LIVE_KEYS
 from musubi_tui.runs.resuming import parse_value
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.screens.dialog import Dialog
 from musubi_tui.tui.widgets.field import Field
 from musubi_tui.tui.widgets.plain import Plain
@@ -41,13 +43,25 @@ class TuneScreen(Dialog[tuple[str, Any]]):
             yield Plain(self.name_of_value, classes="title")
             yield Plain(self._meaning(), id="meaning")
             yield Field("0.5", compact=True, id="value")
-            yield Plain(say("up/down another value  enter does it  esc closes", "上下 別の値  enter で実行  esc で閉じる"), classes="twin")  # fmt: skip
+            words = say(
+                "up/down another value  enter does it  esc closes  {dialog.copy_twin} copies",
+                "上下 別の値  enter で実行  esc で閉じる  {dialog.copy_twin} コピー",
+            )
+            yield Plain(hinted(self.app, words), classes="twin")
             yield Plain(self.cli_twin("0.5"), id="twin", classes="twin")
 
     def cli_twin(self, value: str | None = None) -> str:
         """The command line that does the same."""
         value = self.query_one(Field).value.strip() if value is None else value
         return f"{self._twin}{self.name_of_value}={value or 'N'}"
+
+    def own_keys(self) -> Iterable[tuple[str, str]]:
+        """The keys that are read here."""
+        return [
+            ("up down", say("another value", "別の値")),
+            ("enter", say("do it", "実行")),
+            ("esc", say("close", "閉じる")),
+        ]
 
     def _meaning(self) -> str:
         if self.name_of_value == _FACTOR:
