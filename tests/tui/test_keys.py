@@ -138,7 +138,10 @@ async def test_moved_keys_of_data(pilot: Pilot[Any], folder: Path) -> None:  # n
         assert app.screen is found, kind
     await pilot.pause()
     found.query_one("#warnings").focus()
-    await pilot.press("down")
+    await until_met(pilot, lambda: "f5 its files" in screen_text(app))
+    found.query_one("#items").focus()
+    await until_met(pilot, lambda: "tab here" in screen_text(app))
+    found.query_one("#warnings").focus()
     await until_met(pilot, lambda: "f5 its files" in screen_text(app))
     await pilot.press("f5")
     await until_met(pilot, lambda: len(found.rows) < len(found.board.rows))  # type: ignore[union-attr]

@@ -126,12 +126,12 @@ class Warnings(Drawn):
         )
 
     def on_focus(self) -> None:
-        """Show where one is."""
-        self.draw()
+        """Show where one is, once the focus is here: Textual tells the subclass first."""
+        self.call_later(self.draw)
 
     def on_blur(self) -> None:
         """Show all in short."""
-        self.draw()
+        self.call_later(self.draw)
 
     def action_step(self, by: int) -> None:
         """Up or down."""
