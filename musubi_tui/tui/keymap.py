@@ -195,10 +195,12 @@ def check_keys(keys: Mapping[str, str]) -> None:
             elif not can_be_sent(one):
                 message = say(f"there is no key {one!r}.", f"{one!r} というキーはありません。")
                 complain("bad_value", message, _meant(nearest_key(one)), name)
-    by_design = _clashes(known)  # a screen may give a key of the app another meaning
+    by_design = {
+        one: set(names) for one, names in _clashes(known)
+    }  # a screen may give a key of the app another meaning
     moved = {name: ",".join(spelled(one.strip()) for one in written.split(",")) for name, written in keys.items()}
     for one, names in _clashes({**known, **moved}):
-        if (one, names) in by_design:
+        if set(names) <= by_design.get(one, set()):
             continue
         message = say(
             f"{one} would do two things: {' and '.join(names)}.", f"{one} が重複しています: {', '.join(names)}。"
@@ -214,8 +216,9 @@ def _meant(near: str = "") -> str:
 
 
 def _clashes(keys: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    """Keys with two actions that are within reach at once: of one place, or of a place and the app, which no dialog reaches."""
-    dialogs = {place for place, owner, _ in _declared(PLACES) if issubclass(owner, ModalScreen)}
+    """Keys with two actions that are within reach at once: of one place, or of a place and what reaches it: of screens the app, of
+    dialogs what all of them have."""
+    dialogs = {place for place, owner, _ in _declared(PLACES) if issubclass(owner, ModalScreen)} - {"app"}
     holders: dict[str, list[str]] = {}
     for name, written in keys.items():
         for one in written.split(","):
@@ -223,7 +226,7 @@ def _clashes(keys: Mapping[str, str]) -> list[tuple[str, list[str]]]:
     found = []
     for one, names in holders.items():
         places = [name.partition(".")[0] for name in names]
-        together = [name for name, place in zip(names, places) if places.count(place) > 1 or ("app" in places and place not in dialogs)]  # fmt: skip
+        together = [name for name, place in zip(names, places) if places.count(place) > 1 or ("dialog" if place in dialogs else "app") in places]  # fmt: skip
         if len(together) > 1:
             found.append((one, together))
     return found

@@ -51,7 +51,7 @@ MOVED = {
     "app.help": "f2", "jobs.filter": "f3", "start.close": "f4", "compare.add": "f3", "run.log": "f3", "picture.close": "f4",
     "wizard.leave": "f3", "preset.diff": "f3", "picker.find": "f5", "diff.close": "f4", "history.close": "f4", "text.edit": "f5",
     "data.caption": "f3", "open.close": "f4", "fix.close": "f4", "words.close": "f4", "caption.leave": "f4", "warnings.files": "f5",
-    "ask.close": "f4", "help.close": "f4", "explain.close": "f4", "go.close": "f4", "jump.close": "f4", "small.quit": "f4",
+    "ask.close": "f4", "help.close": "f4", "explain.close": "f4", "go.close": "f4", "jump.close": "f4", "small.quit": "f4", "dialog.help": "f6",
 }  # fmt: skip
 
 
@@ -97,6 +97,11 @@ async def test_moved_keys_of_jobs_and_of_what_lies_over_it(pilot: Pilot[Any]) ->
     ):  # fmt: skip
         await pilot.press(open_it)
         assert isinstance(app.screen, kind)
+        if kind is AskScreen:
+            await pilot.press("f6")
+            assert isinstance(app.screen, HelpScreen)
+            await pilot.press("f4")
+            assert isinstance(app.screen, kind)
         await pilot.press("f4")
         assert isinstance(app.screen, JobsScreen), kind
     app.push_screen(PictureScreen(two_pictures(), 1, Gallery()))
@@ -256,6 +261,10 @@ def test_other_mistakes_name_their_line() -> None:
     assert told('[keys]\n\n"jobs.pause" = "o"\n"help.close" = "o"') == [("keys.jobs.pause", 3, "Move one of them.")]
     assert told('[keys]\n"jobs.pause" = "$"') == [("keys.jobs.pause", 2, "Move one of them.")]  # the price has it
     assert told('[keys]\njobs.pause = "f9"') == [("keys.jobs", 2, 'Put the id in quotes: "jobs.pause" = …')]
+    assert told('[keys]\n"dialog.copy_twin" = "escape"')[0][0] == "keys.dialog.copy_twin"  # every dialog closes by it
+    assert told('[keys]\n"jobs.pause" = "q"') == [("keys.jobs.pause", 2, "Move one of them.")]
+    check_keys({"preset.explain": "f9"})  # the others that f1 has by design keep it
+    check_keys({"ask.down": "z", "help.close": "q"})  # no key of the app reaches a dialog
     with pytest.raises(ConfigError, match=r"config\.toml:2: there is no theme"):
         told_theme()
 
