@@ -6,8 +6,10 @@ import base64
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from engine.config.problems import ConfigError
 from musubi_tui.cli import opening
@@ -169,9 +171,14 @@ async def test_a_small_terminal_is_told_and_recovers(home: Home) -> None:
         assert not app.is_running
 
 
-def shown(app: MusubiApp) -> str:
-    """The class of the screen that is seen."""
-    return type(app.screen).__name__
+async def shown(pilot: Pilot[Any], wanted: str) -> bool:
+    """Whether a screen of that class comes up and stays."""
+    for _ in range(60):
+        await pilot.pause(0.05)
+        if type(pilot.app.screen).__name__ == wanted:
+            break
+    await pilot.pause(0.05)
+    return type(pilot.app.screen).__name__ == wanted
 
 
 @pytest.mark.parametrize("opened", ["run", "replay", "preset"])
@@ -191,8 +198,7 @@ async def test_whatever_is_opened_in_a_small_terminal_waits_behind_the_notice(
         assert "60x20" in screen_text(app)
         for width, height, seen in ((80, 24, wanted), (60, 20, "TooSmallScreen"), (50, 10, "TooSmallScreen"), (160, 48, wanted), (70, 24, "TooSmallScreen")):  # fmt: skip
             await pilot.resize_terminal(width, height)
-            await pilot.pause(0.2)
-            assert shown(app) == seen, (width, height)
+            assert await shown(pilot, seen), (width, height)
         await pilot.resize_terminal(80, 24)
         await pilot.pause(0.2)
         if isinstance(app.screen, PresetScreen):
@@ -208,17 +214,13 @@ async def test_a_dialog_that_comes_up_in_a_small_terminal_waits_too(home: Home) 
     async with app.run_test(size=(60, 20)) as pilot:
         await read(pilot)
         app.push_screen(HelpScreen([("text", "words")]))  # as a worker does that had begun before
-        await pilot.pause(0.1)
-        assert shown(app) == "TooSmallScreen"
+        assert await shown(pilot, "TooSmallScreen")
         await pilot.resize_terminal(61, 20)
-        await pilot.pause(0.1)
-        assert shown(app) == "TooSmallScreen"
+        assert await shown(pilot, "TooSmallScreen")
         await pilot.resize_terminal(80, 24)
-        await pilot.pause(0.1)
-        assert shown(app) == "HelpScreen"
+        assert await shown(pilot, "HelpScreen")
         await pilot.press("escape")
-        await pilot.pause(0.1)
-        assert shown(app) == "JobsScreen"
+        assert await shown(pilot, "JobsScreen")
 
 
 async def test_q_leaves_at_once(home: Home) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -69,6 +70,16 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MusubiApp:
     return MusubiApp(home_with(tmp_path / "home"))
 
 
+async def drawn(pilot: Pilot[Any], text: str) -> str:
+    """The screen, once the text stands on it."""
+    for _ in range(100):
+        if text in screen_text(pilot.app):
+            break
+        await pilot.pause(0.05)
+    assert text in screen_text(pilot.app)
+    return screen_text(pilot.app)
+
+
 @pytest.mark.parametrize("name", DIALOGS)
 async def test_no_word_in_a_dialog_steers_the_terminal(app: MusubiApp, tmp_path: Path, name: str) -> None:
     async with app.run_test(size=(160, 48)) as pilot:
@@ -85,8 +96,7 @@ async def test_no_notice_and_no_answer_of_a_job_does(app: MusubiApp) -> None:
     async with app.run_test(size=(160, 48), notifications=True) as pilot:
         await pilot.pause()
         app.tell(f"{EVIL}\nsecond line")
-        await pilot.pause(0.1)
-        seen = screen_text(app)
+        seen = await drawn(pilot, "second line")
         assert STEERS.findall(seen) == []
         assert "[red]a[/]" in seen
         assert [line for line in seen.splitlines() if "second line" in line and "gone" not in line]
@@ -120,8 +130,8 @@ huggingface_token = '{SECRETS[1]}'
 training_comment = "made with {SECRETS[1]} and {IN_ENVIRONMENT}"
 output_name = "ink"  # {SECRETS[1]}
 
-[general]
-caption_prefix = "{SECRETS[1]} "
+[[datasets]]
+image_directory = "/data/{SECRETS[1]}"
 """
 
 
@@ -151,9 +161,16 @@ async def test_no_secret_of_a_preset_is_on_the_screen_or_in_a_copied_command(
         screen.draw()
         await pilot.pause()
         seen = []
-        for name in ("huggingface_token", "wandb_api_key", "training_comment", "output_name", "general.caption_prefix"):
+        for name in (
+            "huggingface_token",
+            "wandb_api_key",
+            "training_comment",
+            "output_name",
+            "datasets.0.image_directory",
+        ):
             screen.query_one(PropertyGrid).choose(name)
             await pilot.pause(0.05)
+            assert screen.query_one(PropertyGrid).cursor == name
             seen.append(screen_text(app))
             await pilot.press("y")
         await pilot.press("Y")
@@ -191,6 +208,7 @@ async def test_no_secret_of_a_preset_is_on_the_screen_or_in_a_copied_command(
             assert found_in(text) == [], (place, text)
         assert found_in("\n".join(copied)) == []
         assert len(copied) == 4
+        assert copied[-1] == twin  # that of the differences to the saved file
 
 
 async def test_a_screen_below_and_a_notice_hide_what_is_known_as_secret(
@@ -203,8 +221,7 @@ async def test_a_screen_below_and_a_notice_hide_what_is_known_as_secret(
         app.push_screen(
             ConfirmScreen(SECRETS[1], IN_ENVIRONMENT, (Choice("yes", "y", SECRETS[1]),), f"x --token {SECRETS[2]}")
         )
-        await pilot.pause(0.1)
-        assert "refused: <redacted>" in screen_text(app)
+        await drawn(pilot, "refused: <redacted>")
         assert found_in(screen_text(app)) == []
         app.push_screen(
             AskScreen("Which?", "", lambda text: text, lambda text: f"x {text}", value=f"--pass {SECRETS[3]}")
