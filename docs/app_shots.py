@@ -29,14 +29,15 @@ LOOKS = {"80x24": (80, 24), "160x48": (160, 48), "mono": (80, 24)}
 
 @dataclass(frozen=True)
 class Shot:
-    """One screen: ``home`` is what the app finds, ``keys`` are pressed in turn, each once ``ready`` holds for the one before."""
+    """One screen. ``home``: what the app finds. ``keys`` are pressed in turn; behind the ``first`` of them ``ready`` must stand there."""
 
     name: str
     keys: tuple[str, ...] = ()
     home: str = "full"
     replay: str = ""
     edit: bool = False
-    ready: str = ""  # a text that must stand on the screen before the picture is taken
+    ready: str = ""
+    first: int = 99
 
 
 SHOTS = (
@@ -56,11 +57,11 @@ SHOTS = (
     Shot("preset-plan", ("P",), edit=True),
     Shot("preset-toml", ("T",), edit=True),
     Shot("preset-picker", ("2",), home="empty"),
-    Shot("data", ("3",), home="pictures", ready="scan "),
-    Shot("data-words", ("3", "s"), home="pictures", ready="scan "),
-    Shot("data-fix", ("3", "F"), home="pictures", ready="scan "),
-    Shot("data-open", ("3", "o"), home="pictures", ready="scan "),
-    Shot("data-explain", ("3", "f1"), home="pictures", ready="scan "),
+    Shot("data", ("3",), home="pictures", ready="source · cache"),
+    Shot("data-words", ("3", "s"), home="pictures", first=1, ready="source · cache"),
+    Shot("data-fix", ("3", "F"), home="pictures", first=1, ready="source · cache"),
+    Shot("data-open", ("3", "o"), home="pictures", first=1, ready="source · cache"),
+    Shot("data-explain", ("3", "f1"), home="pictures", first=1, ready="source · cache"),
     Shot("data-empty", ("3",), home="empty"),
     Shot("run", replay="interrupted.jsonl"),
     Shot("run-swap", replay="swap.jsonl"),
@@ -152,11 +153,14 @@ async def opened(shot: Shot, look: str, folder: Path) -> AsyncIterator[Any]:
         if shot.replay:
             await until(pilot, lambda: app.current_mode == "run")
         await settle(pilot)
-        for key in shot.keys:
+        for key in shot.keys[: shot.first]:
             await pilot.press(key)
             await settle(pilot)
         if shot.ready:
-            await until(pilot, lambda: shot.ready in text_of(app) or len(app.screen_stack) > 1)
+            await until(pilot, lambda: shot.ready in text_of(app))
+        for key in shot.keys[shot.first :]:
+            await pilot.press(key)
+            await settle(pilot)
         await settle(pilot)
         yield app
 

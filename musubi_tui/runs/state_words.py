@@ -12,6 +12,7 @@ def state_word(state: str) -> str:
         "paused": say("paused", "一時停止"), "stopping": say("stopping", "停止中"), "done": say("done", "完了"),
         "stopped": say("stopped", "停止"), "preempted": say("preempted", "中断"), "failed": say("failed", "失敗"),
         "orphaned": say("orphaned", "消失"), "gone": say("gone", "削除済み"),
+        "draft": say("draft", "下書き"),
     }  # fmt: skip
     return words.get(state, state)
 

@@ -32,6 +32,7 @@ from musubi_tui.tui.runs_table import (
     list_hint,
     list_title,
     reason_line,
+    rows_of,
     titles_line,
     why_nothing,
 )
@@ -119,10 +120,11 @@ def _list(
     if view is None:
         return _box("", ["", f"   {say('Reading the runs.', 'run を読み込んでいます。')}"], glyphs, size, hint)
     facts = Facts(view.queue, bool(view.held), frozenset(kept.marked), view.archived, view.winners)
-    runs = [now for now in view.runs if kept.archived or now.run_dir not in view.archived]
-    shown = arranged(runs, kept.words, kept.sort, reverse=kept.reverse, queue=view.queue)
+    shown = arranged(
+        rows_of(view, archived=kept.archived), kept.words, kept.sort, reverse=kept.reverse, queue=view.queue
+    )
     hidden = 0 if kept.archived else len(view.archived)
-    title = list_title(facts, len(shown), len(view.runs) - hidden, kept.words, kept.sort, reverse=kept.reverse, hidden=hidden)  # fmt: skip
+    title = list_title(facts, len(shown), len(view.runs) + len(view.drafts) - hidden, kept.words, kept.sort, reverse=kept.reverse, hidden=hidden)  # fmt: skip
     shape = columns(inner, facts)
     lines = [_DIM + titles_line(inner, glyphs) + _PLAIN]
     for place, now in enumerate(shown[:rows]):

@@ -62,12 +62,12 @@ class Glyphs:
 UNICODE = Glyphs(
     "unicode", "█", "░", "▏▎▍▌▋▊▉", "▁▂▃▄▅▆▇█", "–", "▸", "…", "◂",
     {"queued": "▹", "starting": "▹", "running": "▸", "paused": "ǁ", "stopping": "▿", "done": "✓", "stopped": "▪",
-     "preempted": "⇣", "failed": "✗", "orphaned": "?"},
+     "preempted": "⇣", "failed": "✗", "orphaned": "?", "draft": "◦"},
 )  # fmt: skip
 ASCII = Glyphs(
     "ascii", "#", ".", "", "_.-=*#", "-", ">", "~", "<",
     {"queued": ".", "starting": ".", "running": ">", "paused": "|", "stopping": "v", "done": "+", "stopped": "=",
-     "preempted": "^", "failed": "x", "orphaned": "?"},
+     "preempted": "^", "failed": "x", "orphaned": "?", "draft": "o"},
 )  # fmt: skip
 SETS = {"unicode": UNICODE, "ascii": ASCII}
 

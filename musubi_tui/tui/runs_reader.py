@@ -21,8 +21,10 @@ from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE, Lease
 from engine.events.types import Host, Memory, RunStart, Swap
 from musubi_tui.machine.load import MachineLoad, read_load
+from musubi_tui.presets.unfinished import Unfinished, unfinished
 from musubi_tui.runs.costs import at_todays_price
 from musubi_tui.runs.fetching import fetch_line, is_away
+from musubi_tui.runs.home import usual_home
 from musubi_tui.runs.origin import read_origin
 from musubi_tui.runs.outline import Outline, outline
 from musubi_tui.runs.pricing import known_price
@@ -46,6 +48,7 @@ class RunsReader:
         self._home = home
         self._detail: tuple[object, Detail] | None = None
         self._outline: tuple[object, Outline] | None = None
+        self._drafts: tuple[object, tuple[Unfinished, ...]] | None = None
         self._machine: MachineLoad | None = None
         self._queue: tuple[object, dict[str, int], str] | None = None
 
@@ -73,10 +76,18 @@ class RunsReader:
             next((now for now in runs if now.state in ALIVE), None),
             archived=frozenset(entry.summary.run_dir for entry in entries if entry.archived),
             winners=frozenset(entry.summary.run_dir for entry in entries if entry.winner),
+            drafts=self._read_drafts(),
             queue=places,
             held=held,
             price=price,
         )
+
+    def _read_drafts(self) -> tuple[Unfinished, ...]:
+        """Read again when a file came, went or was replaced: all of that touches its folder."""
+        mark = _mark(usual_home() / "drafts", usual_home() / "wizard-drafts")
+        if self._drafts is None or self._drafts[0] != mark:
+            self._drafts = mark, unfinished()
+        return self._drafts[1]
 
     def _read_queue(self) -> tuple[dict[str, int], str]:
         """Places of what waits on this machine, and why nothing of it is started."""

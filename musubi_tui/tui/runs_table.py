@@ -18,6 +18,7 @@ from musubi_tui.tui.numbers import duration, fit, per_step, percent, small
 
 if TYPE_CHECKING:
     from musubi_tui.runs.snapshot import Snapshot
+    from musubi_tui.tui.view import View
 
 _WIDE = 120
 SORTS = ("recent", "name", "state", "step", "loss", "s/it", "ETA", "cost")
@@ -158,6 +159,24 @@ def reason_line(now: Snapshot, width: int, glyphs: Glyphs, key: str = "F") -> tu
 def keeps(words: str, now: Snapshot) -> bool:
     """Whether a filter keeps a run."""
     return fits(words, " ".join((now.id, now.name, now.family, now.kind, now.state, state_word(now.state))))
+
+
+DRAFT = "draft"
+
+
+def rows_of(view: View, *, archived: bool) -> list[Snapshot]:
+    """What Jobs lists: the runs, without the archived ones unless they are wanted, and below them what is no run yet."""
+    from musubi_tui.runs.snapshot import Snapshot
+
+    runs = [now for now in view.runs if archived or now.run_dir not in view.archived]
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("epoch", "loss", "lr", "step_seconds", "eta_seconds", "started", "ended", "exit_code", "pid", "heartbeat")
+    )
+    return runs + [
+        Snapshot(id=one.name, name=one.name, family=one.family, kind=DRAFT, state=DRAFT, phase="", attempt=1, step=0, max_steps=0,
+                 run_dir=f"{DRAFT}:{one.file}", reason="", host="", **nothing)
+        for one in view.drafts
+    ]  # fmt: skip
 
 
 def arranged(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from engine.events.types import Memory, Swap
     from musubi_tui.machine.load import MachineLoad
+    from musubi_tui.presets.unfinished import Unfinished
     from musubi_tui.runs.origin import Origin
     from musubi_tui.runs.outline import Outline
     from musubi_tui.runs.snapshot import Snapshot
@@ -59,6 +60,7 @@ class View:
     machine: MachineLoad | None = None
     archived: frozenset[str] = frozenset()  # run directories
     winners: frozenset[str] = frozenset()  # run directories
+    drafts: tuple[Unfinished, ...] = ()
     queue: Mapping[str, int] = field(default_factory=dict)
     held: str = ""
     hooks: tuple[WaitingHook, ...] = ()

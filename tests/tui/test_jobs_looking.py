@@ -22,6 +22,9 @@ from engine.events.sink import EventSink
 from engine.events.status import Status
 from engine.events.types import Checkpoint, Failed, Host, Memory, Progress, RunEnd, RunStart, Sample, Step, Swap
 from musubi_tui.cli.root import run as musubi_tui
+from musubi_tui.presets import journal
+from musubi_tui.presets.draft import Draft
+from musubi_tui.presets.wizard import drafts
 from musubi_tui.runs.creating import create_run
 from musubi_tui.runs.home import Home
 from musubi_tui.tui.app import MusubiApp
@@ -277,3 +280,33 @@ async def test_an_empty_home(home: Home, monkeypatch: pytest.MonkeyPatch, look: 
     async with app.run_test(size=size) as pilot:
         await read(pilot)
         assert_snapshot(app, f"jobs-empty-{look}")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_drafts_stand_below_the_runs_and_open(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    finished(home)
+    preset = tmp_path / "anime.toml"
+    preset.write_text(PRESET.replace('"ink"', '"anime-r16"'))
+    draft = Draft.open(preset)
+    draft.replace(draft.text.replace("32", "16"))
+    journal.keep(draft)
+    drafts.keep(drafts.new_draft(tmp_path))
+    app, size = looking(home, monkeypatch, look)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await read(pilot)
+        text = screen_text(app).replace(str(tmp_path), "/work")
+        assert text.index("ink ") < text.index("wizard") < text.index("anime-r16")
+        await pilot.press("G", "p")
+        assert "draft and no run yet" in [notice.message for notice in app._notifications][-1]
+        assert app.cli_twin() == f"musubi-tui presets edit {preset}"
+        assert "changes that were not saved" in app.screen.query_one(RunCard).plain()
+        await pilot.press("up", "d")
+        assert isinstance(app.screen, ConfirmScreen)
+        await pilot.press("y")
+        await until(pilot, lambda: "wizard" not in screen_text(app).split("╭─")[1])
+        assert drafts.kept() == []
+        await pilot.press("G", "enter")
+        await until(pilot, lambda: app.current_mode == "preset" and isinstance(app.screen, ConfirmScreen))
+        assert "not saved" in screen_text(app)

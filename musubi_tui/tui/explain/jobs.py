@@ -48,8 +48,8 @@ TOPICS: dict[str, Topic] = {
         say("From the process, its start time, the host and the heartbeat, never from a flag in a file alone. With a number: its "
             "place in the queue.",
             "ファイルの記載だけでなく、プロセス、開始時刻、ホスト、ハートビートから判断します。数字はキューの順番です。"),
-        say("running, then done. orphaned: the process vanished; preempted: it saved before the machine stopped.",
-            "running から done へ。orphaned はプロセス消失、preempted はマシン停止前に保存済みです。"),
+        say("running, then done. draft: begun in the editor or the wizard, no run yet. orphaned: the process vanished; preempted: it saved before the machine stopped.",
+            "running から done へ。draft は編集中・ウィザード途中でまだ run ではないもの。orphaned はプロセス消失、preempted はマシン停止前に保存済みです。"),
         say("{jobs.resume} goes on with everything but done; on a run that is done it asks for more steps.",
             "{jobs.resume} で再開できます。完了した run ではステップ数を増やして続けます。"),
     ),
@@ -136,6 +136,14 @@ TOPICS: dict[str, Topic] = {
             "状態が 10 分以内であること。マシンが止まっても失うのはその分だけです。"),
         say("{run.save} on the Run screen saves now; save_every_n_steps, sample_every_n_steps.", "Run 画面の {run.save} で保存。save_every_n_steps、sample_every_n_steps。"),
     ),
+    "card.memory": Topic(
+        say("data, vram, peak, swap, wait", "データ、vram、ピーク、スワップ、待ち"),
+        say("Items, batch size and rank of run.toml; what the engine holds of its GPU, the most it held, blocks that stream, and the share of a "
+            "step that waited for them.",
+            "run.toml の件数・バッチ・ランク、GPU の使用量と最大値、転送されるブロック数、それを待った時間の割合。"),
+        say("A peak some percent below the card, waiting near 0%.", "ピークが GPU より数 % 低く、待ちが 0% 近いこと。"),
+        say("{run.headroom} on the Run screen says what could be raised or lowered.", "Run 画面の {run.headroom} で上げ下げできるものを表示。"),
+    ),
     "card.version": Topic(
         say("version, since the parent", "バージョンと変更点"),
         say("The preset the run was made of, its number, and what that version had changed when the run began.",
@@ -182,5 +190,5 @@ _COLUMNS = (
 )
 PANELS: dict[str, tuple[str, ...]] = {
     "jobs.list": ("jobs.list", *(f"column.{name}" for name in _COLUMNS), "status"),
-    "jobs.card": ("jobs.card", "card.progress", "card.learning", "card.made", "card.version", "card.hook", "card.warnings", "column.cost", "status"),
+    "jobs.card": ("jobs.card", "card.progress", "card.learning", "card.memory", "card.made", "card.version", "card.hook", "card.warnings", "column.cost", "status"),
 }  # fmt: skip

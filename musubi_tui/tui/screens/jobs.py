@@ -17,6 +17,7 @@ from textual.widgets import Input
 from engine.config.language import say
 from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.runs_table import (
+    DRAFT,
     SORTS,
     Facts,
     arranged,
@@ -24,6 +25,7 @@ from musubi_tui.tui.runs_table import (
     column_at,
     list_hint,
     list_title,
+    rows_of,
     titles_line,
     why_nothing,
 )
@@ -105,11 +107,15 @@ class JobsScreen(JobsLooking):
         self.set_class(size.width >= _WIDE[0] and size.height >= _WIDE[1], "-wide")
 
     def _arranged(self, view: View) -> tuple[Snapshot, ...]:
-        runs = [now for now in view.runs if self.show_archived or now.run_dir not in view.archived]
-        return arranged(runs, self.words, self.sort, reverse=self.reverse, queue=view.queue)
+        return arranged(
+            rows_of(view, archived=self.show_archived), self.words, self.sort, reverse=self.reverse, queue=view.queue
+        )
 
     def _show_card(self, view: View) -> None:
         """The chosen run's card; another run's facts are not shown while its own are being read."""
+        if self.draft is not None:
+            self.query_one(RunCard).show_draft(self.draft.name, self.draft.path, self.musubi.glyphs)
+            return
         folder = self.chosen.run_dir if self.chosen else ""
         detail = view.detail if view.detail and view.detail.now.run_dir == folder else None
         self.query_one(RunCard).show_run(detail, view, self.musubi.glyphs, self._waiting.get(folder, ""))
@@ -119,7 +125,7 @@ class JobsScreen(JobsLooking):
         self.query_one("#header", Part).show(titles_line(found.line_width, self.musubi.glyphs))
         hidden = len(view.archived) if not self.show_archived else 0
         marked = Facts(marked=frozenset(self.marked))
-        title = list_title(marked, len(found.runs), len(view.runs) - hidden, self.words, self.sort, reverse=self.reverse, hidden=hidden)  # fmt: skip
+        title = list_title(marked, len(found.runs), len(view.runs) + len(view.drafts) - hidden, self.words, self.sort, reverse=self.reverse, hidden=hidden)  # fmt: skip
         title = hinted(self.musubi, title)
         panel = self.query_one(RunsPanel)
         if panel.border_title != title:
@@ -144,7 +150,9 @@ class JobsScreen(JobsLooking):
 
     def on_run_list_opened(self, message: RunList.Opened) -> None:
         """Open the run."""
-        if message.run.state == GONE:
+        if message.run.state == DRAFT:
+            self.open_draft()
+        elif message.run.state == GONE:
             self._existing()
         else:
             self.musubi.open_run(Path(message.run.run_dir))

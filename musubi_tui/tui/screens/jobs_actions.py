@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from engine.config.language import say
 from engine.config.problems import UserError
 from musubi_tui.runs.state_words import takes_no_commands
+from musubi_tui.tui.runs_table import DRAFT
 from musubi_tui.tui.screens.mode import ModeScreen
 from musubi_tui.tui.twins import twin_of
 from musubi_tui.tui.widgets.run_list import RunList
 
 if TYPE_CHECKING:
+    from musubi_tui.presets.unfinished import Unfinished
     from musubi_tui.runs.snapshot import Snapshot
     from musubi_tui.runs.stopping import StopTime
     from musubi_tui.tui.screens.allowing import Hooks
@@ -39,6 +41,8 @@ class JobsActions(ModeScreen):
     def cli_twin(self) -> str:
         """Just after an action on the run under the cursor the command that does the same; else ``runs show`` of it."""
         folder, done, until = self._done
+        if self.draft is not None:
+            return f"musubi-tui presets edit {shlex.quote(self.draft.path)}" if self.draft.path else "musubi-tui wizard"
         if self.chosen is None:
             return "musubi-tui runs list"
         if done and folder == self.chosen.run_dir and time.monotonic() < until:
@@ -47,8 +51,16 @@ class JobsActions(ModeScreen):
 
     @property
     def chosen(self) -> Snapshot | None:
-        """The run under the cursor."""
-        return self.query_one(RunList).run
+        """The run under the cursor; a draft is none."""
+        run = self.query_one(RunList).run
+        return None if run is None or run.state == DRAFT else run
+
+    @property
+    def draft(self) -> Unfinished | None:
+        """The draft under the cursor."""
+        run = self.query_one(RunList).run
+        drafts = self.musubi.view.drafts if run is not None and run.state == DRAFT else ()
+        return next((one for one in drafts if run is not None and run.run_dir == f"{DRAFT}:{one.file}"), None)
 
     # Starting and going on
 
@@ -304,6 +316,14 @@ class JobsActions(ModeScreen):
         return chosen
 
     def _say_nothing_chosen(self) -> None:
+        if self.draft is not None:
+            self.musubi.tell(
+                say(
+                    "That is a draft and no run yet: {jobs.open} opens it.",
+                    "まだ run ではない下書きです。{jobs.open} で開きます。",
+                )
+            )
+            return
         self.musubi.tell(say("There is no run under the cursor.", "カーソル位置に run がありません。"))
 
     def _steer(self, chosen: Snapshot, command: str, **arguments: str) -> None:

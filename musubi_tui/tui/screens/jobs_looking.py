@@ -24,6 +24,50 @@ _MOST_OUTPUTS = 500
 class JobsLooking(JobsActions):
     """Each opens a screen or a list above Jobs."""
 
+    def open_draft(self) -> None:
+        """The editor with the preset, which offers what was not saved; the wizard, which offers the walk."""
+        draft = self.draft
+        if draft is not None and draft.path:
+            from musubi_tui.tui.screens.preset.launch import edit_preset
+
+            self.musubi.run_worker(edit_preset(self.musubi, draft.path))
+        elif draft is not None:
+            from musubi_tui.tui.screens.wizard import WizardScreen
+
+            self.app.push_screen(WizardScreen())
+
+    def action_edit(self) -> None:
+        """Edit the preset of the run, or go on with the draft."""
+        if self.draft is not None:
+            self.open_draft()
+        else:
+            super().action_edit()
+
+    def action_delete(self) -> None:
+        """Delete the run, or give the draft up, after asking."""
+        from musubi_tui.presets.unfinished import give_up
+        from musubi_tui.tui.screens.confirm import Choice, ConfirmScreen
+
+        draft = self.draft
+        if draft is None:
+            super().action_delete()
+            return
+
+        def forget() -> str:
+            give_up(draft)
+            return say(f"{draft.name} is given up.", f"{draft.name} の下書きを破棄しました。")
+
+        def answered(choice: str | None) -> None:
+            if choice:
+                self.musubi.in_background(forget)
+
+        title = say(f"Give up the draft {draft.name}?", f"下書き {draft.name} を破棄しますか？")
+        stays = say(f"{draft.path} stays as it was saved.", f"{draft.path} は保存済みの内容のまま残ります。")
+        text = stays if draft.path else say("The answers to the wizard go.", "ウィザードの回答を破棄します。")
+        self.app.push_screen(
+            ConfirmScreen(title, text, (Choice("yes", "y", say("give it up", "破棄する")),), ""), answered
+        )
+
     def action_log(self) -> None:
         """Open the run with its log on the whole screen."""
         chosen = self._existing()

@@ -159,6 +159,10 @@ class PropertyGrid(ScrollView, can_focus=True):
         if round(old_value) != round(new_value):
             self.post_message(self.Scrolled())
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        """The scroll bar came or went, which is no resize: what stands beside the rows follows their new width."""
+        self.call_after_refresh(self.post_message, self.Scrolled())
+
     def on_resize(self) -> None:
         """Lay out for another width."""
         self._lay_out()

@@ -51,6 +51,20 @@ class RunCard(Lines, can_focus=True):
         texts = card_lines(detail, view, glyphs, width, height, waiting, partial(hinted, self.app)) if detail else []
         self.show([[(fit(text, width, ellipsis=glyphs.ellipsis), "")] for text in texts])
 
+    def show_draft(self, name: str, path: str, glyphs: Glyphs) -> None:
+        """Show what is no run yet; ``path``: the preset, empty for the wizard."""
+        self._redraw = lambda: self.show_draft(name, path, glyphs)
+        title = escape(clean(name))
+        if self.border_title != title:
+            self.border_title = title
+        texts = [
+            f"{glyphs.state('draft')} {state_word('draft')}",
+            say(f"changes that were not saved: {clean(path)}", f"保存していない変更: {clean(path)}") if path else say("questions of the wizard that were not answered to the end", "途中のウィザード"),
+            hinted(self.app, say("{jobs.open} goes on with it", "{jobs.open} で続けます")),
+        ]  # fmt: skip
+        width = max(20, self.size.width)
+        self.show([[(fit(text, width, ellipsis=glyphs.ellipsis), "")] for text in texts])
+
     def on_resize(self) -> None:
         """Draw at the new size."""
         self._redraw()

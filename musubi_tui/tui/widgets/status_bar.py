@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from musubi_tui.runs.snapshot import Snapshot
 
 
+_BAR_LEAST, _BAR_MOST = 4, 20  # cells of the bar of the GPU
+
+
 class Part(Static):
     """A text that is drawn again only when it is another one."""
 
@@ -53,6 +56,9 @@ class StatusBar(Lines):
         hook, load = (view.hooks[0] if view.hooks else None), view.machine
         run = f" {f'! {hinted(self.app, hook_text(hook))}' if hook else active_text(view.active, glyphs)} "
         machine = [f" {text} " for text in machine_texts(load) if text] if load else []
+        room = self.size.width - cells(run) - sum(map(cells, machine)) - 3
+        if load is not None and room >= _BAR_LEAST:
+            machine[0] = f" {gpu_text(load, glyphs, min(room, _BAR_MOST))} "
         self._run_ends = self.size.width - sum(map(cells, machine))
         self.show([justify([(run, "")], [(text, "muted") for text in machine], self.size.width)])
 
@@ -101,8 +107,8 @@ def active_text(active: Snapshot | None, glyphs: Glyphs) -> str:
     return " ".join(filter(None, parts))
 
 
-def gpu_text(load: MachineLoad) -> str:
-    """``H200 97% 71°C 412W``; the name alone while nothing runs here."""
+def gpu_text(load: MachineLoad, glyphs: Glyphs = UNICODE, bar: int = 0) -> str:
+    """``H200 ▕█████▏97% 71°C 412W``, its bar of so many cells; the name alone while nothing runs here."""
     if not load.gpus:
         return say("no GPU", "GPU なし")
     first = max(load.gpus, key=lambda gpu: gpu.percent or 0)
@@ -110,6 +116,9 @@ def gpu_text(load: MachineLoad) -> str:
     if not load.busy:
         return count + first.name
     facts = [f"{value}{unit}" for value, unit in ((first.percent, "%"), (first.celsius, "°C"), (first.watts, "W")) if value is not None]  # fmt: skip
+    if bar and first.percent is not None:
+        left, right = "[]" if glyphs.name == "ascii" else "▕▏"
+        facts[0] = f"{left}{glyphs.bar(first.percent / 100, bar)}{right}{facts[0]}"
     return " ".join([count + first.name, *facts])
 
 

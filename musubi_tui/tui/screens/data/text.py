@@ -190,11 +190,11 @@ def crop_words(facts: Mapping[str, Any]) -> str:
     part = facts["parts"][0]
     words = []
     if part["cropped_width"] >= 0.005:
-        words.append(say(f"crop {part['cropped_width']:.0%} of the width", f"幅の {part['cropped_width']:.0%} を切除"))
+        words.append(say(f"crop {part['cropped_width']:.0%} of width", f"幅の {part['cropped_width']:.0%} を切除"))
     if part["cropped_height"] >= 0.005:
-        words.append(say(f"crop {part['cropped_height']:.0%} of the height", f"高さの {part['cropped_height']:.0%} を切除"))  # fmt: skip
+        words.append(say(f"crop {part['cropped_height']:.0%} of height", f"高さの {part['cropped_height']:.0%} を切除"))  # fmt: skip
     if part["enlarged"] > 1:
-        words.append(say(f"enlarged {part['enlarged']:.2f}x", f"{part['enlarged']:.2f} 倍に拡大"))
+        words.append(say(f"larger {part['enlarged']:.1f}x", f"{part['enlarged']:.2f} 倍に拡大"))
     return ", ".join(words) or say("nothing is cut away", "切除なし")
 
 
