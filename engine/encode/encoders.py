@@ -1,16 +1,19 @@
 """The VAE on threads of its own: one for a GPU, one for each core of a CPU.
 
 A VAE of one torch thread leaves the other cores idle, and several threads for one VAE spin against each other. Copies share
-the weights; each item is encoded by one thread, so the numbers do not depend on how many there are.
+the weights; each item is encoded by one thread, so the numbers do not depend on how many there are. Clips are encoded one after
+the other: what a VAE keeps of all frames at once is the most that caching ever holds, on some processors a gigabyte for a short one.
 """
 
 from __future__ import annotations
 
 import copy
 import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -45,6 +48,7 @@ class Encoders:
         self._pending: deque[tuple[Item, Decoded, Future[torch.Tensor]]] = deque()
         self._keep: Callable[[Item, Decoded, torch.Tensor], None] = lambda item, decoded, latents: None
         self._lose: Callable[[Item, Problem], None] = lambda item, problem: None
+        self._clips = threading.Lock()
         self._free: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
         self._free.put(vae)
         for _ in range(count - 1):
@@ -102,7 +106,7 @@ class Encoders:
         """(F, H, W, 3) uint8 -> (C, f, h, w) on the CPU as it is stored."""
         vae = self._free.get()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._clips if item.bucket.frames > 1 else nullcontext():
                 latents = self._model.encode_latents(vae, ScaledFrames(pixels, self._device))[0]
             return latents.to("cpu", self._stored)
         except Abandoned:

@@ -283,7 +283,7 @@ def test_what_is_encoded_is_kept_while_the_next_item_is_waited_for(tmp_path: Pat
 
 
 def test_encoders_share_the_weights_and_keep_the_order(tmp_path: Path) -> None:
-    items = make_items(tmp_path, 9)
+    items = [replace(item, bucket=Bucket(32, 32, 1)) for item in make_items(tmp_path, 9)]
     vae = torch.nn.Linear(4, 4)
     kept: list[tuple[str, float]] = []
 
@@ -301,6 +301,36 @@ def test_encoders_share_the_weights_and_keep_the_order(tmp_path: Path) -> None:
         )
     assert [name for name, _ in kept] == [item.id for item in items]
     assert [value for _, value in kept] == pytest.approx([28 * n / 127.5 - 1 for n in range(9)])
+
+
+@pytest.mark.parametrize(("frames", "at_once"), [(1, 3), (5, 1)], ids=["pictures", "clips"])
+def test_pictures_are_encoded_side_by_side_and_clips_one_after_the_other(
+    tmp_path: Path, frames: int, at_once: int
+) -> None:
+    """What a VAE holds of all frames of a clip is the peak of caching: two of them at once would double it."""
+    items = [replace(item, bucket=Bucket(32, 32, frames)) for item in make_items(tmp_path, 9)]
+    meeting = threading.Barrier(3)
+    working, most = 0, 0
+    count = threading.Lock()
+
+    class Meeting:
+        def encode_latents(self, given: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+            nonlocal working, most
+            with count:
+                working += 1
+                most = max(most, working)
+            if at_once > 1:
+                meeting.wait(20)  # only as many as meet here go on
+            else:
+                time.sleep(0.01)
+            with count:
+                working -= 1
+            return pixels[:, :, :]
+
+    with Encoders(Meeting(), torch.nn.Linear(1, 1), torch.device("cpu"), torch.float32, 3) as encoders:  # type: ignore[arg-type]
+        flow = ((item, Decoded(np.zeros((1, 1, 1, 3), np.uint8), {}, MISSING)) for item in items)
+        encoders.drive(flow, lambda: None, lambda *_: None, flow_lost)
+    assert most == at_once
 
 
 def test_a_full_disk_is_told_by_the_file_that_was_to_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
