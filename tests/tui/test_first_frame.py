@@ -27,6 +27,7 @@ SMALL, LARGE = (80, 24), (160, 48)
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     still_machine(monkeypatch)
+    monkeypatch.setattr("musubi_tui.tui.first_frame._PATIENCE_S", 20.0)  # the machine may be busy
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.setenv("LANG", "C.UTF-8")
     for variable in ("SSH_CONNECTION", "TMUX"):
@@ -110,6 +111,7 @@ def test_a_home_that_does_not_answer_costs_a_moment_and_not_the_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hangs = threading.Event()
+    monkeypatch.setattr("musubi_tui.tui.first_frame._PATIENCE_S", 0.05)
     monkeypatch.setattr("musubi_tui.tui.runs_reader.RunsReader.listed", lambda self: hangs.wait(20))
     try:
         lines, view = frame_lines(tmp_path, Remembered(), "local", SETS["unicode"], SMALL)
