@@ -151,6 +151,12 @@ class MusubiApp(App[None]):
 
             self.run_worker(edit_preset(self, self.edit_first))
 
+    def on_ready(self) -> None:
+        """The first screen stands: what was typed before it is answered now."""
+        stands = getattr(self._driver, "first_screen_stands", None)
+        if stands is not None:
+            stands()
+
     def on_unmount(self) -> None:
         """Let the reader end."""
         self.reader.stop()

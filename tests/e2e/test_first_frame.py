@@ -50,6 +50,16 @@ def test_keys_typed_into_the_frame_reach_the_app(tmp_path: Path, link: str) -> N
         assert not drawn.strip(), "the terminal drew a key into the frame"
 
 
+def test_what_is_typed_into_a_dialog_that_an_early_key_opened_arrives_there(tmp_path: Path) -> None:
+    with Terminal(APP, SMALL, plain_environment(str(tmp_path))) as terminal:
+        terminal.until("starting")
+        terminal.keys("n")
+        terminal.keys("some/where.toml")
+        terminal.until("some/where.toml")
+        terminal.keys("!")
+        terminal.until("!", seconds=20)
+
+
 def test_a_wrong_setting_is_told_on_the_ordinary_screen(tmp_path: Path) -> None:
     config = tmp_path / "config" / "musubi-tui"
     config.mkdir(parents=True)
@@ -63,14 +73,18 @@ def test_a_wrong_setting_is_told_on_the_ordinary_screen(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_while_it_starts_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
-    with Terminal(APP, SMALL, plain_environment(str(tmp_path))) as terminal:
-        before = settings(terminal)
-        terminal.until("starting")
-        terminal.keys("\x03")
-        code = terminal.wait()
-        assert code in (0, 130)
-        assert terminal.raw.count(ON) == terminal.raw.count(OFF) == 1
-        assert settings(terminal) == before
+    for _ in range(10):  # on a busy machine the app may have the terminal already: then it is a key like others
+        with Terminal(APP, SMALL, plain_environment(str(tmp_path))) as terminal:
+            before = settings(terminal)
+            terminal.until("starting")
+            terminal.keys("\x03")
+            terminal.pump(5.0)
+            if terminal.raw.count(OFF) and TEXTUAL not in terminal.raw:
+                assert terminal.wait() == 130
+                assert terminal.raw.count(ON) == terminal.raw.count(OFF) == 1
+                assert settings(terminal) == before
+                return
+    raise AssertionError("no start was interrupted")
 
 
 @pytest.mark.parametrize("variable", [{"TERM": "dumb"}, {"MUSUBI_TUI_SERVED": "1"}])
