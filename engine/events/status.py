@@ -6,6 +6,7 @@ machine a run is judged by its process; a run of another machine (a shared volum
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -29,6 +30,8 @@ STATES = (
 )  # fmt: skip
 ALIVE = frozenset({"starting", "running", "paused", "stopping"})  # states that need a living process
 RESUMABLE = frozenset({"stopped", "preempted", "failed", "orphaned"})
+_FROM_CONFIG = {"name": "output_name", "family": "family", "kind": "kind"}  # field of a status -> word in run_start
+_LAST_EVENTS = 256 * 1024  # bytes that are looked through for an end
 _Record = TypeVar("_Record", "Status", "Lease")
 _KINDS: dict[str, Any] = {"int": int, "int | None": int, "float": (int, float), "float | None": (int, float)}
 
@@ -57,10 +60,10 @@ class Status:
 
     @classmethod
     def read(cls, run: RunDirectory) -> Status | None:
-        """The status of a run, or None when there is none that can be read."""
+        """The status of a run; where its file is damaged, what its events say of its end. None when there is neither."""
         values = _read_object(run.status)
         if values is None or values.get("state") not in STATES:
-            return None
+            return _from_events(cls, run) if run.status.exists() else None
         return _from_values(cls, values)
 
     def write(self, run: RunDirectory, *, durable: bool = True) -> None:
@@ -216,6 +219,38 @@ def true_state(run: RunDirectory, status: Status | None = None, now: float | Non
     if status.process is not None and is_alive(status.process, status.heartbeat, run.status, now):
         return status.state
     return "orphaned"
+
+
+def _from_events(kind: type[Status], run: RunDirectory) -> Status | None:
+    """What events.jsonl says: what the run is, and how its last attempt ended or that it never did. None without events."""
+    try:
+        with open(run.events, "rb") as file:
+            first = file.readline(_LAST_EVENTS)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_EVENTS))
+            last = file.read().splitlines()
+    except OSError:
+        return None
+    config = _event(first).get("config")
+    known: dict[str, Any] = (
+        {key: str(config.get(word, "")) for key, word in _FROM_CONFIG.items()} if isinstance(config, dict) else {}
+    )
+    lost = kind("orphaned", reason=say("status.json cannot be read.", "status.json を読めません。"))
+    for text in reversed(last):
+        event = _event(text)
+        if event.get("type") == "run_end" and event.get("state") in STATES:
+            lost = kind(str(event["state"]), reason=str(event.get("reason", "")), ended=str(event.get("t", "")))
+        if event.get("type") in ("run_start", "run_end"):
+            break
+    return replace(lost, started=str(_event(first).get("t", "")), **known) if first else None
+
+
+def _event(text: bytes) -> dict[str, Any]:
+    """An event's fields; none of a damaged line."""
+    with contextlib.suppress(ValueError, RecursionError):
+        values = json.loads(text)
+        if isinstance(values, dict):
+            return values
+    return {}
 
 
 def _create_exclusively(path: Path, data: bytes) -> bool:

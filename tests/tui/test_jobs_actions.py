@@ -296,6 +296,9 @@ async def test_the_command_after_a_run_counts_down_in_coarse_steps_and_can_be_ca
         await until(pilot, lambda: "on_finish 100 s: ^g cancels" in screen_text(app))
         await looks(pilot, "jobs-hook")
         assert "! on_finish 100 s: ^g cancels" in screen_text(app).splitlines()[-2]
+        for number in "23571":  # the preset editor and the data screen have no status line: the top line tells it there
+            await pilot.press(number)
+            await until(pilot, lambda: "^g cancels" in screen_text(app))
         drawn: list[int] = []
         for widget in app.screen.query("#card, #status"):
             before = widget.render_line

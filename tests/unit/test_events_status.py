@@ -357,3 +357,24 @@ def test_only_one_of_many_gets_the_lease(run: RunDirectory) -> None:
     for racer in racers:
         racer.communicate()
     assert answers == ["lease_alive"] * 3 + ["mine"]
+
+
+@pytest.mark.parametrize("state", ["done", "stopped"])
+def test_a_damaged_status_loses_nothing_that_the_events_say(run: RunDirectory, state: str) -> None:
+    start = '{"v":1,"seq":0,"t":"2026-01-01T00:00:00.000Z","type":"run_start","config":{"kind":"train","family":"wan","output_name":"ink"}}'
+    end = f'{{"v":1,"seq":9,"t":"2026-01-01T01:00:00.000Z","type":"run_end","state":"{state}","reason":"as asked"}}'
+    run.events.write_text("\n".join([start, *['{"type":"progress"}'] * 20_000, end]) + "\n")
+    run.status.write_text("{garbage")
+    status = Status.read(run)
+    assert status is not None
+    assert true_state(run) == state
+    assert (status.family, status.name, status.reason) == ("wan", "ink", "as asked")
+
+
+def test_a_damaged_status_of_a_run_without_an_end_is_orphaned(run: RunDirectory) -> None:
+    end = '{"type":"run_end","state":"stopped"}'
+    run.events.write_text("\n".join(['{"type":"run_start"}', end, '{"type":"run_start"}', '{"type":"step"', ""]))
+    run.status.write_text("{garbage")
+    assert true_state(run) == "orphaned"
+    run.events.write_bytes(b"")
+    assert true_state(run) == "failed"

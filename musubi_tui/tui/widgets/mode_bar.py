@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from textual.events import Click
 
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.link import Link, way
 from musubi_tui.tui.modes import MODES
+from musubi_tui.tui.view import View
 from musubi_tui.tui.widgets.lines import Lines, Span, justify, width_of
+from musubi_tui.tui.widgets.status_bar import hook_text
 
 
 class ModeBar(Lines):
@@ -17,7 +20,7 @@ class ModeBar(Lines):
     def __init__(self, current: str) -> None:
         super().__init__()
         self._current = current
-        self._told = ""
+        self._told = self._hook = ""
         self.facts = ""  # before how the app is reached, where there is room
         self._places: list[tuple[int, str]] = []  # (first cell behind it, mode)
 
@@ -25,6 +28,13 @@ class ModeBar(Lines):
         """Words for the right end instead of how the app is reached; empty: that again."""
         self._told = text
         self.draw()
+
+    def count_down(self, view: View) -> None:
+        """On a screen without a status line: the command after a run that waits here, and the key that cancels it."""
+        hook = f"! {hinted(self.app, hook_text(view.hooks[0]))}" if view.hooks else ""
+        if hook != self._hook:
+            self._hook = hook
+            self.draw()
 
     def on_resize(self) -> None:
         """Draw at the new size."""

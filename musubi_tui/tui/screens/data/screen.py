@@ -132,10 +132,11 @@ class DataScreen(ModeScreen):
 
     def show(self, view: View) -> None:
         """Called when runs changed; the screen itself changes only with its dataset."""
-        del view
+        self.query_one(ModeBar).count_down(view)
 
     def on_screen_resume(self) -> None:
         """The glyphs may be others now."""
+        self.show(self.musubi.view)
         self._show_all()
 
     def _post(self, message: Message) -> None:

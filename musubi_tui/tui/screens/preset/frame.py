@@ -118,8 +118,9 @@ class EditorFrame(ModeScreen):
         return ()
 
     def show(self, view: View) -> None:
-        """What the app knows about runs is not shown here; another set of glyphs is."""
+        """What the app knows about runs is not shown here, but for a command that waits; another set of glyphs is."""
         if self.is_mounted:
+            self.query_one(ModeBar).count_down(view)
             self.draw()
 
     # What is known
