@@ -48,8 +48,8 @@ class ModeBar(Lines):
             label = f"{number} {mode.title}"
             spans.append((f"[{label}]", "bold") if mode.id == self._current else (f" {label} ", ""))
             self._places.append((width_of(spans), mode.id))
-        told = "   ".join(filter(None, (self.facts, self._told or self._link())))
-        self.show([justify(spans, [(f"{told} ", "muted")], self.size.width)])
+        told = self._hook or "   ".join(filter(None, (self.facts, self._told or self._link())))
+        self.show([justify(spans, [(f"{told} ", "warn" if self._hook else "muted")], self.size.width)])
 
     async def on_click(self, event: Click) -> None:
         """Switch to the mode under the pointer."""

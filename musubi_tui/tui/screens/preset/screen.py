@@ -26,6 +26,7 @@ from musubi_tui.tui.screens.preset.keys import KEYS
 from musubi_tui.tui.screens.preset.picker import Picker
 from musubi_tui.tui.screens.preset.versioning import Versioning
 from musubi_tui.tui.widgets.grid import PropertyGrid
+from musubi_tui.tui.widgets.mode_bar import ModeBar
 from musubi_tui.tui.widgets.toml_view import TomlView
 
 TAKE_TEXT_AFTER = 0.5  # seconds of rest in the text editor
@@ -264,6 +265,7 @@ class PresetScreen(Versioning):
 
     def on_screen_resume(self) -> None:
         """Catch up with the disk; the picker shows what there is now."""
+        self.query_one(ModeBar).count_down(self.musubi.view)
         self.look_at_disk()
         if self.draft is None:
             self.query_one(OptionList).focus()
