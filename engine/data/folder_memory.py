@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from engine.data import index_file
 from engine.data.index_file import Entry, Identity, Stored, identity
-from engine.data.read_ahead import read_each
+from engine.data.read_ahead import is_waited_for, read_at_once, read_each
 
 MANY = 1000  # pictures: below, reading a file more is not worth it
 
@@ -49,7 +49,13 @@ class Scanned:
         """By the folder's descriptor: the system need not walk the path for each of a hundred thousand. Raises ``OSError``."""
         stat, place = os.stat, os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            return [*read_each(lambda name: identity(stat(name, dir_fd=place)), names)]
+
+            def ask(name: str) -> Identity:
+                return identity(stat(name, dir_fd=place))
+
+            if is_waited_for(ask, names):
+                return [*read_at_once(ask, names)]
+            return [identity(stat(name, dir_fd=place)) for name in names]
         finally:
             os.close(place)
 

@@ -23,6 +23,17 @@ _READERS = 16
 _AHEAD = 4 * _READERS  # what is read and not wanted yet
 
 
+def is_waited_for(read: Callable[[_A], object], of: Sequence[_A]) -> bool:
+    """Whether threads would help, by reading the first ones. Raises what ``read`` raises."""
+    return bool(of) and statistics.median(_wait(read, one)[1] for one in of[:_PROBED]) > _WAIT_SECONDS
+
+
+def _wait(read: Callable[[_A], _R], one: _A) -> tuple[_R, float]:
+    began, worked = time.perf_counter(), time.thread_time()
+    found = read(one)
+    return found, time.perf_counter() - began - (time.thread_time() - worked)
+
+
 def read_each(read: Callable[[_A], _R], of: Sequence[_A]) -> Iterator[_R]:
     """What ``read`` gives for each, in their order, as ``map`` does; an exception comes in its place and ends it.
 
@@ -30,19 +41,19 @@ def read_each(read: Callable[[_A], _R], of: Sequence[_A]) -> Iterator[_R]:
     """
     waits = []
     for one in of[:_PROBED]:
-        began, worked = time.perf_counter(), time.thread_time()
-        found = read(one)
-        waits.append(time.perf_counter() - began - (time.thread_time() - worked))
+        found, wait = _wait(read, one)
+        waits.append(wait)
         yield found
     rest = of[_PROBED:]
     # The median: a busy machine makes a few wait wherever they lie.
     if rest and statistics.median(waits) > _WAIT_SECONDS:
-        yield from _read_ahead(read, rest)
+        yield from read_at_once(read, rest)
     else:
         yield from map(read, rest)
 
 
-def _read_ahead(read: Callable[[_A], _R], of: Sequence[_A]) -> Iterator[_R]:
+def read_at_once(read: Callable[[_A], _R], of: Sequence[_A]) -> Iterator[_R]:
+    """The same by threads, whatever the volume is like."""
     jobs: deque[Future[_R]] = deque()
     pool = ThreadPoolExecutor(_READERS, thread_name_prefix="read-ahead")
     try:

@@ -139,6 +139,8 @@ def collisions(items: Sequence[Item]) -> Iterator[Problem]:
 
 def leftovers(dataset: DatasetSpec, latent_files: Iterable[str], cache_id: str) -> Iterator[Problem]:
     """Musubi Tuner trains whatever lies in the cache folder; here only what belongs to an item is trained: ``latent_files``."""
+    if not os.path.isdir(dataset.cache_directory):
+        return  # all caches lie in it or below: a hundred thousand names need not be made
     used: dict[str, set[str]] = {str(dataset.cache_directory): set()}
     for file in latent_files:  # other cuts have names that are no latent names
         folder, _, name = file.rpartition("/")
