@@ -146,7 +146,7 @@ def test_a_run_outlives_its_terminal_and_its_curve_has_no_seam(tmux: Tmux, tmp_p
     os.kill(engine.pid, signal.SIGKILL)
     tmux.until("orphaned")
     tmux.keys("1")
-    tmux.until("[1 Jobs]", "orphaned")
+    tmux.until("[1 Jobs]", "orphaned", "Its process vanished")  # Jobs itself knows it, a moment after the run screen
     tmux.keys("r")
     tmux.until(lambda: starts(run) == [0, first[-1].step, first[-1].step] and engine_of(run) not in (None, engine))
     tmux.keys("q")
