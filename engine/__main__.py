@@ -28,6 +28,7 @@ from engine.notices import Notice, watch_for_notices
 from engine.output import collect_output
 from engine.ranks import help_run, share_of_environment
 from engine.signals import SignalWatch
+from engine.watchman import start_watchman
 
 if TYPE_CHECKING:
     from engine.config import Config
@@ -58,6 +59,7 @@ def main(arguments: list[str]) -> int:
         problem = _explain(error, run)
         sys.stderr.write(f"{problem}\n")
         return 3 if problem.code == "disk_full" else 1
+    start_watchman(run, plan)
     attempt.on_end(lambda hook: _afterwards(plan, attempt, signals, hook))
     try:
         return _work(attempt, signals)

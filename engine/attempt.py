@@ -39,22 +39,24 @@ class Attempt:
     Raises ``UserError`` (lease_alive) when another process works in the run, ``OSError`` when its files cannot be written.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, *, to_end: bool = False) -> None:
+        """``to_end``: no further attempt, only the end of one whose process is gone."""
         self.run = run
         self.lease = Lease.acquire(run, tell=_tell)
         try:
-            self._open()
+            self._open(to_end=to_end)
         except BaseException:
             self.lease.release(run)
             raise
 
-    def _open(self) -> None:
+    def _open(self, *, to_end: bool) -> None:
         run = self.run
         before = Status.read(run)
         self.events = EventSink(run.events, run.steps_idx, attempt=1)
         attempts = sound_index(run).attempts()
-        self.number = attempts[-1][1] + 1 if attempts else 1
-        self.from_step = newest_state_step(run) if self.number > 1 else 0
+        last = attempts[-1][1] if attempts else 0
+        self.number = max(last, 1) if to_end else last + 1
+        self.from_step = before.step if to_end and before else newest_state_step(run) if self.number > 1 else 0
         self.machine = Machine(run.path)
         now = iso_time(time.time())
         self._began = time.monotonic()

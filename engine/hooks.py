@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from engine.config.language import say
@@ -64,6 +64,18 @@ class HookPlan:
             return cls()
         learn([plan.notify_url])
         return plan
+
+    def after(self, name: str) -> HookPlan | None:
+        """The part of the plan that concerns one hook; None when nothing is to happen."""
+        command = self.commands.get(name)
+        if not command and not self.notify_url:
+            return None
+        return replace(self, commands={name: command} if command else {})
+
+    def text(self) -> str:
+        """What ``take`` reads."""
+        told: dict[str, Any] = {"grace_seconds": self.grace_seconds, **self.commands}
+        return json.dumps(told | ({"notify_url": self.notify_url} if self.notify_url else {}))
 
 
 def run_afterwards(plan: HookPlan, attempt: Attempt, name: str, hurried: threading.Event) -> None:

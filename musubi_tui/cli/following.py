@@ -25,6 +25,7 @@ from musubi_tui.cli.output import INTERRUPTED, JOB_FAILED, OK, narrate
 from musubi_tui.runs.launching import record_stillborn
 
 _POLL_SECONDS = 0.2
+_WATCHMAN_SECONDS = 1.0  # within which an engine's watchman has taken over when the engine was killed
 _SAVING = say(
     "Saving, then stopping. Ctrl-C again leaves at once.",
     "保存してから停止します。もう一度 Ctrl-C で即時終了します。",
@@ -50,9 +51,9 @@ def stay_with(
     interrupts = 0
     try:
         while True:
-            ended = process.poll() is not None
+            works = process.pid if process.poll() is None else _watchman(run, process)
             display.feed(follower.poll())
-            if ended:
+            if works is None:
                 break
             while wishes.signals:
                 number = wishes.signals.pop(0)
@@ -60,10 +61,10 @@ def stay_with(
                     return OK
                 interrupts += number == signal.SIGINT
                 with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(number)
+                    os.kill(works, number)
                 if interrupts > 1:
                     return INTERRUPTED
-                if number == signal.SIGINT:
+                if number == signal.SIGINT and works == process.pid:
                     narrate(_SAVING)
             if _end_of_input():
                 narrate(say("Detached; the run goes on.", "切り離しました。実行は続きます。") + how_to_watch(run))
@@ -73,6 +74,20 @@ def stay_with(
         display.close()
     record_stillborn(run, process)
     return exit_code(run)
+
+
+def _watchman(run: RunDirectory, engine: subprocess.Popen[bytes]) -> int | None:
+    """The process that tells the end of a run whose engine was killed, and runs the hook that follows; None without one."""
+    if engine.returncode >= 0:
+        return None
+    for _ in range(int(_WATCHMAN_SECONDS / _POLL_SECONDS)):
+        status = Status.read(run)
+        if status is None or status.process is None:
+            return None
+        if status.process.pid != engine.pid:
+            return status.process.pid if status.process.runs_here() else None
+        time.sleep(_POLL_SECONDS)
+    return None
 
 
 def how_to_watch(run: RunDirectory) -> str:

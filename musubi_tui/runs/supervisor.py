@@ -36,6 +36,7 @@ from musubi_tui.runs.slots import CPU, environment_of, machine_slots, slots_for,
 POLL_SECONDS = 0.5
 OTHERS_SECONDS = 3.0  # between two looks at runs that the queue did not start
 START_SECONDS = 10.0
+WATCHMAN_SECONDS = 1.5
 _LOG_LIMIT = 1 << 20
 
 
@@ -95,6 +96,7 @@ class Supervisor:
         self._beaten = self._looked = float("-inf")
         self._others: set[str] = set()
         self._trouble = ""
+        self._vanished: dict[int, float] = {}  # entry -> when its engine was first found gone
         self.asked_to_leave = False
 
     def run(self) -> None:
@@ -142,6 +144,7 @@ class Supervisor:
             outcome = self._outcome(entry, engine)
             if outcome is not None:
                 self._engines.pop(entry.id, None)
+                self._vanished.pop(entry.id, None)
                 queue = self._file.edit(lambda queue: settle(queue, entry.id, *outcome))  # noqa: B023 - called at once
                 _tell(f"{entry.run.id}: {outcome[0]} {outcome[1]}".rstrip())
                 if queue.held:
@@ -164,6 +167,8 @@ class Supervisor:
                 return "again", say("its start was cut short", "起動が中断されました")
             if process is not None and process.of_another_boot():
                 return "preempted", say("the machine restarted", "マシンが再起動しました")
+            if time.monotonic() < self._vanished.setdefault(entry.id, time.monotonic()) + WATCHMAN_SECONDS:
+                return None  # its watchman, if it has one, is about to tell the end
             return "failed", say("the engine vanished", "エンジンが消えました")
         if state == "queued":
             return "again", say("its start was cut short", "起動が中断されました")

@@ -22,13 +22,13 @@ ENDS = TRAINS.replace(
     "stop = job", "if (job.run.path / 'finish').exists():\n                return\n            stop = job"
 )
 _PROGRAM = """
-import subprocess, sys, time
+import os, subprocess, sys, time
 from musubi_tui.runs import slots, supervisor
 from engine.events import Status
 def launch(run, *, device, secrets, hooks):
     (run.path / "secrets").write_text(repr(sorted(secrets.items())))
     (run.path / "hooks").write_text(hooks.get("MUSUBI_TUI_HOOKS", ""))
-    engine = subprocess.Popen([sys.executable, "-c", sys.argv[2], run.path], start_new_session=True)
+    engine = subprocess.Popen([sys.executable, "-c", sys.argv[2], run.path], start_new_session=True, env=os.environ | dict(hooks))
     while engine.poll() is None and (Status.read(run) is None or Status.read(run).state not in ("running", "done")):
         time.sleep(0.02)
     return engine

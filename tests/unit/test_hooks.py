@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,12 @@ from engine.config import Config, write_run_toml
 from engine.config.problems import ConfigError, UserError
 from engine.events import Hook, Lease, RunDirectory, Status, Warned, read_events
 from engine.events.control import send, wait_for_ack
+from engine.events.process import ProcessIdentity
+from engine.events.status import true_state
+from engine.events.types import Failed
+from engine.hooks import HookPlan
 from engine.notify import message_for
+from engine.watchman import killed_for_memory, watch
 from musubi_tui.runs.hooking import hooks_environment, hooks_of_run
 from tests.unit.test_job_process import _FRAME
 from tests.waiting import wait_until
@@ -132,6 +139,98 @@ def test_a_hook_that_never_ends_is_ended_with_its_children(run: RunDirectory) ->
     assert start(run, shorten + DONE, on_finish=sleeper).wait(30) == 0
     assert time.monotonic() - began < 20
     assert hooks(run)[-1] == ("on_finish", "timeout")
+
+
+# -- an engine that is killed
+
+KILLED = "def run_stages(job, names):\n    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+WAITS = "def run_stages(job, names):\n    import time\n    job.set_step(3, 9)\n    time.sleep(60)\n"
+
+
+def ended(run: RunDirectory) -> bool:
+    return true_state(run) == "failed" and Lease.read(run) is None
+
+
+def test_after_an_engine_that_was_killed_the_run_has_failed_and_on_error_runs(run: RunDirectory) -> None:
+    process = start(run, WAITS, on_error=TELL, on_finish=[sys.executable, "-c", "print('wrong hook')"])
+    wait_until(lambda: (status := Status.read(run)) is not None and status.step == 3)
+    process.kill()
+    process.wait()
+    wait_until(lambda: ended(run))
+    status = Status.read(run)
+    assert status is not None
+    assert (status.attempt, status.step, status.exit_code) == (1, 3, 1)
+    assert "killed" in status.reason
+    assert hooks(run) == [("on_error", "started"), ("on_error", "done")]
+    told = [record.event for record in read_events(run.events) if isinstance(record.event, Failed)]
+    assert [event.code for event in told] == ["engine_vanished"]
+    log = run.engine_log.read_text()
+    assert "'MUSUBI_TUI_STATE': 'failed'" in log
+    assert "'MUSUBI_TUI_STEP': '3'" in log
+    assert "MUSUBI_TUI_HOOKS" not in log
+    assert "wrong hook" not in log
+    assert (
+        start(run, DONE, on_error=TELL).wait(60) == 0
+    )  # it is resumed as after any failure, and its watchman has nothing to do
+    status = Status.read(run)
+    assert status is not None
+    assert (status.state, status.attempt) == ("done", 2)
+    assert len(hooks(run)) == 2
+
+
+def test_the_hook_of_a_killed_engine_can_be_cancelled(run: RunDirectory) -> None:
+    start(run, KILLED, on_error=[sys.executable, "-c", "print('too late')"], grace_seconds=30).wait(60)
+    wait_until(lambda: ("on_error", "waiting") in hooks(run))
+    answer = wait_for_ack(run, send(run, "cancel_hooks"))
+    assert answer is not None
+    assert answer.result == "done"
+    wait_until(lambda: ended(run))
+    assert hooks(run)[-1] == ("on_error", "cancelled")
+    assert "too late" not in run.engine_log.read_text()
+
+
+def test_a_killed_engine_with_nothing_to_run_is_an_orphan_as_before(run: RunDirectory) -> None:
+    assert start(run, KILLED, on_finish=TELL).wait(60) == -9
+    time.sleep(0.5)
+    assert true_state(run) == "orphaned"
+    assert hooks(run) == []
+
+
+def test_a_watchman_leaves_a_run_that_somebody_goes_on_with(run: RunDirectory) -> None:
+    assert start(run, KILLED).wait(60) == -9
+    status = Status.read(run)
+    assert status is not None
+    assert status.process is not None
+    plan = HookPlan({"on_error": tuple(TELL)}, grace_seconds=0)
+    others = ProcessIdentity.of_this_process()
+    replace(status, process=others).write(run)
+    watch(run, status.process, plan)
+    assert Status.read(run) == replace(status, process=others)
+    assert hooks(run) == []
+    replace(status, state="stopped").write(run)  # its last word was said
+    watch(run, status.process, plan)
+    assert hooks(run) == []
+    shutil.rmtree(run.path)
+    watch(run, status.process, plan)
+    assert not run.exists()
+
+
+def test_memory_of_the_host_that_is_used_up_is_told_as_the_reason(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert start(run, KILLED).wait(60) == -9
+    status = Status.read(run)
+    assert status is not None
+    assert status.process is not None
+    events = tmp_path / "memory.events"
+    events.write_text("oom 1\noom_kill 4\n")
+    assert killed_for_memory((tmp_path,)) == 4
+    counts = iter((3, 4))
+    monkeypatch.setattr("engine.watchman.killed_for_memory", lambda: next(counts))
+    watch(run, status.process, HookPlan({"on_error": ("true",)}, grace_seconds=0))
+    told = [record.event for record in read_events(run.events) if isinstance(record.event, Failed)]
+    assert [event.code for event in told] == ["host_memory"]
+    assert "swap fewer blocks" in told[0].fix
 
 
 # -- what is allowed

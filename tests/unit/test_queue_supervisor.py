@@ -169,6 +169,24 @@ def test_an_engine_that_is_killed_is_a_failure(start: Start) -> None:
     assert "vanished" in queue().read().held
 
 
+def test_the_hook_of_an_engine_that_is_killed_runs_before_the_queue_goes_on(start: Start) -> None:
+    entry, second = line_up("a", keep_going=True), line_up("b")
+    hook = [sys.executable, "-c", "import time; time.sleep(3); open('hooked', 'w')"]
+    config = Config.of({"family": "wan", "on_error": hook, "hook_grace_seconds": 0.0})
+    write_run_toml(config, entry.run.run_toml, kind="train", stages=["train"])
+    allow(entry.run, {"on_error": hook})
+    start()
+    wait_until(lambda: (Status.read(entry.run) or Status("queued")).step > 1)
+    status = Status.read(entry.run)
+    assert status
+    assert status.process
+    os.kill(status.process.pid, signal.SIGKILL)
+    wait_until(lambda: lives(second))
+    assert (entry.run.path / "hooked").exists()
+    assert state_of(entry) == "failed"
+    assert true_state(entry.run) == "failed"
+
+
 def test_engines_get_the_hooks_that_were_allowed(start: Start) -> None:
     told, silent = line_up("told", gpus=("0",)), line_up("silent", gpus=("1",))
     for entry in (told, silent):
