@@ -15,7 +15,7 @@ from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.control import send, wait_for_ack
 from engine.events.rundir import RunDirectory
-from engine.events.status import ALIVE, true_state
+from engine.events.status import ALIVE, Status, true_state
 from musubi_tui.runs.home import Home
 from musubi_tui.runs.hooking import hooks_environment
 from musubi_tui.runs.launching import launch, record_stillborn
@@ -72,13 +72,19 @@ def resume(
 ) -> str:
     """Un-pause a paused run; continue one that stopped, was preempted, failed or vanished, or with more steps one that is done.
 
-    ``hooks``: the commands of its preset that were allowed; ``tell`` hears why it takes long.
+    ``hooks``: the commands of its preset that were allowed; ``tell`` hears why it takes long. Raises ``UserError`` for one that works.
     """
     from musubi_tui.runs.hooking import hooks_of_run
 
     run = RunDirectory(Path(run_dir))
-    if true_state(run) in ALIVE:
+    # By its files as they are now: what the screen shows is a moment older, and its engine may be gone meanwhile.
+    status = Status.read(run)
+    state = true_state(run, status)
+    if state == "paused":
         return steer(run_dir, "resume")
+    if state in ALIVE and status is not None:
+        name, host = status.name or run.id, status.process.host if status.process else ""
+        raise UserError.of("runs_already", say(f"{name} runs already on {host}.", f"{name} は {host} で実行中です。"))
     if hooks:
         hooks_of_run(run, allowed=True)  # refuses one that held a secret, before anything is written
     allowed = hooks_environment(run, hooks)

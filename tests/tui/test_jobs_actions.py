@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from textual.widgets import Input
 
 from engine.events.control import Ack, unanswered, write_ack
 from engine.events.lines import iso_time
-from engine.events.process import ProcessIdentity, host_name, uptime_seconds
+from engine.events.process import ProcessIdentity, host_name, process_start, uptime_seconds
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.status import Lease, Status
@@ -411,9 +412,38 @@ async def test_a_run_of_another_machine_is_only_watched(home: Home, capsys: pyte
         await until(pilot, lambda: "It works on other-pod: watched from here, resumed only there." in screen_text(app))
         await looks(pilot, "jobs-elsewhere")
         await pilot.press("home", "r")
-        assert told(app)[-1] == "far runs already on other-pod."
+        await until(pilot, lambda: told(app)[-1] == "far runs already on other-pod.")
     assert musubi_tui(["train", "--resume", run.id]) == 2
     assert "on other-pod" in capsys.readouterr().err
+
+
+async def test_r_goes_on_with_a_run_whose_engine_died_a_moment_ago(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also before the list has seen it, and a run that works is left alone."""
+    launched: list[str] = []
+
+    def launch(run: RunDirectory, **options: object) -> Any:
+        launched.append(run.id)
+        raise OSError("not here")
+
+    monkeypatch.setattr("musubi_tui.tui.steering.launch", launch)
+    monkeypatch.setattr("musubi_tui.tui.reading.READ_SECONDS", 3600.0)
+    engine = subprocess.Popen(["sleep", "60"])
+    run = orphan(home, "dying")
+    status = Status.read(run)
+    assert status is not None
+    mine, started = ProcessIdentity.of_this_process(), process_start(engine.pid) or ""
+    replace(status, process=replace(mine, pid=engine.pid, started=started)).write(run)
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await read(pilot)
+        await pilot.press("home", "r")
+        await until(pilot, lambda: bool(told(app)))
+        assert told(app)[-1] == f"dying runs already on {host_name()}."
+        engine.kill()
+        engine.wait()
+        assert "running" in line_of(app, "dying")
+        await pilot.press("r")
+        await until(pilot, lambda: launched == [run.id])
 
 
 async def test_every_state_without_colour(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

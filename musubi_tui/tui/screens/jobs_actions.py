@@ -72,17 +72,12 @@ class JobsActions(ModeScreen):
 
     def action_resume(self) -> None:
         """Go on with the run, whatever ended it; one that is done gets more steps."""
-        from engine.events.status import ALIVE
         from musubi_tui.tui.acting import go_on
 
         chosen = self._existing()
         if chosen is None:
             return
-        if chosen.state in ALIVE and chosen.state != "paused":
-            self.musubi.tell(
-                say(f"{chosen.name} runs already on {chosen.host}.", f"{chosen.name} は {chosen.host} で実行中です。")
-            )
-        elif chosen.state == "done" and chosen.kind == "cache":
+        if chosen.state == "done" and chosen.kind == "cache":
             self.musubi.tell(
                 say(f"{chosen.name} is a cache run: there is nothing to train further.",
                     f"{chosen.name} はキャッシュの run です。続けて学習するものはありません。")
