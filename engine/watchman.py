@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -105,18 +105,29 @@ def _wait_for_end(engine: ProcessIdentity) -> None:
             os.close(handle)
 
 
-def killed_for_memory(roots: tuple[Path, ...] = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))) -> int:
-    """How many processes of this container, or of the machine, were killed for lack of memory; 0 where nothing tells."""
-    counts: list[Callable[[], str]] = [
-        *((root / name).read_text for root in roots for name in ("memory.events", "memory.oom_control")),
-        Path("/proc/vmstat").read_text,
-    ]
-    for read in counts:
-        with contextlib.suppress(OSError, ValueError):
-            for line in read().splitlines():
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
-    return 0
+def killed_for_memory(groups: Path = Path("/sys/fs/cgroup"), mine: Path = Path("/proc/self/cgroup")) -> int:
+    """How many processes of this container, else of the machine, were killed for lack of memory; 0 where nothing tells."""
+    counts = map(_oom_kills, [*_told_by(groups, mine), Path("/proc/vmstat")])
+    return next((count for count in counts if count is not None), 0)
+
+
+def _told_by(groups: Path, mine: Path) -> Iterator[Path]:
+    """Where the kernel counts for our group: of both versions of control groups, as a container sees them and as the host does."""
+    own = ""
+    with contextlib.suppress(OSError, ValueError):
+        lines = [line.split(":", 2) for line in mine.read_text().splitlines()]
+        own = next((path for _, kinds, path in lines if "memory" in kinds.split(",")), lines[-1][2]).lstrip("/")
+    for folder in (groups / own, groups / "memory" / own, groups, groups / "memory"):
+        yield from (folder / "memory.events", folder / "memory.oom_control")
+
+
+def _oom_kills(file: Path) -> int | None:
+    """None where the file does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in file.read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return None
 
 
 def main(arguments: list[str]) -> int:

@@ -222,9 +222,17 @@ def test_memory_of_the_host_that_is_used_up_is_told_as_the_reason(
     status = Status.read(run)
     assert status is not None
     assert status.process is not None
-    events = tmp_path / "memory.events"
-    events.write_text("oom 1\noom_kill 4\n")
-    assert killed_for_memory((tmp_path,)) == 4
+    group = tmp_path / "memory" / "pod" / "one"
+    group.mkdir(parents=True)
+    (group / "memory.oom_control").write_text("under_oom 0\noom_kill 4\n")
+    (tmp_path / "cgroup").write_text("5:cpu:/\n4:memory:/pod/one\n0::/\n")
+    assert killed_for_memory(tmp_path, tmp_path / "cgroup") == 4
+    (tmp_path / "memory.events").write_text("oom 1\noom_kill 7\n")  # of all groups together: ours alone counts
+    assert killed_for_memory(tmp_path, tmp_path / "cgroup") == 4
+    (group / "memory.oom_control").write_text("under_oom 0\noom_kill 0\n")
+    assert killed_for_memory(tmp_path, tmp_path / "cgroup") == 0
+    (tmp_path / "cgroup").write_text("0::/\n")
+    assert killed_for_memory(tmp_path, tmp_path / "cgroup") == 7
     counts = iter((3, 4))
     monkeypatch.setattr("engine.watchman.killed_for_memory", lambda: next(counts))
     watch(run, status.process, HookPlan({"on_error": ("true",)}, grace_seconds=0))
