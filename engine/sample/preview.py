@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 _DEFAULT_SEED = 42  # of runs and prompts that name none: previews of different steps must start from the same noise
 # What a preview may die of without taking the run along: everything but mistakes of this program (assertions, attributes).
 _FAILURES = (RuntimeError, ValueError, OSError, KeyError, TypeError, UserError, av.FFmpegError)
+# What of a prompt says how its picture is made, and not what it shows.
+_MANNERS = frozenset(
+    ("width", "height", "frame_count", "sample_steps", "guidance_scale", "cfg_scale", "discrete_flow_shift", "negative_prompt")
+)  # fmt: skip
 Embedding = dict[str, torch.Tensor]
 
 
@@ -49,6 +53,7 @@ class Previewer:
     def __init__(self, job: Job, family_model: FamilyModel, *, device: torch.device, dtype: torch.dtype) -> None:
         self.job, self.family_model, self.device, self.dtype = job, family_model, device, dtype
         self.prompts: list[SamplePrompt] = []
+        self._like: dict[str, Any] = {}  # what the first prompt of the file says of size, steps and guidance
         self._embeddings: dict[str, Embedding] = {}
         self._vae: nn.Module | None = None
         self._transformer: nn.Module | None = None
@@ -59,6 +64,8 @@ class Previewer:
             raw, notices = read_prompts(Path(path))
             self._warn(notices)
             self.prompts = self._resolved(raw)
+            if raw:
+                self._like = {name: value for name, value in raw[0].values.items() if name in _MANNERS}
 
     def prepare(self) -> None:
         """Encode all prompts (text encoder loaded, used, freed) and load the VAE on the CPU."""
@@ -199,13 +206,17 @@ class Previewer:
         return prompts
 
     def _live(self, lines: Sequence[str]) -> list[SamplePrompt]:
-        """Prompts that came while training: read, and encoded on the CPU when their text is new."""
+        """Prompts that came while training: read, and encoded on the CPU when their text is new.
+
+        What a line leaves open is as in the first prompt of the file: the family's own size may take minutes where the run's previews
+        take seconds.
+        """
         problems: list[Problem] = []
         raw = [parse_prompt_line(line, problems) for line in lines if line.strip()]
         self._warn(problems)
         if any(problem.severity == "error" for problem in problems):
             return []
-        prompts = self._resolved(raw)
+        prompts = self._resolved([replace(one, values={**self._like, **one.values}) for one in raw])
         try:
             self._encode(self._texts(prompts), torch.device("cpu"))
         except _FAILURES as error:

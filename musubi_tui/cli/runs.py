@@ -189,7 +189,7 @@ def set_(
     as_json: JsonOption = False,
 ) -> int:  # fmt: skip
     from musubi_tui.cli.train import parse_overrides
-    from musubi_tui.runs.resuming import parse_value
+    from musubi_tui.runs.live_values import written_value
 
     if "=" not in change:
         raise UserError.of(
@@ -198,7 +198,7 @@ def set_(
             say("Example: max_train_steps=2000", "例: max_train_steps=2000"),
         )
     ((key, value),) = parse_overrides([change]).items()
-    return _steer(run, "set", {"key": key, "value": parse_value(value)}, timeout, as_json)
+    return _steer(run, "set", {"key": key, "value": written_value(key, value)}, timeout, as_json)
 
 
 @app.command(

@@ -180,10 +180,11 @@ def resume_run(
 ) -> int:
     """Go on with a run; the exit code."""
     from musubi_tui.runs.finding import find_run, is_training
-    from musubi_tui.runs.resuming import parse_value, prepare_resume, run_option
+    from musubi_tui.runs.live_values import written_value
+    from musubi_tui.runs.resuming import prepare_resume, run_option
 
     run = find_run(word, is_training)
-    changes = {key: parse_value(value) for key, value in parse_overrides(overrides).items()}
+    changes = {key: written_value(key, value) for key, value in parse_overrides(overrides).items()}
     prepare_resume(run, changes, tell=narrate)
     narrate(say(f"Resuming {run.id}.", f"{run.id} を再開します。"))
     device = str(run_option(run, "run", "device") or "auto")

@@ -32,7 +32,7 @@ def prepare_resume(
     """Check that ``run`` may go on and write ``attempts/N.toml``. ``changes`` are values that are safe to change.
 
     What another machine left is watched first for signs of life; ``tell`` hears for how long. Raises ``UserError``: it is alive
-    (says who), it is done, or a value cannot change within a run.
+    (says who), it is done, its budget is spent, or a value cannot change within a run.
     """
     if not run.run_toml.is_file():
         raise UserError.of(
@@ -59,6 +59,7 @@ def prepare_resume(
     if now.state == "done":
         _check_done(run, now.step, changes)
     _check_values(run, now.step, changes)
+    _check_budget(run, changes)
     archiving.unarchive(run)  # a run that goes on is on the list
     number = next_attempt(run)
     if number > 1:
@@ -137,6 +138,23 @@ def _check_done(run: RunDirectory, step: int, changes: Mapping[str, Any]) -> Non
         say(f"The run {run.id} is done ({step} steps).", f"run {run.id} は完了しています（{step} ステップ）。"),
         say(f"To train further: --set max_train_steps=N with N above {step}.", f"続けるには --set max_train_steps=N（N は {step} より大きく）を指定してください。"),
         file=run.path,
+    )  # fmt: skip
+
+
+def _check_budget(run: RunDirectory, changes: Mapping[str, Any]) -> None:
+    """An engine that loads its models only to stop again costs minutes, and its end would run on_finish once more."""
+    from musubi_tui.runs.live_values import spent_limit
+
+    spent = spent_limit(run, changes)
+    if spent is None:
+        return
+    key, limit, reason = spent
+    raise UserError.of(
+        "budget_spent",
+        say(f"{run.id} would stop again at once: {reason}.", f"{run.id} は再開してもすぐに停止します: {reason}。"),
+        say(f"Give it more: `musubi-tui runs resume {run.id} --set {key}=…`, above {limit:g}.",
+            f"増やして再開: `musubi-tui runs resume {run.id} --set {key}=…`（{limit:g} より大きく）。"),
+        key=key,
     )  # fmt: skip
 
 

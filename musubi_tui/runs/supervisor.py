@@ -220,7 +220,10 @@ class Supervisor:
             self._engines[entry.id] = launch(run, device=device, secrets=variables, hooks=hooks)
         except (UserError, OSError) as error:
             reason = error.problems[0].message if isinstance(error, UserError) else str(error)
-            self._file.edit(lambda queue: settle(queue, entry.id, "failed", reason))
+            spent = (
+                isinstance(error, UserError) and error.problems[0].code == "budget_spent"
+            )  # nothing is wrong with it
+            self._file.edit(lambda queue: settle(queue, entry.id, "stopped" if spent else "failed", reason))
             _tell(f"{run.id}: {reason}")
 
     def _left_idle(self) -> bool:

@@ -12,12 +12,14 @@ from typing import Any
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
-from engine.events.status import true_state
-from musubi_tui.runs import archiving, queueing, removing, winning
+from engine.events.status import ALIVE, true_state
+from musubi_tui.runs import allowing, archiving, queueing, removing, winning
 from musubi_tui.runs.home import Home
 from musubi_tui.runs.queue import QueueFile, entry_of
 from musubi_tui.runs.registry import Registry
 from musubi_tui.tui.steering import resume
+
+Standing = tuple[int | None, tuple[str, float, str] | None]
 
 
 def archive(run_dir: str, *, away: bool) -> str:
@@ -75,23 +77,50 @@ def enqueue(
     return entry.run.id + where + held
 
 
+def queued_as(home: Path, run_dir: str) -> int | None:
+    """The number of the queue's entry that ``r`` goes on with: one that waits, or the one for which the queue is held."""
+    path = RunDirectory(Path(run_dir)).path
+    queue = QueueFile(home).read()
+    mine = (one for one in queue.entries if one.run.path == path)
+    return next((one.id for one in mine if one.state == "waiting" or (queue.held and one.state == "failed")), None)
+
+
 def go_on(
     home: Path, run_dir: str, hooks: Mapping[str, list[str]] | None = None, tell: Callable[[str], object] = str
 ) -> str:
-    """Resume a run, with the commands of its preset that were allowed; one that waits in the queue comes first in it, and a held queue goes on.
+    """Resume a run, with the commands of its preset that were allowed. One of the queue comes first in it, and a held queue goes on.
 
     ``tell`` hears why it takes long.
     """
     from musubi_tui.runs.supervisor import ensure_supervisor
 
-    run = RunDirectory(Path(run_dir))
-    file = QueueFile(home)
-    entry = next((one for one in file.read().waiting() if one.run.path == run.path), None)
-    if entry is None:
+    number = queued_as(home, run_dir)
+    if number is None:
         return resume(run_dir, hooks=hooks, tell=tell)
-    queueing.release(file, [str(entry.id)])
+    run, file = RunDirectory(Path(run_dir)), QueueFile(home)
+    if hooks:
+        allowing.allow(run, hooks)
+    was_held = bool(file.read().held)
+    queueing.release(file, [str(number)])
     ensure_supervisor(file)
-    return say(f"{run.id} is the next one of the queue.", f"{run.id} を次に実行します。")
+    text = say(f"{run.id} is the next one of the queue.", f"{run.id} を次に実行します。")
+    return text + (say(" The queue goes on.", "キューを再開しました。") if was_held else "")
+
+
+def standing_of(home: Path, run_dir: str) -> Standing:
+    """What going on with a run has to know: (its number in the queue, the limit that is spent: its key, its value, the reason)."""
+    from musubi_tui.runs.live_values import spent_limit
+
+    run = RunDirectory(Path(run_dir))
+    number = queued_as(home, run_dir)
+    return number, None if number is not None or true_state(run) in ALIVE else spent_limit(run)
+
+
+def go_on_with_more(run_dir: str, key: str, text: str, hooks: Mapping[str, list[str]] | None = None) -> str:
+    """Resume a run that has spent its budget, with another limit."""
+    from musubi_tui.runs.live_values import written_value
+
+    return resume(run_dir, {key: written_value(key, text)}, hooks)
 
 
 def train_further(run_dir: str, steps: str, hooks: Mapping[str, list[str]] | None = None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -117,6 +118,7 @@ class MusubiApp(App[None]):
         self.cursor_wanted = ""  # the directory of a run that Jobs puts its cursor on when it sees it
         self.cancelling: set[str] = set()  # run directories whose waiting command was asked to be cancelled
         self.kept_draft: Path | None = None  # the preset whose unsaved draft was kept when the app was left
+        self._wrong_until = 0.0  # the clock's time until which a sentence of something wrong stands
         self.animation_level = "none"
         self.register_theme(MUSUBI)
         self.register_theme(MONO)
@@ -211,9 +213,17 @@ class MusubiApp(App[None]):
             message.then()
 
     def tell(self, text: str, *, wrong: bool = False) -> None:
-        """A sentence for the person, for some seconds; ``{id}`` of an action in it becomes its key."""
+        """A sentence for the person, for some seconds; ``{id}`` of an action in it becomes its key.
+
+        It takes the place of the one before, so that they never pile up over what is below; only what went wrong stands its time.
+        """
         text = safe(hinted(self, text))
-        self.notify(text, severity="error" if wrong else "information", timeout=10 if wrong else 5, markup=False)
+        if time.monotonic() >= self._wrong_until:
+            self.clear_notifications()
+        seconds = 10 if wrong else 5
+        if wrong:
+            self._wrong_until = time.monotonic() + seconds
+        self.notify(text, severity="error" if wrong else "information", timeout=seconds, markup=False)
 
     def copy(self, text: str, *, tell: bool = True) -> None:
         """Copy ``text`` through the terminal, and with this machine's tool where there is one; without ``tell`` no word of it.

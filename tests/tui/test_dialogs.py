@@ -39,8 +39,8 @@ DIALOGS: dict[str, tuple[Callable[[], Screen[Any]], str, Any]] = {
     "go": (lambda: GoScreen(top=False), "j", "jobs"),
     "list": (lambda: ListScreen("Which?", [Answer("one", "1"), Answer("two", "2")]), "enter", "one"),
     "path": (lambda: PathScreen("Where?", "here", Path("/")), "enter", "here"),
-    "tune": (lambda: TuneScreen("musubi-tui runs tune last "), "enter", ("learning_rate_factor", 0.5)),
-    "tune, left": (lambda: TuneScreen("musubi-tui runs tune last "), "escape", None),
+    "tune": (lambda: TuneScreen("musubi-tui runs tune last ", {}), "enter", ("learning_rate_factor", 0.5)),
+    "tune, left": (lambda: TuneScreen("musubi-tui runs tune last ", {}), "escape", None),
     "ask": (lambda: AskScreen("Note", "", lambda text: text, lambda text: text, value="x"), "escape", None),
     "help": (lambda: HelpScreen([("text", "words")]), "escape", None),
 }
@@ -126,7 +126,7 @@ TWINS: dict[str, tuple[Callable[[], Screen[Any]], str]] = {
         lambda: ListScreen("Which?", [Answer("one", "1")]),
         "musubi-tui runs list",
     ),  # it does nothing: that of Jobs below
-    "tune": (lambda: TuneScreen("musubi-tui runs set last "), "musubi-tui runs set last learning_rate_factor=0.5"),
+    "tune": (lambda: TuneScreen("musubi-tui runs set last ", {}), "musubi-tui runs set last learning_rate_factor=0.5"),
     "ask": (lambda: AskScreen("Note", "", lambda text: text, lambda text: f"note {text}", value="x"), "note x"),
     "start": (lambda: StartScreen(Home(Path("/"), "test", True)), "musubi-tui train PRESET --detach"),
 }

@@ -191,6 +191,77 @@ async def test_a_held_queue_is_shown_and_r_goes_on_with_one(home: Home, monkeypa
         await until(pilot, lambda: len(file.read().entries) == 2)
 
 
+async def test_r_on_the_run_that_held_the_queue_tries_it_again_and_the_queue_goes_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed past the queue it would leave the others waiting until somebody looks."""
+    started: list[Path] = []
+    monkeypatch.setattr("musubi_tui.runs.supervisor.ensure_supervisor", lambda file: started.append(file.path))
+    file = waiting_in(home)
+    lost = make_run(home.path, Made("lost", "failed", "20261122-000000", "wan", 120, 2000, 120))
+    entry = queueing.add(file, Entry(0, file.host, str(lost.path), state="failed"))
+    file.edit(lambda queue: replace(queue, held="lost failed."))
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await read(pilot)
+        await until(pilot, lambda: "lost" in names(app))
+        await pilot.press("home", "r")
+        await until(pilot, lambda: started == [file.path])
+        queue = file.read()
+        assert (queue.held, queue.waiting()[0].id) == ("", entry.id)
+        await until(pilot, lambda: bool(told(app)) and told(app)[-1].endswith("The queue goes on."))
+        assert app.cli_twin() == f"musubi-tui queue run {entry.id}"
+
+
+async def test_a_run_that_has_spent_its_budget_is_given_more_first(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its engine would load the models only to stop again, and on_finish would stop the machine."""
+    launched: list[str] = []
+
+    def launch(run: RunDirectory, **options: object) -> Any:
+        launched.append(run.id)
+        raise OSError("not here")
+
+    monkeypatch.setattr("musubi_tui.tui.steering.launch", launch)
+    monkeypatch.setattr("musubi_tui.runs.resuming._check_values", lambda run, step, changes: None)
+    run = run_named(home, "mascot")
+    run.run_toml.write_text('kind = "train"\n[run]\nmax_cost = 20.0\n')
+    status = Status.read(run)
+    assert status is not None
+    replace(status, seconds=7200.0, cost=20.3).write(run)
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await read(pilot)
+        await pilot.press("end", "r")
+        words = lambda: " ".join(screen_text(app).replace("│", " ").split())  # noqa: E731
+        await until(
+            pilot, lambda: "It would stop again at once: the budget is spent: 20.30 of 20.00 (max_cost)." in words()
+        )
+        assert app.cli_twin() == f"musubi-tui runs resume {run.id} --set max_cost=40"
+        app.screen.query_one(Input).value = "20.2"
+        await pilot.press("enter")
+        await until(pilot, lambda: f"{run.id} would stop again at once" in words())
+        assert launched == []
+        app.screen.query_one(Input).value = "30"
+        await pilot.press("enter")
+        await until(pilot, lambda: launched == [run.id])
+        assert "max_cost = 30" in (run.attempts / "2.toml").read_text()
+
+
+async def test_sentences_do_not_pile_up_over_the_screen(home: Home) -> None:
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await read(pilot)
+        for text in ("number 3", "number 2"):
+            app.tell(text)
+            await pilot.pause()
+        assert told(app) == ["number 2"]
+        app.tell("it failed", wrong=True)
+        await pilot.pause()
+        app.tell("number 1")
+        await pilot.pause()
+        assert told(app) == ["it failed", "number 1"]  # a failure stands its time
+
+
 async def test_a_run_that_is_done_is_trained_further(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[str] = []
 

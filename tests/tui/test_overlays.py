@@ -329,7 +329,7 @@ OVERLAYS: dict[str, Callable[[MusubiApp], object]] = {
     "start": lambda app: app.push_screen(StartScreen(app.home)),
     "confirm": lambda app: app.screen.action_stop(),  # type: ignore[attr-defined]
     "ask": lambda app: app.screen.action_price(),  # type: ignore[attr-defined]
-    "tune": lambda app: app.push_screen(TuneScreen("musubi-tui runs set ink ")),
+    "tune": lambda app: app.push_screen(TuneScreen("musubi-tui runs set ink ", {"learning_rate_factor": 1.0})),
     "headroom": lambda app: app.push_screen(
         HelpScreen(headroom_lines(Headroom(52 << 30, 76 << 30, 80 << 30, (LARGER,), (SMALLER,))), "headroom")
     ),

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
+from engine.events.control import unanswered
 from engine.events.lines import encode_line
 from engine.events.types import RunStart, Sample, Step, Warned
 from musubi_tui.cli import opening
@@ -30,7 +31,7 @@ from musubi_tui.tui.widgets.chart import LossChart
 from musubi_tui.tui.widgets.lines import Lines, width_of
 from tests.tui.made_runs import STORY, Made, home_with, make_run, still_machine
 from tests.tui.screen_text import assert_snapshot, assert_text, screen_text
-from tests.tui.test_jobs import read
+from tests.tui.test_jobs import read, run_named
 from tests.tui.test_overlays import colours
 from tests.tui.test_run_panels import fold, text
 from tests.tui.test_run_screen import REPLAY, SMALL, Shown, _the_same_clock_everywhere  # noqa: F401  # a fixture
@@ -391,5 +392,12 @@ async def test_what_the_run_screen_asks_and_what_it_says_without_a_run(tmp_path:
             rows = screen_text(app).splitlines()[dialog.y : dialog.bottom]
             assert look != "mono" or colours(app) == set()
             drawn.append(f"== {name}\n" + "\n".join(rows) + "\n")
-            await pilot.press("escape")
+            await pilot.press("enter" if key == "N" else "escape")
+        for _ in range(100):  # closed before the engine has an answer
+            await pilot.pause(0.02)
+            if isinstance(app.screen, RunScreen):
+                break
+        (command,) = unanswered(run_named(home, "ink-style"))
+        assert (command.command, command.arguments) == ("sample", {"prompts": ["a heron in ink, 墨 --w 512"]})
+        assert app.cli_twin().endswith(" --prompt 'a heron in ink, 墨 --w 512'")
     assert_text("\n".join(drawn), f"run-asks-{look}")

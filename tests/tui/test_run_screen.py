@@ -19,7 +19,7 @@ from engine.events.reader import read_events
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.status import Status
-from engine.events.types import Block, Host, Plan, RunStart, Sample, Step, Warned
+from engine.events.types import Block, Control, Host, Plan, RunStart, Sample, Step, Warned
 from engine.events.viewers import Viewers
 from musubi_tui.tui.glyphs import ASCII, UNICODE
 from musubi_tui.tui.screens.confirm import ConfirmScreen
@@ -364,13 +364,19 @@ async def test_keys_steer_a_living_run_and_lock_until_the_answer(tmp_path):
         assert command.arguments == {"key": "learning_rate_factor", "value": 0.25}
         await app.until(pilot, lambda screen: "set: done" in screen_text(app))
         assert app.screen.cli_twin() == f"musubi-tui runs set {run.id} learning_rate_factor=0.25"  # what was just done
+        sink.emit(Control(command="set", result="done", arguments=dict(command.arguments)))
+        sink.flush()
         app.screen.tell("something else")
         assert app.screen.cli_twin() == f"musubi-tui runs watch {run.id}"
         await pilot.press("t")
         await pilot.pause()
+        assert "Now: 0.25. The schedule's rate is multiplied" in screen_text(app)
         await pilot.press("down", "enter", *"nan", "enter")  # none of these is a number of steps
         assert isinstance(app.screen, TuneScreen)
-        assert app.screen.cli_twin().endswith(f"runs set {run.id} max_train_steps=nan")
+        assert "'nan' is no number. Write one such as 200." in screen_text(app)
+        await pilot.press("5")
+        assert "is no number" not in screen_text(app)
+        assert app.screen.cli_twin().endswith(f"runs set {run.id} max_train_steps=nan5")
         await pilot.press("home", "shift+end", *"500", "enter")
         assert (await answer(run, pilot, "done")).arguments == {"key": "max_train_steps", "value": 500}
         await pilot.press("X")

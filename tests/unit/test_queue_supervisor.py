@@ -117,6 +117,17 @@ def test_a_failure_holds_the_others_until_they_are_released(start: Start) -> Non
     assert queue().read().held == ""
 
 
+def test_a_run_whose_budget_is_spent_is_not_loaded_again_and_holds_nobody(start: Start) -> None:
+    spent, next_one = line_up("spent"), line_up("next")
+    write_run_toml(Config.of({"family": "wan", "max_hours": 2.0}), spent.run.run_toml, kind="train", stages=["train"])
+    Status("preempted", name="spent", seconds=7200.0).write(spent.run)
+    start()
+    wait_until(lambda: lives(next_one))
+    assert state_of(spent) == "stopped"
+    assert queue().read().held == ""
+    finish(next_one)
+
+
 def test_a_failure_that_does_not_matter_and_one_of_a_folder_that_is_gone(start: Start) -> None:
     bad, gone, last = line_up("bad", keep_going=True), line_up("gone"), line_up("last")
     shutil.rmtree(gone.run.path)

@@ -197,7 +197,9 @@ def test_prompts_may_come_while_training(tmp_path: Path) -> None:
     assert family.loads == ["text", "vae", "text"]
     assert family.encoded[-1] == "a bird"  # the cat is known
     assert [path.name.split("_")[2] for path in paths] == ["02", "03"]
-    made.make(10, None, ["a cat --w 64 --h 48 --f 1 --s 1"])
+    made.make(10, None, ["a cat --d 9"])
+    with Image.open(job.emitted[-1].path) as picture:
+        assert picture.size == (64, 48)  # and one frame: what is not said is as in the first prompt of the file
     assert Path(job.emitted[-1].path).name.startswith("cat_000010_02_")
     assert made.make(9, prompts=["x --w wide"]) == []
     assert job.warnings[-1][0] == "wrong_prompt_value"

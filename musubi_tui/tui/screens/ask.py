@@ -69,8 +69,10 @@ class AskScreen(Dialog[None]):
         return self._twin(self.query_one(Input).value.strip())
 
     def on_input_changed(self) -> None:
-        """Show its command."""
+        """Show its command; what was wrong with the answer before is not about this one."""
         self.query_one("#twin", Plain).update(self.cli_twin())
+        if not self._busy:
+            self.query_one("#told", Plain).update("")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Do it, off this thread."""
@@ -78,6 +80,9 @@ class AskScreen(Dialog[None]):
         if self._busy or not (answer or self._may_be_empty):
             return
         self._busy = True
+        told = self.query_one("#told", Plain)
+        told.update(say("One moment …", "処理中 …"))
+        told.add_class("-busy")
         cast("MusubiApp", self.app).in_background(lambda: self._job(answer), self._done, self._refused)
 
     def _done(self) -> None:
@@ -87,4 +92,6 @@ class AskScreen(Dialog[None]):
     def _refused(self, text: str) -> None:
         self._busy = False
         if self.is_attached:
-            self.query_one("#told", Plain).update(text)
+            told = self.query_one("#told", Plain)
+            told.remove_class("-busy")
+            told.update(text)

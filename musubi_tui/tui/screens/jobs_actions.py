@@ -72,8 +72,6 @@ class JobsActions(ModeScreen):
 
     def action_resume(self) -> None:
         """Go on with the run, whatever ended it; one that is done gets more steps."""
-        from musubi_tui.tui.acting import go_on
-
         chosen = self._existing()
         if chosen is None:
             return
@@ -85,16 +83,48 @@ class JobsActions(ModeScreen):
         elif chosen.state == "done":
             self._ask_about_hooks(chosen, lambda hooks: self._train_further(chosen, hooks))
         else:
-            home, tell = self.musubi.home.path, self.musubi.tell
-            self._ask_about_hooks(
-                chosen,
-                lambda hooks: self._in_background(
-                    chosen,
-                    "resume",
-                    lambda: go_on(home, chosen.run_dir, hooks, tell),
-                    twin_of("jobs.resume", shlex.quote(chosen.id)),
-                ),
+            self._ask_about_hooks(chosen, lambda hooks: self._go_on(chosen, hooks))
+
+    def _go_on(self, chosen: Snapshot, hooks: Hooks) -> None:
+        """Resume it; of one that has spent its budget ask first how much more."""
+        from musubi_tui.tui.acting import Standing, go_on, standing_of
+
+        home, tell = self.musubi.home.path, self.musubi.tell
+        found: list[Standing] = []
+
+        def look() -> str:
+            found.append(standing_of(home, chosen.run_dir))
+            return ""
+
+        def go() -> None:
+            number, spent = found[0]
+            if spent is not None:
+                self._raise_limit(chosen, hooks, *spent)
+                return
+            twin = (
+                twin_of("jobs.resume", shlex.quote(chosen.id)) if number is None else f"musubi-tui queue run {number}"
             )
+            self._in_background(chosen, "resume", lambda: go_on(home, chosen.run_dir, hooks, tell), twin)
+
+        self.musubi.in_background(look, go)
+
+    def _raise_limit(self, chosen: Snapshot, hooks: Hooks, key: str, limit: float, reason: str) -> None:
+        from musubi_tui.tui.acting import go_on_with_more
+        from musubi_tui.tui.screens.ask import AskScreen
+
+        twin = twin_of("jobs.resume", shlex.quote(chosen.id)) + (" --allow-hooks" if hooks else "")
+        self.app.push_screen(
+            AskScreen(
+                say(f"Go on with {chosen.name}?", f"{chosen.name} を再開しますか？"),
+                say(
+                    f"It would stop again at once: {reason}. Up to how much in all?",
+                    f"再開してもすぐに停止します: {reason}。合計いくつまで続けますか？",
+                ),
+                lambda answer: go_on_with_more(chosen.run_dir, key, answer, hooks),
+                lambda answer: f"{twin} --set {key}={shlex.quote(answer) if answer else 'N'}",
+                value=f"{2 * limit:g}",
+            )
+        )
 
     def _ask_about_hooks(self, chosen: Snapshot, go: Callable[[Hooks], None]) -> None:
         """Commands of the run's preset are shown before it goes on; ``go`` gets those that may run."""

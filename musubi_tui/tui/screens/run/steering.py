@@ -14,6 +14,7 @@ from textual.screen import Screen
 from engine.config.language import say
 from engine.config.problems import UserError
 from engine.events.status import ALIVE
+from musubi_tui.runs.live_values import live_values
 from musubi_tui.runs.notes import add_note
 from musubi_tui.runs.state_words import takes_no_commands
 from musubi_tui.tui.run_source import RunSource
@@ -81,17 +82,22 @@ class SteeringScreen(Screen[None]):
 
     def action_sample_of(self) -> None:
         """Ask for a prompt, and a sample of it now."""
-        run = self.source.run
-        if not self._may_steer("sample") or run is None:
+        if not self._may_steer("sample"):
             return
         twin = twin_of("run.sample_of", self._run_word())
+
+        def ask_engine(prompt: str) -> str:
+            """The dialog closes at once: a sample takes its time, and the answer stands beside the progress bar."""
+            self.app.call_from_thread(self._steer, "sample", {"prompts": [prompt]})
+            return ""
+
         self.app.push_screen(
             AskScreen(
                 say("A sample of which prompt?", "どのプロンプトでサンプルを作りますか？"),
                 say(
                     "Instead of the preset's prompts, this once.", "今回だけプリセットのプロンプトの代わりに使います。"
                 ),
-                lambda prompt: steer(str(run.path), "sample", {"prompts": [prompt]}),
+                ask_engine,
                 lambda prompt: twin.replace("TEXT", shlex.quote(prompt) if prompt else "TEXT"),
                 hint=say("a prompt, with --w 512 and the like if needed", "プロンプト（必要なら --w 512 なども）"),
             )
@@ -99,14 +105,15 @@ class SteeringScreen(Screen[None]):
 
     def action_tune(self) -> None:
         """Ask for a value that is safe to change, and what it becomes."""
-        if not self._may_steer("set"):
+        run = self.source.run
+        if not self._may_steer("set") or run is None:
             return
 
         def answer(change: tuple[str, object] | None) -> None:
             if change is not None:
                 self._steer("set", {"key": change[0], "value": change[1]})
 
-        self.app.push_screen(TuneScreen(f"musubi-tui runs set {self._run_word()} "), answer)
+        self.app.push_screen(TuneScreen(f"musubi-tui runs set {self._run_word()} ", live_values(run)), answer)
 
     def action_note(self) -> None:
         """Ask for a note on this moment of the run; it is kept with the run."""
@@ -220,5 +227,8 @@ def _twin(command: str, arguments: Mapping[str, object], run: str) -> str:
     if command == "set":
         change = shlex.quote(f"{arguments['key']}={arguments['value']}")
         return f"musubi-tui runs set {run} {change}"
-    when = f" --when {arguments['when']}" if "when" in arguments else ""
-    return f"musubi-tui runs {command} {run}{when}"
+    words = f" --when {arguments['when']}" if "when" in arguments else ""
+    prompts = arguments.get("prompts")
+    if isinstance(prompts, list):
+        words += "".join(f" --prompt {shlex.quote(prompt)}" for prompt in prompts)
+    return f"musubi-tui runs {command} {run}{words}"
