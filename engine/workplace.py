@@ -20,6 +20,8 @@ from engine.config.problems import ConfigError, MissingRequirement
 from engine.data import BatchPlan, DatasetConfig, Item, Scan, read_dataset_config, scan
 from engine.data.fingerprints import caption_hash
 from engine.data.index import INDEX_FOLDER, ScanIndex
+from engine.data.items import Skipped
+from engine.data.reasons import look_command
 from engine.data.task_needs import unmet_needs
 from engine.data.variants import with_variants
 from engine.dtypes import DTYPES
@@ -103,13 +105,14 @@ class Workplace:
         for warning in (*self.dataset.warnings, *found.warnings):
             self.job.warn(warning.code, _sentence(warning.location(), warning.message), warning.fix)
         if found.skipped:
-            shown = "; ".join(f"{skipped.path.name}: {skipped.reason}" for skipped in found.skipped[:3])
+            shown = "; ".join(f"{_named(skipped)}: {skipped.reason.rstrip('.。')}" for skipped in found.skipped[:3])
+            look = look_command(self.dataset.file)
             more = f" … ({len(found.skipped)})" if len(found.skipped) > 3 else ""
             self.job.warn(
                 "items_skipped",
                 say(f"{counted(len(found.skipped), 'file')} will not be trained: {shown}{more}",
                     f"{len(found.skipped)} 個のファイルは学習されません: {shown}{more}"),
-                say("`musubi-tui data buckets` lists them all.", "`musubi-tui data buckets` で一覧できます。"),
+                say(f"`{look}` tells all of them, and what to do.", f"`{look}` で全件と対処を確認できます。"),
             )  # fmt: skip
         if not self.job.helps:
             self._write_items(found)
@@ -220,3 +223,8 @@ def _present(choice: str) -> str:
 
 def _sentence(where: str, message: str) -> str:
     return f"{where}: {message}" if where else message
+
+
+def _named(skipped: Skipped) -> str:
+    """A file by its name, a line of a list by its number."""
+    return skipped.path.name + (say(f" (line {skipped.line})", f" ({skipped.line} 行目)") if skipped.line else "")

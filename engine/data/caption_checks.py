@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.config.language import say
 from engine.data.dataset_spec import DatasetConfig
-from engine.data.findings import Entry, Finding, Questions
+from engine.data.findings import Entry, Finding, Questions, told_at
 from engine.data.items import Item, Scan
 from engine.families.family import FamilySpec
 
@@ -81,7 +81,7 @@ class CaptionChecks:
             "warning",
             say(f"files without a caption, not trained: {len(missing)}", f"キャプションがなく学習されないファイルが {len(missing)} 件"),
             self._way_out({skipped.dataset for skipped in missing}),
-            tuple(Entry(skipped.path, skipped.reason, skipped.dataset) for skipped in missing),
+            tuple(told_at(skipped) for skipped in missing),
             "missing_caption",
         )  # fmt: skip
 

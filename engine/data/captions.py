@@ -30,13 +30,26 @@ _BOM_STARTS = b"\0\xef\xfe\xff"
 _GUESSES = ("cp932", "euc_jp", "gb18030")
 _KANA = re.compile("[\u3041-\u30ff]")
 _WORDS_OF_HAN = re.compile("[\u3005\u4e00-\u9fff]{2}")
+# One character of cp932 among blanks, commas and ASCII words, such as 猫: in cp1252 it would be a sign that stands there in no text, such
+# as a closing quote before a letter. Opening quotes, dashes and apostrophes may stand so (“Hello, cat’s): they are left to cp1252.
+_LONE_HAN = re.compile(
+    rb"(?<![A-Za-z\x80-\xff])(?:[\x88-\x90\x94\x95\x98-\x9f][\x40-\x7e\x80-\xfc]|[\x92\x96\x97][\x80-\xfc])(?![a-z\x80-\xff])"
+)
 _NEVER_WRITTEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\uff61-\uff9f]")
 _LONGEST = 1024 * 1024
 _PLACEHOLDER = "[trigger]"
 
 
 class WrongCaption(Exception):
-    """A caption file that is not text; the reason is the text."""
+    """A caption file that is not text; the reason is the text. ``code`` is that of ``Skipped``."""
+
+    code = "caption_not_utf8"
+
+
+class NoCaptionFile(WrongCaption):
+    """Something that is no file stands where the caption should."""
+
+    code = "unreadable_caption"
 
 
 @dataclass(frozen=True)
@@ -57,8 +70,10 @@ def read_caption(path: Path | str, encoding: str | None = None) -> CaptionFile:
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise WrongCaption(
-                say(f"{name} is no caption: it is a pipe or a device.", f"{name} はパイプまたはデバイスで、キャプションではありません。")
+            folder = stat.S_ISDIR(status.st_mode)
+            raise NoCaptionFile(
+                say(f"its caption {name} is {'a folder' if folder else 'a pipe or a device'}: a text file must stand there.",
+                    f"キャプション {name} が{'フォルダ' if folder else 'パイプまたはデバイス'}です。テキストファイルを置いてください。")
             )  # fmt: skip
         data = _read(file, status.st_size)
     finally:
@@ -119,7 +134,11 @@ def guessed_encoding(data: bytes) -> str | None:
             text = data.decode(name)
         except UnicodeDecodeError:
             continue
-        plausible = _KANA.search(text) or (_WORDS_OF_HAN.search(text) and name != "euc_jp")
+        plausible = (
+            _KANA.search(text)
+            or (_WORDS_OF_HAN.search(text) and name != "euc_jp")
+            or (name == "cp932" and _LONE_HAN.search(data))
+        )
         if plausible and not _NEVER_WRITTEN.search(text):
             return name
     try:

@@ -113,11 +113,11 @@ class DatasetScan:
                     self.count(1)
                 self.latent_files = (str(item.latent_cache) for item in self.items)
             if len({source.name for source in self.listing.sources}) < len(self.listing.sources):
-                self.errors += collisions(self.items)
+                self.errors += collisions(self.dataset, self.items, self.listing.sources)
             if self.cache_id:
                 self.warnings += leftovers(self.dataset, self.latent_files, self.cache_id)
         if self.dataset.on_bad_item == "stop":
-            self.errors += [stops(skipped) for skipped in self.skipped if skipped.broken]
+            self.errors += [stops(self.dataset, skipped) for skipped in self.skipped if skipped.broken]
         self.warnings += clip_notes(self.dataset, self.spec, self.short, self.rates)
         self.warnings += damage_notes(self.dataset, self.cut_off, self.unsteady, self.by_time)
         self._tell_counts()
@@ -194,7 +194,7 @@ class DatasetScan:
             if image and self.dataset.alpha_mask:
                 source = source._replace(mask=self._alpha(source))
         except UnreadableMedia as error:
-            self._skip(source.path, "unreadable_image" if image else "unreadable_clip", str(error), broken=True)
+            self._skip_unreadable(source, source.path, "unreadable_image" if image else "unreadable_clip", str(error))
             return
         if controls is not None:
             items = list(self._images(source, facts, controls) if image else self._clips(source, facts, controls))
@@ -209,7 +209,7 @@ class DatasetScan:
                 f"its cache file would have a name of {size} bytes, and 255 are possible; give it a shorter name.",
                 f"キャッシュのファイル名が {size} バイトになり、上限の 255 を超えます。短い名前にしてください。",
             )
-            self._skip(source.path, "name_too_long", reason, broken=True)
+            self._skip(source, "name_too_long", reason, broken=True)
         return not long
 
     def _mask_fits(self, source: Source, facts: ClipInfo) -> bool:
@@ -219,7 +219,7 @@ class DatasetScan:
             size = self.mask_size(source.mask)
         except UnreadableMedia as error:
             reason = say(f"its mask {source.mask}: {error}", f"マスク {source.mask}: {error}")
-            self._skip(source.path, "unreadable_mask", reason, broken=True)
+            self._skip_unreadable(source, source.mask, "unreadable_mask", reason, say("its mask ", "マスク "))
             return False
         if fits(size, (facts.width, facts.height)):
             return True
@@ -227,7 +227,7 @@ class DatasetScan:
             f"its mask is {size[0]}x{size[1]}, which does not lie on {facts.width}x{facts.height}.",
             f"マスクの寸法 {size[0]}x{size[1]} が {facts.width}x{facts.height} と合いません。",
         )
-        self._skip(source.path, "mask_size", reason, broken=True)
+        self._skip(source, "mask_size", reason, broken=True)
         return False
 
     def _alpha(self, source: Source) -> Path | None:
@@ -249,7 +249,7 @@ class DatasetScan:
                 f"it has {counted(len(paths), 'control picture')}, and {wanted} are needed.",
                 f"制御画像が {len(paths)} 枚しかありません ({wanted} 枚必要)。",
             )
-            self._skip(source.path, "missing_control", reason, broken=True)
+            self._skip(source, "missing_control", reason, broken=True)
             return None
         if wanted is not None and len(paths) > wanted:
             self.surplus += 1
@@ -263,13 +263,15 @@ class DatasetScan:
                     width, height = info.width, info.height
             except UnreadableMedia as error:
                 reason = say(f"its control {path}: {error}", f"制御画像・動画 {path}: {error}")
-                self._skip(source.path, "unreadable_control", reason, broken=True)
+                self._skip_unreadable(
+                    source, path, "unreadable_control", reason, say("its control ", "制御画像・動画 ")
+                )
                 return None
             found.append(Control(path, width, height, (0, 0)))
         return found
 
     def _images(self, source: Source, facts: ClipInfo, controls: list[Control]) -> Iterator[Item]:
-        for rule, bucket in self._sizes(source.path, facts):
+        for rule, bucket in self._sizes(source, facts):
             sized = []
             for control in controls:
                 size = control_bucket(self.dataset, bucket, (control.width, control.height), self.step)
@@ -280,7 +282,7 @@ class DatasetScan:
                     f"its control {too_small[0]} is smaller than {self.step} pixels.",
                     f"制御画像 {too_small[0]} が {self.step} ピクセルより小さいです。",
                 )
-                self._skip(source.path, "too_small", reason)
+                self._skip(source, "too_small", reason)
                 return
             name = image_latent_name(source.stem, facts.width, facts.height, self.cache_id)
             yield self._item(source, rule, facts, 0, Bucket(*bucket), name, tuple(sized))
@@ -304,9 +306,10 @@ class DatasetScan:
             frame_stride=DEFAULT_FRAME_STRIDE if self.spec is None else self.spec.frame_stride,
         )
         if not clips:
-            self._skip(source.path, "too_short", self._too_short(facts, frames))
+            dropped = frames < min(dataset.target_frames) <= facts.frames
+            self._skip(source, "too_short_after_fps" if dropped else "too_short", self._too_short(facts, frames))
             return
-        sizes = list(self._sizes(source.path, facts))
+        sizes = list(self._sizes(source, facts))
         if sizes and dataset.frame_extraction != "full":
             self.short.update(length for length in dataset.target_frames if length > frames)
         for rule, size in sizes:
@@ -334,7 +337,7 @@ class DatasetScan:
         """The rate that frames are dropped from; None: none are dropped."""
         return facts.fps or None if self.dataset.fps_from_file else self.dataset.source_fps
 
-    def _sizes(self, path: Path, facts: ClipInfo) -> Iterator[tuple[BucketRule, tuple[int, int]]]:
+    def _sizes(self, source: Source, facts: ClipInfo) -> Iterator[tuple[BucketRule, tuple[int, int]]]:
         """The size at each resolution of the dataset, equal ones once; none when the file is too small."""
         seen: set[tuple[int, int]] = set()
         for rule in self.rules:
@@ -349,7 +352,7 @@ class DatasetScan:
                 f"{facts.width}x{facts.height} is smaller than {self.step} pixels, and bucket_no_upscale forbids enlarging it.",
                 f"{facts.width}x{facts.height} は {self.step} ピクセルより小さく、bucket_no_upscale のため拡大できません。",
             )
-            self._skip(path, "too_small", reason)
+            self._skip(source, "too_small", reason)
 
     def _item(
         self,
@@ -401,19 +404,34 @@ class DatasetScan:
 
     # -- what is said
 
-    def _skip(self, path: Path, code: str, reason: str, *, broken: bool = False) -> None:
-        self.skipped.append(Skipped(path, code, reason, self.dataset.index, broken))
+    def _skip(self, source: Source, code: str, reason: str, *, broken: bool = False) -> None:
+        self.skipped.append(Skipped(source.path, code, reason, self.dataset.index, broken, source.line))
+
+    def _skip_unreadable(self, source: Source, path: Path, code: str, reason: str, whose: str = "") -> None:
+        """Something that cannot be read, or is not there at all, as happens with lists: ``whose`` if it is not the source itself."""
+        if not os.path.lexists(path):
+            code = "no_such_file"
+            reason = say(
+                f"{whose}{path} is not there." if whose else f"there is no {path}.", f"{whose}{path} がありません。"
+            )
+        self._skip(source, code, reason, broken=True)
 
     def _too_short(self, facts: ClipInfo, frames: int) -> str:
         shortest = min(self.dataset.target_frames)
+        target = 0.0 if self.spec is None else self.spec.fps
+        stated = None if self.dataset.fps_from_file else self.dataset.source_fps
+        rate_en = f"{facts.fps:g} fps" if facts.fps else "an unknown rate"
+        rate_ja = f"{facts.fps:g} fps " if facts.fps else "レート不明"
+        stated_en = "" if stated is None else f" because source_fps = {stated:g} is written"
+        stated_ja = "" if stated is None else f" (source_fps = {stated:g} と書かれているため)"
         if frames == facts.frames:
             return say(
                 f"it has {counted(frames, 'frame')}, and the shortest clip needs {shortest}.",
                 f"{frames} フレームしかありません (最短のクリップは {shortest})。",
             )
         return say(
-            f"its {counted(facts.frames, 'frame is', 'frames are')} {frames} after source_fps, and the shortest clip needs {shortest}.",
-            f"source_fps 適用後は {frames} フレーム (元は {facts.frames}) で、最短のクリップ {shortest} に足りません。",
+            f"of its {counted(facts.frames, 'frame')} at {rate_en}, {frames} are left at {target:g} fps{stated_en}, and the shortest clip needs {shortest}.",
+            f"{rate_ja}の {facts.frames} フレームが、{target:g} fps では {frames} フレームになり{stated_ja}、最短のクリップ {shortest} に足りません。",
         )
 
     def _tell_counts(self) -> None:

@@ -15,7 +15,7 @@ from engine.config.language import counted, say
 from engine.data.cache_files import DamagedCache
 from engine.data.caption_checks import CaptionChecks
 from engine.data.dataset_spec import DatasetConfig
-from engine.data.findings import Diagnosis, Entry, Finding, Questions
+from engine.data.findings import Diagnosis, Entry, Finding, Questions, told_at
 from engine.data.finite import not_finite
 from engine.data.items import SOURCES_GONE, Item, Scan
 from engine.data.likeness import Signature, alike, files_once
@@ -28,7 +28,13 @@ from engine.families.family import FamilySpec
 MUCH_ENLARGED = 1.5
 FLAT = 8  # of 255: pictures that vary less have nothing to compare
 _UNREADABLE = ("broken_link", "unreadable_image", "unreadable_clip", "unreadable_mask", "unreadable_control")
-_BY_HAND = ("unreadable_folder", "unreadable_list", "bad_line", "list_not_utf8")  # nothing there could be set aside
+_BY_HAND = (
+    "no_such_file",
+    "unreadable_folder",
+    "unreadable_list",
+    "bad_line",
+    "list_not_utf8",
+)  # nothing there could be set aside
 Progress = Callable[[str, int, int], None]
 
 
@@ -126,7 +132,7 @@ class Examination:
 
     def _corrupt(self, looks: Sequence[Look], beside: Sequence[Entry]) -> Finding:
         owner = {item.path: item.dataset for item in self.sources}
-        entries = [Entry(s.path, s.reason, s.dataset) for s in self.scan.skipped if s.code in _UNREADABLE]  # fmt: skip
+        entries = [told_at(s) for s in self.scan.skipped if s.code in _UNREADABLE]
         entries += [Entry(look.path, look.problem, owner[look.path]) for look in looks if look.problem]
         entries += beside
         return Finding(
@@ -141,7 +147,7 @@ class Examination:
     def _unusable(self) -> Iterator[Finding]:
         """What else stops training: told by the scan already, but nobody should have to ask twice."""
         left = [s for s in self.scan.skipped if s.broken and s.code not in _UNREADABLE]
-        alone = [Entry(s.path, s.reason, s.dataset) for s in left if s.code not in _BY_HAND]
+        alone = [told_at(s) for s in left if s.code not in _BY_HAND]
         yield Finding(
             "unusable",
             self._severity(alone),
@@ -150,11 +156,11 @@ class Examination:
             tuple(alone),
             "unusable",
         )  # fmt: skip
-        sources = [Entry(s.path, s.reason, s.dataset) for s in left if s.code in _BY_HAND]
+        sources = [told_at(s) for s in left if s.code in _BY_HAND]
         yield Finding(
             "unreadable_source",
             self._severity(sources),
-            say(f"folders and lines of lists that cannot be read: {len(sources)}", f"読めないフォルダやリストの行が {len(sources)} 件"),
+            say(f"folders and lines of lists that cannot be read, or lead to nothing: {len(sources)}", f"読めない、または行き先のないフォルダやリストの行が {len(sources)} 件"),
             say("Check the permissions of folders, and correct the lines.", "フォルダの権限を確認し、行を直してください。"),
             tuple(sources),
         )  # fmt: skip

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.config.language import say
+from engine.data.items import Skipped
 from engine.data.summary import printable
 from engine.data.tokens import ESTIMATE, TokenCounter
 
@@ -24,6 +26,12 @@ class Entry:
         """As ``data doctor --json`` prints it."""
         told: dict[str, Any] = {"path": printable(self.path), "detail": self.detail}
         return {**told, "group": self.group, "keep": self.keep} if self.group else told
+
+
+def told_at(skipped: Skipped) -> Entry:
+    """What the scan left out, with its line where a list names it."""
+    line = say(f"line {skipped.line}: ", f"{skipped.line} 行目: ") if skipped.line else ""
+    return Entry(skipped.path, f"{line}{skipped.reason}", skipped.dataset)
 
 
 @dataclass(frozen=True)

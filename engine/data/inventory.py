@@ -15,6 +15,7 @@ from engine.data.dataset_scan import DatasetScan
 from engine.data.dataset_spec import DatasetConfig
 from engine.data.index import ScanIndex, no_collections
 from engine.data.items import PathField, Scan, path_text
+from engine.data.reasons import look_command
 from engine.data.scan_notes import nothing_to_train, shared_folders
 from engine.data.sources import list_sources
 from engine.data.task_needs import unmet_needs
@@ -46,7 +47,11 @@ def scan(
     errors = [error for room in rooms for error in room.errors]
     errors += shared_folders([(room.dataset, room.cache_folders()) for room in rooms])
     if not errors and not any(room.items for room in rooms):
-        errors.append(nothing_to_train([(room.dataset, room.skipped, len(room.listing.subfolders)) for room in rooms]))
+        errors.append(
+            nothing_to_train(
+                config.file, [(room.dataset, room.skipped, len(room.listing.subfolders)) for room in rooms]
+            )
+        )
     result = Scan(
         tuple(chain.from_iterable(room.items for room in rooms)),
         tuple(skipped for room in rooms for skipped in room.skipped),
@@ -69,7 +74,7 @@ def _scan_datasets(
     strict: bool,
     index: ScanIndex,
 ) -> list[DatasetScan]:
-    listings = [list_sources(dataset, index, config.datasets) for dataset in config.datasets]
+    listings = [list_sources(dataset, index, config.datasets, config.file) for dataset in config.datasets]
     total = sum(len(listing.sources) for listing in listings)
     done = 0
 
@@ -106,7 +111,8 @@ def content_problems(
     rest = len(errors) - _MOST_ERRORS
     if rest > 0:
         message = say(f"{counted(rest, 'more file')} cannot be trained.", f"他に {rest} 個のファイルが学習できません。")
-        fix = say("musubi-tui data buckets lists them.", "musubi-tui data buckets で一覧できます。")
+        look = look_command(config.file, "buckets")
+        fix = say(f"`{look} --json` lists all.", f"`{look} --json` で全件を一覧できます。")
         errors = [*errors[:_MOST_ERRORS], Problem("more_problems", message, fix, file=config.file)]
     errors += unmet_needs(config, found.cached, spec, task)
     errors += _missing_encoders(found, spec, models)

@@ -163,6 +163,7 @@ class Skipped:
     reason: str
     dataset: int = 0
     broken: bool = False  # damaged or undecodable: stops the run unless on_bad_item = "skip"
+    line: int = 0  # of the list that names it; 0 in a folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.config.language import say
 from engine.config.problems import Problem
 from engine.data.captions import guessed_encoding, unmarked_utf16
+from engine.data.reasons import look_command
 
 _MARKS = (  # that of UTF-32 begins as that of UTF-16 does
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -46,8 +47,9 @@ class ListText:
         """All of it, as the file holds it."""
         return self.mark + "\n".encode(self.encoding).join(self.lines)
 
-    def notices(self, path: Path) -> Iterator[Problem]:
-        """What is unusual about the list, as warnings."""
+    def notices(self, path: Path, file: str) -> Iterator[Problem]:
+        """What is unusual about the list, as warnings; ``file``: the dataset's own."""
+        look = f"{look_command(file, 'show')} NAME"
         if self.mark:
             message = say(
                 f"{path.name} begins with a byte-order mark; it is left out.",
@@ -62,8 +64,8 @@ class ListText:
                     f"{path.name} はUTF-8でないため、{self.encoding} として読みます。",
                 ),
                 say(
-                    "Look at an item with musubi-tui data show; if its caption is wrong, set caption_encoding, or save the list as UTF-8.",
-                    "musubi-tui data show で確かめ、違っていれば caption_encoding を書くか、UTF-8で保存し直してください。",
+                    f"Look at an item: `{look}`; if its caption is wrong, set caption_encoding, or save the list as UTF-8.",
+                    f"`{look}` で確かめ、違っていれば caption_encoding を書くか、UTF-8で保存し直してください。",
                 ),
                 file=str(path),
                 severity="warning",

@@ -12,6 +12,7 @@ from engine.config.problems import Problem
 from engine.data.captions import CaptionFile
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Skipped
+from engine.data.reasons import look_command
 
 
 class Source(NamedTuple):
@@ -24,6 +25,7 @@ class Source(NamedTuple):
     targets: tuple[Path, ...] = ()  # further targets beside it
     mask: Path | None = None
     size: tuple[int, int] | None = None  # (width, height) of a picture, when an earlier scan read it
+    line: int = 0  # of the list that names it; 0 in a folder
 
     @property
     def path(self) -> Path:
@@ -56,6 +58,7 @@ class Listing:
     unused_captions: list[Path] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)  # sources whose caption is empty as written
     unreadable: dict[str, str] = field(default_factory=dict)
+    file: str = ""  # the dataset's own
 
     def skip(self, dataset: DatasetSpec, path: Path, code: str, reason: str, *, broken: bool = False) -> None:
         """Note a file that is not trained."""
@@ -75,11 +78,11 @@ class CaptionNotices:
             self._files.setdefault(caption.notice, path)
             self._counts[caption.notice] += 1
 
-    def warnings(self) -> list[Problem]:
-        """One warning for each kind of notice."""
-        return [self._warning(notice, count) for notice, count in sorted(self._counts.items())]
+    def warnings(self, file: str) -> list[Problem]:
+        """One warning for each kind of notice; ``file``: the dataset's own."""
+        return [self._warning(notice, count, file) for notice, count in sorted(self._counts.items())]
 
-    def _warning(self, notice: str, count: int) -> Problem:
+    def _warning(self, notice: str, count: int, file: str) -> Problem:
         first = self._files[notice]
         if notice == "bom":
             message = say(
@@ -87,6 +90,7 @@ class CaptionNotices:
                 f"BOM付きのキャプションが {count} 件あります。BOMは無視します。",
             )
             return Problem("byte_order_mark", message, file=str(first), severity="warning")
+        look = look_command(file, "show", first.stem)
         return Problem(
             "caption_encoding",
             say(
@@ -94,8 +98,8 @@ class CaptionNotices:
                 f"UTF-8でないキャプションが {count} 件あり、{notice} として読みます ({first.name} など)。",
             ),
             say(
-                "Look at one with musubi-tui data show; if it is wrong, set caption_encoding, or save them as UTF-8.",
-                "musubi-tui data show で確かめ、違っていれば caption_encoding を書くか、UTF-8で保存し直してください。",
+                f"Look at it: `{look}`; if it is wrong, set caption_encoding, or save them as UTF-8.",
+                f"`{look}` で確かめ、違っていれば caption_encoding を書くか、UTF-8で保存し直してください。",
             ),
             file=str(first),
             severity="warning",

@@ -8,17 +8,26 @@ Several targets are ``image_path_0``, ``image_path_1`` …; a video may be a fol
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from engine.config.language import say
+from engine.config.language import counted, say
+from engine.config.problems import Problem
 from engine.data.captions import captions_of, lacks_text
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Skipped
 from engine.data.list_text import list_text
 from engine.data.listing import Listing, Source
 from engine.data.media import is_folder
+
+_MOST_KEYS = 8  # names of ignored keys that are told
+_MEANT = {  # what others call it
+    "text": "caption", "prompt": "caption", "captions": "caption", "mask": "mask_path", "control": "control_path", "file": "file",
+    "path": "file", "file_name": "file", "filename": "file", "image": "file", "video": "file", "control_image": "control_path",
+}  # fmt: skip
 
 
 class _WrongRecord(Exception):
@@ -42,32 +51,91 @@ def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
         return
     seen: dict[Path, Source] = {}
     text = list_text(data, dataset.caption_encoding)
-    listing.warnings += text.notices(path)
+    listing.warnings += text.notices(path, listing.file)
+    keys = _KnownKeys(dataset, path)
     for number, line in enumerate(text.lines, start=1):
         if text.is_blank(line):
             continue
         try:
-            source, is_empty = _read_record(dataset, path, line, text.encoding)
+            record = _record(line, text.encoding)
+            meant = keys.look(record, number)
+            source, is_empty = _read_record(dataset, path, record, number)
         except _WrongRecord as wrong:
-            reason = say(f"line {number}: {wrong.en}", f"{number}行目: {wrong.ja}")
-            listing.skipped.append(Skipped(path, wrong.code, reason, dataset.index, broken=True))
+            listing.skipped.append(
+                Skipped(path, wrong.code, say(wrong.en, wrong.ja), dataset.index, broken=True, line=number)
+            )
             continue
         if not source.captions:
-            reason = say(f"line {number} has no caption.", f"{number}行目に caption がありません。")
-            listing.skipped.append(Skipped(source.path, "missing_caption", reason, dataset.index))
+            mistyped = next((name for name, near in meant.items() if near == "caption"), "")
+            reason = say("it has no caption.", "caption がありません。")
+            if mistyped:
+                reason = say(f"it has no caption, but {mistyped!r}.", f"caption がなく、{mistyped!r} があります。")
+            listing.skipped.append(Skipped(source.path, "missing_caption", reason, dataset.index, line=number))
             continue
-        _add(dataset, source, number, seen, listing)
+        _add(dataset, source, seen, listing)
         if is_empty:
             listing.empty.append(source.file)
+    listing.warnings += keys.warnings()
     listing.sources.sort(key=lambda source: source.file)
 
 
-def _add(dataset: DatasetSpec, source: Source, number: int, seen: dict[Path, Source], listing: Listing) -> None:
+class _KnownKeys:
+    """Which keys of a list mean something, and which of its lines hold others: Musubi Tuner ignores those without a word."""
+
+    def __init__(self, dataset: DatasetSpec, path: Path) -> None:
+        self._path = path
+        self._file_key = "image_path" if dataset.kind == "image" else "video_path"
+        self._known = {self._file_key, "caption", "control_path", "mask_path"}
+        self._unknown: dict[str, tuple[int, int]] = {}  # key -> (first line, lines)
+        self._near: dict[str, str] = {}  # key -> the known one it looks like, or nothing
+
+    def look(self, record: Mapping[str, Any], number: int) -> dict[str, str]:
+        """Note the line's unknown keys; which of them look like known ones."""
+        found = {}
+        for name in record.keys() - self._known:
+            base, _, tail = name.rpartition("_")
+            if _is_number(tail) and base in self._known:
+                continue
+            first, count = self._unknown.get(name, (number, 0))
+            self._unknown[name] = first, count + 1
+            if name not in self._near:
+                close = get_close_matches(name.lower(), sorted(self._known), n=1, cutoff=0.75)
+                self._near[name] = close[0] if close else _MEANT.get(name.lower(), "")
+            if self._near[name]:
+                found[name] = self._near[name]
+        return found
+
+    def warnings(self) -> Iterator[Problem]:
+        """One for each key that looks like a known one, and one for all others together."""
+        others = []
+        for name, (first, count) in sorted(self._unknown.items(), key=lambda entry: (entry[1], entry[0])):
+            near = self._near[name] if self._near[name] != "file" else self._file_key
+            if near:
+                yield self._warning(
+                    first,
+                    say(f"{name!r} means nothing in a list ({counted(count, 'line')}).", f"{name!r} というキーはリストにありません ({count} 行)。"),
+                    say(f"Did you mean {near}?", f"{near} のことですか?"),
+                )  # fmt: skip
+            else:
+                others.append(name)
+        if others:
+            shown = ", ".join(others[:_MOST_KEYS]) + (" …" if len(others) > _MOST_KEYS else "")
+            yield self._warning(
+                self._unknown[others[0]][0],
+                say(f"keys that mean nothing here are ignored: {shown}.", f"意味のないキーは無視します: {shown}"),
+                "",
+            )
+
+    def _warning(self, line: int, message: str, fix: str) -> Problem:
+        return Problem("unknown_list_key", message, fix, file=str(self._path), line=line, severity="warning")
+
+
+def _add(dataset: DatasetSpec, source: Source, seen: dict[Path, Source], listing: Listing) -> None:
     known = seen.get(source.path)
     if known is not None and (known.controls, known.targets) == (source.controls, source.targets):
         if known.captions == source.captions:
-            reason = say(f"line {number} lists it again.", f"{number}行目で重複しています。")
-            listing.skipped.append(Skipped(source.path, "duplicate", reason, dataset.index))
+            reason = say(f"line {known.line} lists it already.", f"{known.line}行目と重複しています。")
+            listing.skipped.append(Skipped(source.path, "duplicate", reason, dataset.index, line=source.line))
             return
         if dataset.multiple_captions:
             merged = known._replace(captions=tuple(dict.fromkeys((*known.captions, *source.captions))))
@@ -77,8 +145,8 @@ def _add(dataset: DatasetSpec, source: Source, number: int, seen: dict[Path, Sou
     listing.sources.append(source)
 
 
-def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes, encoding: str) -> tuple[Source, bool]:
-    """The source of one line, without captions when the line has none; whether one is empty. Raises ``_WrongRecord``."""
+def _record(line: bytes, encoding: str) -> dict[str, Any]:
+    """The object of one line. Raises ``_WrongRecord``."""
     try:
         record: Any = json.loads(line.decode(encoding))
     except UnicodeDecodeError:
@@ -89,6 +157,11 @@ def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes, encoding: str) 
         raise _WrongRecord("bad_line", f"it is not JSON ({text}).", f"JSONではありません ({text})。") from error
     if not isinstance(record, dict):
         raise _WrongRecord("bad_line", "it is not an object in braces.", "{ } で囲んだオブジェクトではありません。")
+    return record
+
+
+def _read_record(dataset: DatasetSpec, jsonl: Path, record: Mapping[str, Any], number: int) -> tuple[Source, bool]:
+    """The source of one line, without captions when the line has none; whether one is empty. Raises ``_WrongRecord``."""
     key = "image_path" if dataset.kind == "image" else "video_path"
     paths = _paths(jsonl, record, key)
     if not paths:
@@ -113,6 +186,7 @@ def _read_record(dataset: DatasetSpec, jsonl: Path, line: bytes, encoding: str) 
         controls=controls,
         targets=paths[1:],
         mask=masks[0] if masks else None,
+        line=number,
     )
     return source, bool(captions) and lacks_text(dataset, captions)
 
@@ -157,10 +231,16 @@ def is_unicode(text: str) -> bool:
 
 
 def _locate(jsonl: Path, written: str) -> Path:
-    """Relative paths count from the list's folder; where nothing is there, from the working directory as in Musubi Tuner."""
+    """Relative paths count from the list's folder; where nothing is there, from the working directory as in Musubi Tuner.
+
+    ``~`` is the home. A path with ``..`` is written without, so that one file has one name.
+    """
     path = Path(written)
     beside = jsonl.parent / path
-    return beside if path.is_absolute() or _exists(beside) else path.absolute() if _exists(path) else beside
+    if written.startswith("~") and not _exists(beside):
+        path = beside = Path(os.path.expanduser(written))
+    found = beside if path.is_absolute() or _exists(beside) else path.absolute() if _exists(path) else beside
+    return Path(os.path.realpath(found.parent), found.name) if ".." in found.parts else found
 
 
 def _exists(path: Path) -> bool:

@@ -32,7 +32,7 @@ def holds_plain_pictures(dataset: DatasetSpec, task: TaskSpec | None, sources: S
         return False
     if dataset.alpha_mask or dataset.caption_dropout or dataset.random_crop or dataset.flip:
         return False
-    _, captions, _, controls, targets, masks, _ = zip(*sources, strict=True) if sources else [()] * 7
+    _, captions, _, controls, targets, masks, _, _ = zip(*sources, strict=True) if sources else [()] * 8
     return set(map(len, captions)) == {1} and not any(controls) and not any(targets) and not any(masks)
 
 

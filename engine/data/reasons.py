@@ -5,9 +5,12 @@ Codes are those of ``Skipped``. A code without a row is told by its name and the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from engine.config.language import say
+from engine.config.spelling import shell_word
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,16 @@ class Reason:
     advice: str = ""
 
 
-def reason_of(code: str) -> Reason:
-    """The heading and the advice of a code."""
-    return _REASONS.get(code) or Reason(code.replace("_", " "))
+def reason_of(code: str, room: Mapping[str, Any] | None = None) -> Reason:
+    """The heading and the advice of a code. ``room``: the dataset as ``data scan --json`` and ``data buckets --json`` tell it."""
+    listed, clips = (False, False) if room is None else (bool(room.get("list")), room.get("kind") == "clip")
+    special = (_OF_LISTS if listed else {}).get(code) or (_OF_CLIPS if clips else {}).get(code)
+    return special or _REASONS.get(code) or Reason(code.replace("_", " "))
+
+
+def look_command(file: str, command: str = "scan", *words: str) -> str:
+    """What a person types to look at the dataset ``file``."""
+    return " ".join(["musubi-tui data", command, *map(shell_word, (file or "DATASET.toml", *words))])
 
 
 _REPAIR = say(
@@ -31,16 +41,25 @@ _REASONS = {
     "missing_caption": Reason(
         say("no caption", "キャプションなし"),
         say(
-            "write a text file of the same name, or leave caption_extension out to train without captions (folders of frames need one)",
-            "同名のテキストファイルを書くか、caption_extension を外して (キャプションなしで) 学習してください (フレームのフォルダには必要)",
+            "write a text file of the same name, or leave caption_extension out to train without captions",
+            "同名のテキストファイルを書くか、caption_extension を外して (キャプションなしで) 学習してください",
         ),
+    ),
+    "caption_case": Reason(
+        say("the ending of its caption is written otherwise", "キャプションの拡張子の大文字・小文字が違う"),
+        say("rename the captions, or write caption_extension as their names have it", "キャプションの名前を変えるか、caption_extension を実際の表記に合わせてください"),
+    ),
+    "no_such_file": Reason(
+        say("no such file", "ファイルがない"),
+        say('bring it back; on_bad_item = "skip" trains without it', 'ファイルを戻してください (on_bad_item = "skip" で除外して学習)'),
     ),
     "caption_not_utf8": Reason(
         say("caption that cannot be read as text", "テキストとして読めないキャプション"),
         say("save them as UTF-8 text, or name their encoding: caption_encoding", "UTF-8 で保存するか、caption_encoding に文字コードを書いてください"),
     ),
     "unreadable_caption": Reason(
-        say("caption cannot be read", "キャプションを読めない"), say("check permissions", "権限を確認してください")
+        say("caption cannot be read", "キャプションを読めない"),
+        say('put a text file in its place, or let it be read; on_bad_item = "skip" trains without', 'テキストファイルを置くか、読めるようにしてください (on_bad_item = "skip" で除外して学習)'),
     ),
     "broken_link": Reason(
         say("broken link", "リンク切れ"),
@@ -61,6 +80,13 @@ _REASONS = {
     "too_short": Reason(
         say("video shorter than the shortest clip", "最短クリップより短い動画"),
         say("add a smaller number to target_frames (1 is a still)", "target_frames に小さい数を加えてください (1 は静止画)"),
+    ),
+    "too_short_after_fps": Reason(
+        say("video too short at the frame rate of the model", "モデルのフレームレートでは短すぎる動画"),
+        say(
+            "correct source_fps to the rate the videos have, or remove it; or add a smaller number to target_frames (1 is a still)",
+            "source_fps を動画の実際のレートに直すか外してください。または target_frames に小さい数を加えてください (1 は静止画)",
+        ),
     ),
     "too_small": Reason(
         say("smaller than one step of the bucket", "バケットの 1 刻みより小さい"),
@@ -84,9 +110,58 @@ _REASONS = {
     "missing_text_cache": Reason(say("latents without a text cache", "テキストキャッシュがない")),
     "stale_cache": Reason(say("cached at another size", "別の寸法のキャッシュ")),
     "damaged_cache": Reason(say("damaged cache file", "壊れたキャッシュ")),
-    "bad_line": Reason(say("a line of the list that cannot be read", "リストの読めない行")),
-    "list_not_utf8": Reason(say("a line of the list in another encoding", "リストの文字コードが違う行")),
+    "bad_line": Reason(
+        say("a line of the list that cannot be read", "リストの読めない行"),
+        say('correct or remove it; on_bad_item = "skip" trains without it', '直すか取り除いてください (on_bad_item = "skip" で除外して学習)'),
+    ),
+    "list_not_utf8": Reason(
+        say("a line of the list in another encoding", "リストの文字コードが違う行"),
+        say("save the list as UTF-8, or name its encoding: caption_encoding", "リストを UTF-8 で保存するか、caption_encoding に文字コードを書いてください"),
+    ),
     "unreadable_folder": Reason(say("folder cannot be read", "フォルダを読めない"), say("check permissions", "権限を確認してください")),
     "unreadable_list": Reason(say("list cannot be read", "リストを読めない"), say("check permissions", "権限を確認してください")),
     "not_built_yet": Reason(say("not built yet", "未実装")),
+}  # fmt: skip
+_REPAIR_OR_LINE = say(
+    'repair them, or remove their lines; on_bad_item = "skip" trains without them',
+    '直すか、その行を取り除いてください (on_bad_item = "skip" で除外して学習)',
+)
+_OF_LISTS = {
+    "missing_caption": Reason(
+        say("no caption", "キャプションなし"),
+        say('write "caption" into these lines of the list; "" trains without one', 'リストのこれらの行に "caption" を書いてください ("" ならキャプションなしで学習)'),
+    ),
+    "no_such_file": Reason(
+        say("no such file", "ファイルがない"),
+        say(
+            'correct the path: it counts from the folder of the list, else from the working directory; on_bad_item = "skip" trains without it',
+            'パスを直してください。リストのあるフォルダ、次に作業フォルダから探します (on_bad_item = "skip" で除外して学習)',
+        ),
+    ),
+    "broken_link": Reason(_REASONS["broken_link"].title, _REPAIR_OR_LINE),
+    "unreadable_image": Reason(_REASONS["unreadable_image"].title, _REPAIR_OR_LINE),
+    "unreadable_clip": Reason(_REASONS["unreadable_clip"].title, _REPAIR_OR_LINE),
+    "missing_control": Reason(
+        _REASONS["missing_control"].title,
+        say("write control_path, or control_path_0, control_path_1 … into these lines", "これらの行に control_path、または control_path_0、control_path_1 … を書いてください"),
+    ),
+    "missing_mask": Reason(_REASONS["missing_mask"].title, say("write mask_path into these lines", "これらの行に mask_path を書いてください")),
+    "duplicate": Reason(_REASONS["duplicate"].title, say("remove all but one of them; they are trained once", "1つを残して取り除いてください (学習は1回だけ)")),
+}  # fmt: skip
+_OF_CLIPS = {
+    "missing_caption": Reason(
+        _REASONS["missing_caption"].title,
+        say(
+            "write a text file of the same name, or leave caption_extension out to train videos without captions (folders of frames need one)",
+            "同名のテキストファイルを書くか、caption_extension を外して動画をキャプションなしで学習してください (フレームのフォルダには必要)",
+        ),
+    ),
+    "too_small": Reason(
+        _REASONS["too_small"].title,
+        say("use larger videos, or set bucket_no_upscale = false", "大きな動画にするか bucket_no_upscale = false に"),
+    ),
+    "unsupported_type": Reason(
+        _REASONS["unsupported_type"].title,
+        say("pictures go into image_directory", "画像は image_directory へ"),
+    ),
 }  # fmt: skip

@@ -16,19 +16,28 @@ from engine.data.dataset_spec import DatasetSpec
 from engine.data.document import positions_of
 from engine.data.frames import rate_trouble
 from engine.data.items import Item, Skipped
-from engine.data.reasons import reason_of
+from engine.data.listing import Source
+from engine.data.reasons import look_command, reason_of
 from engine.families.family import FamilySpec
 
 Rates = Mapping[tuple[float, float | None], int]  # (rate of the file, rate that frames are dropped from) -> videos
 
 
-def stops(skipped: Skipped) -> Problem:
-    """A broken file as the error that ends the scan."""
+def stops(dataset: DatasetSpec, skipped: Skipped) -> Problem:
+    """A broken file, or line of a list, as the error that ends the scan."""
+    if not skipped.line:
+        fix = say(
+            'Repair or remove it, or set on_bad_item = "skip" in the dataset.',
+            '直すか取り除くか、データセットに on_bad_item = "skip" を書いてください。',
+        )
+        return Problem(skipped.code, skipped.reason, fix, file=str(skipped.path))
+    of_line = skipped.path == dataset.jsonl
     fix = say(
-        'Repair or remove it, or set on_bad_item = "skip" in the dataset.',
-        '直すか取り除くか、データセットに on_bad_item = "skip" を書いてください。',
+        f'{"Correct or remove this line" if of_line else "Repair the file, or remove this line"}, or set on_bad_item = "skip" in the dataset.',
+        f'{"この行を直すか取り除くか" if of_line else "ファイルを直すか、この行を取り除くか"}、データセットに on_bad_item = "skip" を書いてください。',
     )
-    return Problem(skipped.code, skipped.reason, fix, file=str(skipped.path))
+    message = skipped.reason if of_line else f"{skipped.path}: {skipped.reason}"
+    return Problem(skipped.code, message, fix, file=str(dataset.jsonl), line=skipped.line)
 
 
 def missing_source(dataset: DatasetSpec, file: str) -> Problem:
@@ -109,23 +118,29 @@ def keys_without_sources(dataset: DatasetSpec, items: Sequence[Item]) -> Iterato
         )
 
 
-def collisions(items: Sequence[Item]) -> Iterator[Problem]:
-    """Two files of one stem would overwrite each other's cache files."""
+def collisions(dataset: DatasetSpec, items: Sequence[Item], sources: Sequence[Source]) -> Iterator[Problem]:
+    """Two files of one stem would overwrite each other's cache files; told with their lines where they stand in a list."""
     owners: dict[str, Item] = {}
+    lines: dict[tuple[str, tuple[str, ...]], int] = {
+        (source.file, source.captions): source.line for source in sources if source.line
+    }
     for item in items:
         owner = owners.setdefault(item.name, item)  # what the text cache is named by
         if owner is item or (owner.path == item.path and (owner.caption, owner.texts) == (item.caption, item.texts)):
             continue
         same = owner.path == item.path
+        first, second = (lines.get((str(one.path), _captions(one)), 0) for one in (owner, item))
+        where_en = f" (lines {first} and {second} of {dataset.name})" if first and second else ""
+        where_ja = f" ({dataset.name} の {first} 行目と {second} 行目)" if first and second else ""
         yield Problem(
             "cache_name_collision",
             say(
-                f"{item.path} stands twice with different captions."
+                f"{item.path} stands twice with different captions{where_en}."
                 if same
-                else f"{owner.path} and {item.path} would share one cache file.",
-                f"{item.path} が異なるキャプションで2回出てきます。"
+                else f"{owner.path} and {item.path} would share one cache file{where_en}.",
+                f"{item.path} が異なるキャプションで2回出てきます{where_ja}。"
                 if same
-                else f"{owner.path} と {item.path} のキャッシュ名が同じになります。",
+                else f"{owner.path} と {item.path} のキャッシュ名が同じになります{where_ja}。",
             ),
             say(
                 "Remove one of them, or set multiple_captions = true." if same else "Rename or remove one of them.",
@@ -133,8 +148,13 @@ def collisions(items: Sequence[Item]) -> Iterator[Problem]:
                 if same
                 else "どちらかの名前を変えるか取り除いてください。",
             ),
-            file=str(item.path),
+            file=str(dataset.jsonl if second else item.path),
+            line=second,
         )
+
+
+def _captions(item: Item) -> tuple[str, ...]:
+    return tuple(text.caption for text in item.texts) or (item.caption,)
 
 
 def leftovers(dataset: DatasetSpec, latent_files: Iterable[str], cache_id: str) -> Iterator[Problem]:
@@ -219,7 +239,7 @@ def _rate_notes(dataset: DatasetSpec, spec: FamilySpec, rates: Rates) -> Iterato
                 f"source_fps is {stated:g}, but some videos have {listed['wrong']}.",
                 f"source_fps は {stated:g} ですが、{listed['wrong']} の動画があります。",
             ),
-            say("Put videos of one rate into one dataset.", "レートごとにデータセットを分けてください。"),
+            _rate_fix(found["wrong"], len(rates)),
         )
     if listed["slow"]:
         times = spec.fps / min(found["slow"])
@@ -235,6 +255,20 @@ def _rate_notes(dataset: DatasetSpec, spec: FamilySpec, rates: Rates) -> Iterato
                 f"静止画として使う (target_frames = [1]) か、フレームを補ってください: ffmpeg -i 入力 -vf minterpolate=fps={spec.fps:g} 出力",
             ),
         )
+
+
+def _rate_fix(wrong: Mapping[float, int], rates: int) -> str:
+    """What is to be done where ``source_fps`` is not the rate of the videos."""
+    if len(wrong) == rates == 1:
+        rate = next(iter(wrong))
+        return say(
+            f"Write source_fps = {rate:g}, or fps_from_file = true instead.",
+            f"source_fps = {rate:g} と書くか、代わりに fps_from_file = true にしてください。",
+        )
+    return say(
+        "Put fps_from_file = true in its place, or videos of one rate into one dataset.",
+        "代わりに fps_from_file = true にするか、レートごとにデータセットを分けてください。",
+    )
 
 
 def damage_notes(
@@ -326,12 +360,13 @@ def about(dataset: DatasetSpec, code: str, message: str, fix: str = "") -> Probl
     return Problem(code, message, fix, file=str(dataset.directory or dataset.jsonl), severity="warning")
 
 
-def nothing_to_train(left: Sequence[tuple[DatasetSpec, Sequence[Skipped], int]]) -> Problem:
-    """Of each dataset: what was left out, and how many subfolders were not read."""
+def nothing_to_train(file: str, left: Sequence[tuple[DatasetSpec, Sequence[Skipped], int]]) -> Problem:
+    """Of each dataset: what was left out, and how many subfolders were not read. ``file``: the dataset's, for what to type."""
     parts = []
     for dataset, skipped, subfolders in left:
         reasons = Counter(entry.code for entry in skipped)
-        told = ", ".join(f"{reason_of(code).title} ({count})" for code, count in sorted(reasons.items()))
+        room = {"kind": dataset.kind, "list": dataset.jsonl}
+        told = ", ".join(f"{reason_of(code, room).title} ({count})" for code, count in sorted(reasons.items()))
         if not told:
             told = say("empty", "空")
             if subfolders:
@@ -340,11 +375,25 @@ def nothing_to_train(left: Sequence[tuple[DatasetSpec, Sequence[Skipped], int]])
                     f"、サブフォルダ {subfolders} 個は読みません (recursive = true で読みます)",
                 )
         parts.append(f"{dataset.directory or dataset.jsonl}: {told}")
+    look = look_command(file)
+    if any(skipped for _, skipped, _ in left):
+        fix = say(
+            f"`{look}` tells each file, why, and what to do.", f"`{look}` で各ファイルの理由と対処を確認できます。"
+        )
+    else:
+        lists = all(dataset.jsonl is not None for dataset, _, _ in left)
+        clips = all(dataset.kind == "clip" for dataset, _, _ in left)
+        en, ja = ("videos", "動画") if clips else ("pictures", "画像")
+        fix = say(
+            f"Write lines with {en} and captions into the list."
+            if lists
+            else f"Put {en} with captions into the folder.",
+            f"リストに{ja}とキャプションの行を書いてください。"
+            if lists
+            else f"{ja}とキャプションをフォルダに置いてください。",
+        )
     return Problem(
         "nothing_to_train",
         say(f"there is nothing to train. {'; '.join(parts)}.", f"学習できるものがありません。{'; '.join(parts)}"),
-        say(
-            "Put pictures with captions into the folder; musubi-tui data buckets shows what is found.",
-            "画像とキャプションをフォルダに置いてください。musubi-tui data buckets で確認できます。",
-        ),
+        fix,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from engine.config.language import say
+from engine.config.spelling import shell_word
 from engine.data.attaching import attach_controls, attach_masks, attach_targets
 from engine.data.beside import (
     captions_of_nothing,
@@ -36,12 +37,14 @@ from engine.data.read_ahead import read_each
 _OTHER_PICTURES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".jfif", ".jp2", ".psd", ".svg", ".exr", ".dng", ".raw")
 
 
-def list_sources(dataset: DatasetSpec, index: ScanIndex | None = None, others: Sequence[DatasetSpec] = ()) -> Listing:
+def list_sources(
+    dataset: DatasetSpec, index: ScanIndex | None = None, others: Sequence[DatasetSpec] = (), file: str = ""
+) -> Listing:
     """Everything the dataset's source holds, sorted by name. ``index`` spares reading captions that did not change.
 
-    Subfolders that ``others`` read are none that were forgotten.
+    Subfolders that ``others`` read are none that were forgotten. ``file``: the dataset's own, for what a person may type.
     """
-    listing = Listing()
+    listing = Listing(file=file)
     if dataset.jsonl is not None:
         list_jsonl(dataset, dataset.jsonl, listing)
     elif dataset.directory is not None:
@@ -111,6 +114,7 @@ class _Folder:
         apart = (dataset.control_directory, dataset.mask_directory, dataset.cache_directory)
         self.above = {os.path.realpath(one) for one in apart if one is not None}  # what is not gone into
         self.notices = CaptionNotices()
+        self._lower: tuple[_Place, dict[str, str]] | None = None  # names of a folder by their lower-case spelling
         images = dataset.kind == "image"
         self.wanted = frozenset(IMAGE_EXTENSIONS if images else VIDEO_EXTENSIONS)
         one = dataset.caption_extension
@@ -133,7 +137,7 @@ class _Folder:
                 self._add(place, [one for one in members if isinstance(one, _Entry) and one.name not in extras])
         if self.dataset.multiple_target:
             attach_targets(self.dataset, self.listing, extras, {entry.name: Path(entry.path) for entry in found})
-        self.listing.warnings += self.notices.warnings()
+        self.listing.warnings += self.notices.warnings(self.listing.file)
         self.listing.warnings += unread_subfolders(self.folder, self.listing.subfolders)
         self.listing.warnings += unused_captions(self.listing.unused_captions)
         if self.dataset.control_directory is not None:
@@ -272,7 +276,7 @@ class _Folder:
         changed = dataset.multiple_captions or dataset.trigger_word or dataset.tag_shuffle
         trained = (captions_of(dataset, (text,)) for text in captions) if changed else zip(captions)
         nothing = repeat(())
-        columns = zip(paths, trained, names, nothing, nothing, repeat(None), sizes)
+        columns = zip(paths, trained, names, nothing, nothing, repeat(None), sizes, repeat(0))
         sources: list[Source] = [
             *map(tuple.__new__, repeat(Source), columns)
         ]  # as ``Source._make``, in a third of its time
@@ -285,7 +289,11 @@ class _Folder:
             reason = say("hidden files are not trained.", "隠しファイルは使われません。")
             self._skip(Path(entry.path), "hidden_file", reason)
         elif not entry.name.isascii() and not is_unicode(entry.path):
-            reason = say("its name is not UTF-8; rename it.", "ファイル名がUTF-8ではありません。名前を変えてください。")
+            word = shell_word(entry.path.rpartition("/")[2])
+            reason = say(
+                f"its name is not UTF-8; rename it: mv -- {word} NEW_NAME",
+                f"ファイル名がUTF-8ではありません。名前を変えてください: mv -- {word} 新しい名前",
+            )
             self._skip(Path(entry.path), "name_not_utf8", reason, broken=True)
         elif _leads_nowhere(entry):
             reason = say("it is a link to a file that is not there.", "リンク先のファイルがありません。")
@@ -320,9 +328,23 @@ class _Folder:
                 if self.extensions and lacks_text(self.dataset, written):
                     self.listing.empty.append(entry.path)
             elif written is not None:
-                name = os.path.basename(entry.captions(self.extensions)[0])
-                reason = say(f"it has no caption file {name}.", f"キャプション {name} がありません。")
-                self._skip(Path(entry.path), "missing_caption", reason)
+                self._no_caption(entry)
+
+    def _no_caption(self, entry: _Entry) -> None:
+        """It is not trained; where a caption stands there whose ending is written otherwise, that is why."""
+        wanted = [path.rpartition("/")[2] for path in entry.captions(self.extensions)]
+        if self._lower is None or self._lower[0] is not entry.place:
+            self._lower = entry.place, {name.lower(): name for name in entry.place.files}
+        other = next((self._lower[1][name.lower()] for name in wanted if name.lower() in self._lower[1]), "")
+        if other and other != entry.path.rpartition("/")[2]:
+            reason = say(
+                f"its caption should be {wanted[0]}, and {other} is there.",
+                f"キャプションは {wanted[0]} のはずですが、{other} があります。",
+            )
+            self._skip(Path(entry.path), "caption_case", reason)
+        else:
+            reason = say(f"it has no caption file {wanted[0]}.", f"キャプション {wanted[0]} がありません。")
+            self._skip(Path(entry.path), "missing_caption", reason)
 
     def _add_known(self, entries: Sequence[_Entry], captions: Sequence[Any], sizes: Iterable[Any]) -> bool:
         """The same where every caption is remembered and none is peculiar; whether that is so."""
@@ -346,7 +368,9 @@ class _Folder:
                 continue
             try:
                 text, notice = self.index.caption(path, self.encoding, entry.place.identity(path.rpartition("/")[2]))
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if path.rpartition("/")[2] in entry.place.files:  # a link that leads nowhere
+                    return [*found, (path, error)]
                 continue
             except (WrongCaption, OSError) as error:
                 return [*found, (path, error)]
@@ -360,12 +384,19 @@ class _Folder:
         written = []
         for path, caption in read:
             if isinstance(caption, WrongCaption):
-                self._skip(Path(entry.path), "caption_not_utf8", str(caption), broken=True)
+                self._skip(Path(entry.path), caption.code, str(caption), broken=True)
                 return None
             if isinstance(caption, OSError):
+                name = path.rpartition("/")[2]
                 reason = say(
-                    f"its caption cannot be read: {caption.strerror}.", f"キャプションを読めません: {caption.strerror}"
+                    f"its caption {name} cannot be read: {caption.strerror}.",
+                    f"キャプション {name} を読めません: {caption.strerror}",
                 )
+                if isinstance(caption, FileNotFoundError):
+                    reason = say(
+                        f"its caption {name} is a link to a file that is not there.",
+                        f"キャプション {name} のリンク先のファイルがありません。",
+                    )
                 self._skip(Path(entry.path), "unreadable_caption", reason, broken=True)
                 return None
             if caption.notice:

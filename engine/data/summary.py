@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.config.spelling import spelled
 from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.extras import extras_of
-from engine.data.items import Bucket, Item, Scan, path_text
+from engine.data.items import Bucket, Item, Scan, Skipped, path_text
 from engine.data.resize import scaled_size
 
 
@@ -58,20 +59,20 @@ def _dataset(dataset: DatasetSpec, items: Sequence[Item], scan: Scan) -> dict[st
         "cropped_percent": _mean_percent(items),
         "buckets": buckets,
         "extras": extras_of(dataset, items, [item for item in scan.held_out if item.dataset == dataset.index]),
-        "skipped": [skipped_entry(skipped.path, skipped.code, skipped.reason) for skipped in scan.skipped
-                    if skipped.dataset == dataset.index],
+        "list": "" if dataset.jsonl is None else printable(dataset.jsonl),
+        "skipped": [skipped_entry(skipped) for skipped in scan.skipped if skipped.dataset == dataset.index],
     }  # fmt: skip
 
 
-def skipped_entry(path: Path, code: str, reason: str) -> dict[str, str]:
-    """One file that is left out, as every ``--json`` of ``data`` says it."""
-    return {"path": printable(path), "code": code, "reason": reason}
+def skipped_entry(skipped: Skipped) -> dict[str, Any]:
+    """One file that is left out, as every ``--json`` of ``data`` says it; ``line`` where a list names it."""
+    told: dict[str, Any] = {"path": printable(skipped.path), "code": skipped.code, "reason": skipped.reason}
+    return told | ({"line": skipped.line} if skipped.line else {})
 
 
 def printable(path: Path | str) -> str:
     """The path as text; bytes that are no valid UTF-8 are shown escaped, as JSON cannot hold them."""
-    text = str(path)
-    return text if text.isascii() else text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+    return spelled(str(path))
 
 
 def _mean_percent(items: Sequence[Item]) -> float:

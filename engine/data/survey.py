@@ -64,6 +64,7 @@ def _dataset(
         "name": printable(Path(dataset.name)),
         "kind": dataset.kind,
         "source": "" if source is None else printable(source),
+        "list": "" if dataset.jsonl is None else printable(dataset.jsonl),
         "files": len(first),
         "items": sum(item.repeats for item in items),
         "repeats": dataset.num_repeats,
@@ -74,7 +75,7 @@ def _dataset(
         else _counted(say("folder", "フォルダ") if is_folder(Path(path)) else _extension(path) for path in first),
         "size": _range([(item.width, item.height) for item in first.values()]),
         "captions": _captions(dataset, first, scan),
-        "skipped": [skipped_entry(entry.path, entry.code, entry.reason) for entry in skipped],
+        "skipped": [skipped_entry(entry) for entry in skipped],
         "skipped_by_code": _counted(entry.code for entry in skipped),
         "extras": extras_of(dataset, items, held_out),
         "others": _others(
@@ -182,6 +183,6 @@ def _others(dataset: DatasetSpec, told: set[str]) -> dict[str, Any]:
     return {"files": _counted(extensions.elements()), "folders": folders}
 
 
-def first_examples(skipped: Sequence[Mapping[str, str]], code: str, most: int) -> list[Mapping[str, str]]:
+def first_examples(skipped: Sequence[Mapping[str, Any]], code: str, most: int) -> list[Mapping[str, Any]]:
     """The first files that were left out for this reason."""
     return [entry for entry in skipped if entry["code"] == code][:most]

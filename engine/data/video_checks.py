@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.config.language import say
 from engine.data.dataset_spec import DatasetConfig
-from engine.data.findings import Entry, Finding
+from engine.data.findings import Entry, Finding, told_at
 from engine.data.frames import rate_trouble
 from engine.data.items import Item, Scan
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info
@@ -90,7 +90,7 @@ def _frame_rates(config: DatasetConfig, target: float, videos: Videos) -> Iterat
 
 
 def _too_short(scan: Scan) -> Finding:
-    entries = [Entry(s.path, s.reason, s.dataset) for s in scan.skipped if s.code == "too_short"]
+    entries = [told_at(s) for s in scan.skipped if s.code == "too_short"]
     return Finding(
         "too_short",
         "warning",

@@ -152,11 +152,7 @@ def _of_dataset(file: Path, family: str | None, wanted: str | None) -> tuple[lis
         if item.kind == "clip" and not item.cached_only and _is(item.path, wanted):
             videos.setdefault(item.path, []).append(item)
     clips = {dataset.index for dataset in opened.config.datasets if dataset.kind == "clip"}
-    left_out = [
-        skipped_entry(entry.path, entry.code, entry.reason)
-        for entry in found.skipped
-        if entry.dataset in clips and _is(entry.path, wanted)
-    ]
+    left_out = [skipped_entry(entry) for entry in found.skipped if entry.dataset in clips and _is(entry.path, wanted)]
     if not videos and not left_out:
         raise _no_such_video(file, wanted, [item.path.name for item in found.items if item.kind == "clip"])
     datasets = opened.config.datasets

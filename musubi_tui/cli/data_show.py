@@ -82,7 +82,7 @@ def _left_out(opened: OpenedDataset, found: Scan, word: str, as_json: bool) -> i
         raise _unknown(opened.file, word, found)
     entry = skipped[0]
     if as_json:
-        print_json({"skipped": skipped_entry(entry.path, entry.code, entry.reason)})
+        print_json({"skipped": skipped_entry(entry)})
     else:
         print_line(say(f"{entry.path.name} is not trained: {entry.reason}", f"{entry.path.name} は学習されません: {entry.reason}"))  # fmt: skip
     return OK

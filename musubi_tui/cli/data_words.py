@@ -10,7 +10,7 @@ import typer
 
 from engine.config.language import counted, say
 from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_line, print_problems, print_table
-from musubi_tui.datasets.words import kind_word, survey_lines
+from musubi_tui.datasets.words import kind_word, place_of, survey_lines
 
 if TYPE_CHECKING:
     from engine.data import DatasetConfig, Scan
@@ -73,8 +73,8 @@ def tell_problems(config: DatasetConfig, found: Scan, *, sources_too: bool) -> N
     if stopping:
         narrate(
             say(
-                f'Broken files: {stopping}. Training would stop before its first step (on_bad_item = "stop").',
-                f'壊れたファイルが {stopping} 件あります。学習は開始前に止まります (on_bad_item = "stop")。',
+                f'Broken files and lines: {stopping}. Training would stop before its first step; on_bad_item = "skip" in the dataset trains without them.',
+                f'壊れたファイルや行が {stopping} 件あります。学習は開始前に止まります。データセットに on_bad_item = "skip" と書けば除外して学習します。',
             )
         )
 
@@ -149,10 +149,11 @@ class BucketTable:
         codes: dict[str, int] = {}
         for entry in skipped:
             codes[entry["code"]] = codes.get(entry["code"], 0) + 1
-        told = ", ".join(f"{count} {reason_of(code).title} ({code})" for code, count in codes.items())
+        room = self.dataset
+        told = ", ".join(f"{count} {reason_of(code, room).title} ({code})" for code, count in codes.items())
         print_line(say(f"Not trained: {told}", f"使われないもの: {told}"))
         for entry in skipped[:_SHOWN_SKIPS]:
-            print_line(f"  {entry['path']}: {entry['reason']}")
+            print_line(f"  {place_of(entry, room, whole=True)}: {entry['reason']}")
         if len(skipped) > _SHOWN_SKIPS:
             rest = len(skipped) - _SHOWN_SKIPS
             print_line(say(f"  and {rest} more; --json lists all", f"  ほか {rest} 件 (--json で全件)"))

@@ -16,6 +16,7 @@ from typing import IO, Any, Final, TypeVar
 
 from engine.config.language import say
 from engine.config.problems import Problem
+from engine.config.spelling import spelled
 from musubi_tui.terminal_width import cells
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,12 +46,8 @@ def safe_json(text: str) -> str:
 
 def print_line(text: str) -> None:
     """A line of data on stdout; names that are no valid Unicode are escaped, what would steer the terminal is replaced."""
-    shown = "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in _valid(text))
+    shown = "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in spelled(text))
     sys.stdout.write(shown + "\n")
-
-
-def _valid(text: str) -> str:
-    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def narrate(text: str = "") -> None:
@@ -78,7 +75,7 @@ def harmless(text: str) -> str:
     """``text`` with neither secrets nor control characters but line ends: values of files and arguments are quoted in it."""
     from engine.events.redaction import redact  # its patterns take longer than the app has for its start
 
-    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in redact(text))
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in redact(spelled(text)))
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, right: Iterable[int] = ()) -> None:

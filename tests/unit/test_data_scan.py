@@ -220,7 +220,7 @@ def test_lists_of_pictures(tmp_path: Path) -> None:
     found = run(tmp_path, entry, strict=False)
     assert [(item.name, item.caption) for item in found.items] == [("a", "ay"), ("b", "bee")]
     assert sorted(skipped.code for skipped in found.skipped) == sorted(
-        ["duplicate", "unreadable_image", "missing_caption", *["bad_line"] * 5]
+        ["duplicate", "no_such_file", "missing_caption", *["bad_line"] * 5]
     )
     assert found.items[0].latent_cache.parent == tmp_path / "cache"
 
@@ -260,8 +260,16 @@ def test_frame_rate_is_converted_or_warned_about(tmp_path: Path) -> None:
     assert not _rates(run(tmp_path, {**entry, "target_frames": [1]}))  # stills do not move
     (tmp_path / "b.mp4").unlink()
     found = run(tmp_path, {**entry, "source_fps": 30}, strict=False)
-    assert codes(found) == {"a.mp4": "too_short"}
-    assert "after source_fps" in found.skipped[0].reason
+    assert codes(found) == {"a.mp4": "too_short_after_fps"}
+    assert found.skipped[0].reason == (
+        "of its 30 frames at 30 fps, 16 are left at 16 fps because source_fps = 30 is written, and the shortest clip needs 17."
+    )
+    (warning,) = (
+        one
+        for one in run(tmp_path, {**entry, "target_frames": [1, 9], "source_fps": 60}).warnings
+        if one.code == "frame_rate"
+    )
+    assert warning.fix == "Write source_fps = 30, or fps_from_file = true instead."
 
 
 def test_every_video_may_have_its_own_rate(tmp_path: Path) -> None:

@@ -253,9 +253,7 @@ def test_the_encoding_that_is_named_reads_a_list_that_is_not_utf8(tmp_path: Path
     (tmp_path / "list.jsonl").write_bytes(lines[0].encode() + b"\n" + lines[1].encode("cp932"))
     found = run(tmp_path, entry, strict=False)
     assert [item.caption for item in found.items] == ["猫が窓辺に座っている"]  # the list is UTF-8, and one line is not
-    assert [(skipped.code, skipped.reason) for skipped in found.skipped] == [
-        ("list_not_utf8", "line 2: it is not UTF-8.")
-    ]
+    assert [(skipped.code, skipped.reason) for skipped in found.skipped] == [("list_not_utf8", "it is not UTF-8.")]
 
 
 @settings(max_examples=200, deadline=None)
@@ -612,5 +610,5 @@ def test_looking_closer_at_a_folder_of_frames(tmp_path: Path) -> None:
 
 def test_a_pipe_as_caption_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.txt")
-    with pytest.raises(WrongCaption, match="it is a pipe or a device"):
+    with pytest.raises(WrongCaption, match="is a pipe or a device: a text file must stand there"):
         read_caption(tmp_path / "a.txt")
