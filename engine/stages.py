@@ -81,7 +81,7 @@ def cache_latents(place: Workplace) -> None:
     spec = place.job.spec
     missing = {item.latent_cache: item for item in place.encoded if not item.latent_cache.exists()}
     check_writable("cache_directory", (path.parent for path in missing))
-    check_space((path.parent, latent_cache_bytes(spec, *item.bucket)) for path, item in missing.items())
+    check_space(((path.parent, latent_cache_bytes(spec, *item.bucket)) for path, item in missing.items()), caches=True)
     broken = encode_latents(
         place.job,
         place.family_model,
@@ -100,7 +100,9 @@ def cache_text(place: Workplace) -> None:
     job = place.job
     missing = {item.text_cache: item for item in place.encoded if not item.text_cache.exists()}
     check_writable("cache_directory", (path.parent for path in missing))
-    check_space((path.parent, text_cache_bytes(job.spec, item.caption)) for path, item in missing.items())
+    check_space(
+        ((path.parent, text_cache_bytes(job.spec, item.caption)) for path, item in missing.items()), caches=True
+    )
     encode_text(
         job,
         place.family_model,

@@ -22,6 +22,7 @@ _HEADER = 4096  # safetensors header, our provenance and the file system's round
 _SLOW_BYTES_PER_SECOND = 100e6  # a network volume on a busy day
 _BYTES_PER_TOKEN = 3  # of UTF-8: English has 4 to 5, tags and other languages seldom less than 3
 _END_TOKENS = 2
+_SMALLEST_TOLD = 1_000_000  # bytes free; a disk with less is called full
 _RESERVE = 256 << 20  # never plan to fill a disk to its last byte
 
 
@@ -82,10 +83,11 @@ def write_seconds(size: int) -> float:
     return size / _SLOW_BYTES_PER_SECOND + 0.5
 
 
-def check_space(needs: Iterable[tuple[Path, int]]) -> None:
+def check_space(needs: Iterable[tuple[Path, int]], *, caches: bool = False) -> None:
     """Raise ``MissingRequirement`` when a file system cannot take what will be written there.
 
-    ``needs`` are (folder, bytes); folders of the same file system are added up. Folders need not exist yet.
+    ``needs`` are (folder, bytes); folders of the same file system are added up. Folders need not exist yet. ``caches``: cache files
+    are written, and no training need follow.
     """
     by_device: dict[int, tuple[Path, int]] = {}
     for folder, size in needs:
@@ -96,19 +98,35 @@ def check_space(needs: Iterable[tuple[Path, int]]) -> None:
     for folder, total in by_device.values():
         free = shutil.disk_usage(folder).free
         if total + _RESERVE > free:
-            raise MissingRequirement.of(
-                "no_disk_space",
-                say(
-                    f"The disk of {folder} has {gigabytes(free)} free, and this run will write about {gigabytes(total)}; "
-                    f"{gigabytes(_RESERVE)} more must stay free.",
-                    f"{folder} の空き容量は {gigabytes(free)} ですが、この学習は約 {gigabytes(total)} を書き込み、"
-                    f"さらに {gigabytes(_RESERVE)} の余裕が必要です。",
-                ),
-                say(
-                    "Free some space, lower keep_states or save less often, or set output_dir and cache_directory to a larger disk.",
-                    "空きを作るか、keep_states や保存頻度を下げるか、output_dir と cache_directory を別のディスクにしてください。",
-                ),
-            )
+            raise MissingRequirement.of("no_disk_space", _too_small(folder, free, total, caches), _way_out(caches))
+
+
+def _too_small(folder: Path, free: int, total: int, caches: bool) -> str:
+    what_en, what_ja = (
+        ("The cache files take", "キャッシュファイルは") if caches else ("This run will write", "この学習は")
+    )
+    if free < _SMALLEST_TOLD:
+        there = say(f"The disk of {folder} is full.", f"{folder} のディスクに空きがありません。")
+    else:
+        there = say(
+            f"The disk of {folder} has {megabytes(free)} free.", f"{folder} の空き容量は {megabytes(free)} です。"
+        )
+    return there + say(
+        f" {what_en} about {megabytes(total)}, and {megabytes(_RESERVE)} more must stay free.",
+        f"{what_ja}約 {megabytes(total)} を書き込み、さらに {megabytes(_RESERVE)} の余裕が必要です。",
+    )
+
+
+def _way_out(caches: bool) -> str:
+    if caches:
+        return say(
+            "Free some space, or set cache_directory in the dataset file to a folder on a larger disk.",
+            "空きを作るか、データセットファイルの cache_directory を別のディスクのフォルダにしてください。",
+        )
+    return say(
+        "Free some space, lower keep_states, save less often, or set output_dir to a folder on a larger disk.",
+        "空きを作るか、keep_states や保存頻度を下げるか、output_dir を別のディスクのフォルダにしてください。",
+    )
 
 
 def check_writable(option: str, folders: Iterable[Path]) -> None:

@@ -22,6 +22,7 @@ from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, Status, true_state
 from musubi_tui.cli.live import Display
 from musubi_tui.cli.output import INTERRUPTED, JOB_FAILED, OK, narrate
+from musubi_tui.cli.readers import has_left
 from musubi_tui.runs.launching import record_stillborn
 
 _POLL_SECONDS = 0.2
@@ -96,7 +97,9 @@ def how_to_watch(run: RunDirectory) -> str:
 
 
 def watch(run: RunDirectory, display: Display, *, offset: int = 0) -> int:
-    """Show a run that somebody else started until it ends; its exit code. Ctrl-C only leaves: 0, since nothing is decided yet."""
+    """Show a run that somebody else started until it ends; its exit code. Ctrl-C only leaves: 0, since nothing is decided yet;
+    so does a reader that leaves.
+    """
     follower = Follower(run.events, offset)
     try:
         while True:
@@ -104,6 +107,8 @@ def watch(run: RunDirectory, display: Display, *, offset: int = 0) -> int:
             display.feed(follower.poll())
             if not alive:
                 return exit_code(run)
+            if has_left(sys.stdout):
+                return OK
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
         return OK

@@ -20,7 +20,9 @@ from musubi_tui.cli.output import INTERRUPTED, JOB_FAILED, MISSING_REQUIREMENT, 
 def guarded(job: Callable[[], int]) -> int:
     """The exit code of ``job``; everything that went wrong has been told on stderr by then."""
     try:
-        return job()
+        code = job()
+        sys.stdout.flush()  # a disk that is full is found now, not when Python leaves
+        return code
     except UserError as error:
         print_problems(error.problems)
         return error.exit_code
@@ -52,7 +54,15 @@ def _system_error(error: OSError) -> int:
         problem, code = Problem("system_error", f"{reason}.", fix, file=where), WRONG_INPUT
     try:
         print_problems([problem])
+    except OSError:  # stderr itself refuses: the exit code is all that can be told
+        _forget("stderr")
+    try:
+        sys.stdout.flush()
     except OSError:
-        # stderr itself refuses: the exit code is all that can be told, and Python must not try again when it leaves
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+        _forget("stdout")
     return code
+
+
+def _forget(stream: str) -> None:
+    """What waits in a stream that refuses it is lost: Python must not try again when it leaves."""
+    setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process lives

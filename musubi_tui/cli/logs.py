@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from engine.config.language import say
 from musubi_tui.cli.output import OK, narrate
+from musubi_tui.cli.readers import has_left
 
 if TYPE_CHECKING:
     from engine.events.rundir import RunDirectory
@@ -19,14 +20,17 @@ _CHUNK = 1 << 16
 
 
 def print_log(run: RunDirectory, lines: int, *, follow: bool) -> int:
-    """The last ``lines`` (0: all) of engine.log, then what is added until the run ends; Ctrl-C only stops the telling."""
+    """The last ``lines`` (0: all) of engine.log, then what is added until the run ends; Ctrl-C, or a reader that leaves, only stops the telling."""
     from engine.events.redaction import redact
     from engine.events.status import ALIVE, true_state
     from musubi_tui.runs.telling import clean
 
+    def goes_on() -> bool:
+        return follow and not has_left(sys.stdout) and true_state(run) in (*ALIVE, "queued")
+
     told = False
     try:
-        for line in log_lines(run, lines, lambda: follow and true_state(run) in (*ALIVE, "queued")):
+        for line in log_lines(run, lines, goes_on):
             told = True
             sys.stdout.write(clean(redact(line)) + "\n")
             sys.stdout.flush()

@@ -7,7 +7,9 @@ exit code; a traceback means a bug of ours.
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -86,6 +88,26 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+def _behind_dashes(error: typer.TyperException, option: str, arguments: Sequence[str]) -> tuple[str, str] | None:
+    """The word that was taken for ``option`` where it looks like a name (``-dash.png``), and the command line that takes it for one."""
+    context = getattr(error, "ctx", None)
+    if context is None or all(one.param_type_name != "argument" for one in context.command.params):
+        return None
+    at = next((n for n, word in enumerate(arguments) if word.startswith(option) and _is_name(word)), None)
+    if at is None:
+        return None
+    rest = arguments[at:]
+    ends = next((n for n, word in enumerate(rest) if n and word.startswith("-") and not _is_name(word)), len(rest))
+    words = [*arguments[:at], *rest[ends:], "--", *rest[:ends]]  # options behind the name go before it
+    return arguments[at], f"`{shlex.join(['musubi-tui', *words])}`"
+
+
+def _is_name(word: str) -> bool:
+    """Whether a word with a dash in front may be meant as the name of a file or an item: no option looks so."""
+    clustered = word.startswith("-") and not word.startswith("--") and len(word) > 2
+    return clustered or ("." in word and "=" not in word) or os.path.lexists(word)
+
+
 def _unknown_command(name: str) -> Problem:
     near = get_close_matches(name, COMMANDS, n=1)
     fix = say(f"Did you mean {near[0]!r}?", f"{near[0]!r} のことですか？") if near else ""
@@ -161,15 +183,15 @@ def _typed(arguments: Sequence[str]) -> int:
     try:
         result = app(list(arguments), prog_name="musubi-tui", standalone_mode=False)
     except typer.TyperException as error:
-        return _usage_error(error)
+        return _usage_error(error, arguments)
     except typer.Abort:
         raise KeyboardInterrupt from None
     return result if isinstance(result, int) else 0
 
 
-def _usage_error(error: typer.TyperException) -> int:
+def _usage_error(error: typer.TyperException, arguments: Sequence[str]) -> int:
     """A wrong option or argument, as a paragraph with the command whose help explains it."""
-    text = _usage_text(error).strip()
+    text = _usage_text(error, arguments).strip()
     if text:  # empty when a group without arguments has printed its help already
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "musubi-tui"
@@ -181,11 +203,18 @@ def _usage_error(error: typer.TyperException) -> int:
     return error.exit_code
 
 
-def _usage_text(error: typer.TyperException) -> str:
+def _usage_text(error: typer.TyperException, arguments: Sequence[str]) -> str:
     """The two most frequent complaints in the user's language, the others in Typer's own words."""
     option = getattr(error, "option_name", None)
     near = getattr(error, "possibilities", None)
     if option and hasattr(error, "possibilities"):
+        behind = _behind_dashes(error, str(option), arguments)
+        if behind is not None:
+            word, line = behind
+            return say(
+                f"{word} begins with a dash and is taken for an option. If it is a name, write it behind --: {line}",
+                f"{word} はハイフンで始まるためオプションとして扱われました。名前であれば -- の後に書いてください: {line}",
+            )
         unknown = say(f"There is no option {option}.", f"{option} というオプションはありません。")
         return unknown + (say(f" Did you mean {near[0]}?", f" {near[0]} のことですか？") if near else "")
     parameter = getattr(error, "param", None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +64,65 @@ def test_an_unknown_option_is_one_paragraph(capsys: pytest.CaptureFixture[str]) 
     assert told.count("\n") == 1
     assert told.startswith("error: There is no option --vresion. Did you mean --version?")
     assert "--help" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["data", "show", "d.toml", "-dash.png"], "musubi-tui data show d.toml -- -dash.png"),
+        (["data", "show", "d.toml", "-dash", "--family", "wan"], "musubi-tui data show d.toml --family wan -- -dash"),
+        (["data", "scan", "--my set.toml"], "musubi-tui data scan -- '--my set.toml'"),
+        (["train", "-x.toml", "--json"], "musubi-tui train --json -- -x.toml"),
+        (["data", "scan", "--familly", "wan.toml"], ""),
+        (["doctor", "-jj.x"], ""),
+    ],
+)
+def test_a_name_that_begins_with_a_dash_is_told_with_the_line_to_type(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == output.WRONG_INPUT
+    told = capsys.readouterr().err
+    assert ("begins with a dash" in told) is bool(line)
+    assert f"behind --: `{line}`" in told if line else "There is no option" in told
+    if line:
+        run(shlex.split(line)[1:])  # taken for a name now, of nothing that is there
+        assert "option" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["data", "scan", "broken.toml"], ["--help"], ["presets", "list"], ["no-such-command"]]
+)
+def test_a_reader_that_leaves_changes_neither_the_exit_code_nor_stderr(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "broken.toml").write_text('[[datasets]]\nimage_directory = "nowhere"\nresolution = [64, 64]\n')
+    program = [sys.executable, "-m", "musubi_tui", *words]
+    whole = subprocess.run(program, cwd=tmp_path, capture_output=True, check=False)
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        cut = subprocess.run(program, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, check=False)
+        assert (cut.returncode, cut.stderr) == (whole.returncode, whole.stderr)
+        assert (
+            subprocess.run(program, cwd=tmp_path, stdout=writing, stderr=writing, check=False).returncode
+            == cut.returncode
+        )
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_a_full_disk_refuses_is_one_paragraph() -> None:
+    with open("/dev/full", "w") as full:
+        told = subprocess.run([sys.executable, "-m", "musubi_tui", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    assert told.returncode == output.MISSING_REQUIREMENT
+    assert told.stderr == "error: No space left on device. Free some space, or write elsewhere.\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_silence(closed: str) -> None:
+    command = f"exec '{sys.executable}' -m musubi_tui no-such-command {closed}"
+    told = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (output.WRONG_INPUT, "")
+    assert ("no-such-command" in told.stderr) is ("2>" not in closed)
 
 
 def test_a_missing_argument_is_named(capsys: pytest.CaptureFixture[str]) -> None:

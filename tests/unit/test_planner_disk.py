@@ -42,10 +42,23 @@ def test_folders_of_one_disk_are_added_up(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**10, 0, 10**9))
     disk.check_space([(tmp_path / "a" / "b", 3 * 10**8), (tmp_path / "c", 3 * 10**8)])
     with pytest.raises(
-        MissingRequirement, match=r"1\.0 GB free, and this run will write about 1\.2 GB; 268 MB more"
+        MissingRequirement, match=r"1\.0 GB free\. This run will write about 1\.2 GB, and 268 MB more"
     ) as caught:
         disk.check_space([(tmp_path / "a" / "b", 6 * 10**8), (tmp_path / "c", 6 * 10**8)])
     assert caught.value.exit_code == 3
+    assert "output_dir" in caught.value.problems[0].fix
+
+
+def test_a_disk_too_small_for_the_caches_is_told_as_such(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**10, 0, 40_000))
+    with pytest.raises(MissingRequirement) as caught:
+        disk.check_space([(tmp_path, 48_000)], caches=True)
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        f"The disk of {tmp_path} is full. The cache files take about 48 kB, and 268 MB more must stay free."
+    )
+    assert "cache_directory in the dataset file" in problem.fix
+    assert not {"keep_states", "output_dir", "save"} & set(problem.fix.replace(",", "").split())
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_its_option(tmp_path):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import sys
+
 import pytest
 
+from engine.events import status
 from engine.events.lines import Record
 from engine.events.rundir import RunDirectory
 from engine.events.types import Host, Memory, RunEnd, RunStart, Step, Validation
-from musubi_tui.cli import logs
+from musubi_tui.cli import following, logs
+from musubi_tui.cli.live import JsonDisplay
 from musubi_tui.cli.logs import log_lines, print_log
+from musubi_tui.cli.readers import outlive_readers
 from musubi_tui.runs.telling import Story, vitals_line
 
 
@@ -55,6 +63,28 @@ def test_following_waits_for_whole_lines_and_notices_a_new_file(run):
         return content is not None
 
     assert list(log_lines(run, 50, goes_on)) == ["one", "two", "new"]
+
+
+def test_following_ends_when_nobody_reads_any_more(run, monkeypatch):
+    def sleep(seconds: float) -> None:
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(logs.time, "sleep", sleep)
+    monkeypatch.setattr(status, "true_state", lambda run: "queued")
+    monkeypatch.setattr(following, "true_state", lambda run: "queued")
+    run.engine_log.write_bytes(b"one\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        outlive_readers()
+        with pytest.raises(AssertionError, match="it went on"):
+            following.watch(run, JsonDisplay(sys.stdout))  # nothing was written yet: nobody is known to be gone
+        with contextlib.suppress(AssertionError):
+            print_log(run, 50, follow=True)
+        assert print_log(run, 50, follow=True) == 0
+        assert following.watch(run, JsonDisplay(sys.stdout)) == 0
 
 
 def test_a_file_that_comes_later_is_followed_and_one_that_never_comes_is_told(run, capsys):
