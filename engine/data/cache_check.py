@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.config.language import say
 from engine.config.problems import Problem
 from engine.data.cache_files import CacheHeader, DamagedCache, batch_key, read_header, stored_shapes
+from engine.data.changes import another_size
 from engine.data.items import Item
 from engine.families.family import FamilySpec
 
@@ -30,7 +31,7 @@ def check_caches(items: Sequence[Item], spec: FamilySpec) -> list[Problem]:
         if "latents" not in found:
             problems.append(_incomplete(item.latent_cache, ["latents"]))
         elif found["latents"] not in stored_shapes(spec.latent_shape(*item.bucket)):
-            problems.append(_wrong_size(item, found["latents"]))
+            problems.append(_wrong_size(item, found["latents"], spec))
     whole: dict[Path, Shapes] = {}
     for path, shapes in text.items():
         if shapes is None:
@@ -63,17 +64,14 @@ def _shapes(path: Path, problems: list[Problem]) -> Shapes | None:
     return shapes
 
 
-def _wrong_size(item: Item, found: tuple[int, ...]) -> Problem:
-    bucket = "x".join(map(str, item.bucket))
+def _wrong_size(item: Item, found: tuple[int, ...], spec: FamilySpec) -> Problem:
+    changed = another_size(found, spec, *item.bucket)
     return Problem(
         "wrong_cache_size",
+        say(f"this cache file does not fit: {changed}.", f"このキャッシュは合いません: {changed}。"),
         say(
-            f"its latents are {_times(found)}, which is not what {bucket} (width x height x frames) gives.",
-            f"潜在の形 {_times(found)} が {bucket} (幅x高さxフレーム) と合いません。",
-        ),
-        say(
-            "The resolution changed since: run musubi-tui cache again.",
-            "解像度が変わっています。musubi-tui cache を実行してください。",
+            "Run musubi-tui cache with the preset again, or set the dataset back to what it was.",
+            "プリセットを指定して musubi-tui cache を実行し直すか、データセットの設定を元に戻してください。",
         ),
         str(item.latent_cache),
     )

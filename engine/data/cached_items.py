@@ -21,6 +21,7 @@ from engine.data.cache_files import (
     stored_shapes,
     text_name,
 )
+from engine.data.changes import another_size
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.items import Bucket, Item, Skipped
 from engine.families.family import FamilySpec
@@ -94,9 +95,10 @@ def _add(
         listing.skipped.append(Skipped(path, "damaged_cache", str(error), dataset.index, broken=True))
         return
     if shape not in stored_shapes(spec.latent_shape(*bucket)):
+        changed = another_size(shape, spec, *bucket)
         reason = say(
-            f"its latents are {'x'.join(map(str, shape or ()))}, and the dataset asks for {bucket.width}x{bucket.height}.",
-            f"潜在の形 {'x'.join(map(str, shape or ()))} が、設定の {bucket.width}x{bucket.height} と合いません。",
+            f"{changed}; its source is gone, so it cannot be made again.",
+            f"{changed}。元ファイルがないため作り直せません。",
         )
         listing.skipped.append(Skipped(path, "stale_cache", reason, dataset.index))
         return

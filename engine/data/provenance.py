@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from engine.config.language import say
 from engine.data.cache_files import FORMAT_VERSION, CacheHeader, DamagedCache, latents_shape, read_header, stored_shapes
+from engine.data.changes import another_size, changed_settings
 from engine.data.dataset_spec import DatasetSpec
 from engine.data.fingerprints import caption_hash, compact_json, hash_of, seen_of, source_stamp
 from engine.data.items import Item
@@ -172,23 +173,22 @@ def latents_state(item: Item, context: CacheContext) -> CacheState:
         return header
     ours = "mtui_version" in header.metadata
     if header.metadata.get("architecture") != context.task.header_architecture:
-        return _stale(say("made for another architecture", "別のモデル用"), ours)
-    expected = context.spec.latent_shape(*item.bucket)
+        return _stale(say("made for another model", "別のモデル用"), ours)
+    compared = ours and not item.cached_only
+    changed = _changed_settings(header, latent_settings(item, context.settings), context, item) if compared else ""
     shape = latents_shape(header)
-    if shape not in stored_shapes(expected):
-        found = "x".join(map(str, shape or ()))
-        wanted = "x".join(map(str, expected))
-        return _stale(say(f"latents are {found}, not {wanted}", f"潜在の形が {found} ({wanted} ではない)"), ours)
+    if not changed and shape not in stored_shapes(context.spec.latent_shape(*item.bucket)):
+        changed = another_size(shape, context.spec, *item.bucket)
+    if changed:
+        return _stale(changed, ours)
     if not ours:
         return _foreign_latents(item, header)
     touched = None
-    if not item.cached_only:
-        changed = _changed_settings(header, latent_settings(item, context.settings), context.unknown)
-        if not changed:
-            changed, touched = _judge_sources(header, {"mtui_source": [item.path], **_beside(item)})
+    if compared:
+        changed, touched = _judge_sources(header, {"mtui_source": [item.path], **_beside(item)})
         if changed:
             return _stale(changed, ours)
-    state = _judge_encoder(header, context)
+    state = _judge_encoder(header, context, "VAE")
     return replace(state, stamps=touched) if state.usable else state
 
 
@@ -199,7 +199,7 @@ def text_state(item: Item, context: CacheContext) -> CacheState:
         return header
     ours = "mtui_version" in header.metadata
     if header.metadata.get("architecture") != context.task.header_architecture:
-        return _stale(say("made for another architecture", "別のモデル用"), ours)
+        return _stale(say("made for another model", "別のモデル用"), ours)
     lacking = ", ".join(sorted(set(context.spec.text_tensors) - header.names))
     if lacking:
         return _stale(say(f"it holds no {lacking}", f"{lacking} が入っていない"), ours)
@@ -210,11 +210,11 @@ def text_state(item: Item, context: CacheContext) -> CacheState:
     if header.metadata.get("mtui_caption_sha256") != caption_hash(item.caption):
         return _stale(say("the caption changed", "キャプションが変わった"), ours)
     if not item.cached_only:
-        changed = _changed_settings(header, context.settings, context.unknown)
+        changed = _changed_settings(header, context.settings, context, item)
         changed = changed or _judge_sources(header, _beside(item, latents=False))[0]
         if changed:
             return _stale(changed, ours)
-    return _judge_encoder(header, context)
+    return _judge_encoder(header, context, "text encoder")
 
 
 def _header_or_state(path: Path, needed: str) -> CacheHeader | CacheState:
@@ -228,7 +228,7 @@ def _header_or_state(path: Path, needed: str) -> CacheHeader | CacheState:
     if version != PROVENANCE_VERSION:  # what it says may mean something else: it is neither believed nor called ours
         return _stale(say("made by another version of musubi-tui", "別のバージョンの musubi-tui が作成"), False)
     if "mtui_version" in header.metadata and needed not in header.metadata:
-        return _stale(say("its provenance is incomplete", "来歴の記録が不完全"), True)
+        return _stale(say("it does not say what it was made from", "何から作られたかの記録がない"), True)
     return header
 
 
@@ -278,19 +278,17 @@ def _judge_source(stamp: Mapping[str, Any], path: Path) -> tuple[str, Mapping[st
     return say("the source changed", "元ファイルが変わった"), None
 
 
-def _changed_settings(header: CacheHeader, expected: Mapping[str, Any], unknown: frozenset[str] = frozenset()) -> str:
+def _changed_settings(header: CacheHeader, expected: Mapping[str, Any], context: CacheContext, item: Item) -> str:
     stored = _parsed(header.metadata.get("mtui_settings", "{}"))
     wanted = json.loads(compact_json(expected))
-    compared = {*stored, *wanted} - _NOTED - unknown
-    names = sorted(name for name in compared if stored.get(name) != wanted.get(name))
-    if not names:
-        return ""
-    return say(f"settings changed: {', '.join(names)}", f"設定が変わった: {', '.join(names)}")
+    compared = {*stored, *wanted} - _NOTED - context.unknown
+    names = [name for name in compared if stored.get(name) != wanted.get(name)]
+    return changed_settings(stored, wanted, context.noted.get(item.dataset, {}), names) if names else ""
 
 
-def _judge_encoder(header: CacheHeader, context: CacheContext) -> CacheState:
+def _judge_encoder(header: CacheHeader, context: CacheContext, encoder: str) -> CacheState:
     if context.encoder is not None and _parsed(header.metadata.get("mtui_encoder", "{}")) != dict(context.encoder):
-        return _stale(say("made by another encoder file", "別のエンコーダーで作られた"), True)
+        return _stale(say(f"made with another {encoder} file", f"別の {encoder} ファイルで作られた"), True)
     return CacheState("current", ours=True)
 
 

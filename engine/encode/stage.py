@@ -34,6 +34,9 @@ def announce(job: Job, work: Work, what: str) -> None:
     reasons = Counter(state.reason for _, state in work.todo if state.state == "stale")
     if reasons:
         told = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
+        told += (
+            f"; … ({reasons.total() - sum(count for _, count in reasons.most_common(3))})" if len(reasons) > 3 else ""
+        )
         job.warn("cache_stale", say(f"{reasons.total()} of {counted(work.total, what + ' file')} {_are(reasons.total())} encoded again: {told}.",
                                     f"{what} {work.total} 件中 {reasons.total()} 件を再エンコードします: {told}。"))  # fmt: skip
     damaged = sum(state.damaged for _, state in work.todo)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from engine.config import language
 from engine.config.problems import UserError
 from engine.data import BatchPlan, Item, fingerprints, read_dataset_config, scan
 from engine.data.cache_check import check_caches
@@ -102,9 +103,49 @@ def test_only_what_changed_is_stale(item: Item) -> None:
     assert latents_state(resized, CONTEXT).state == "stale"
     assert text_state(resized, CONTEXT).state == "current"
 
-    assert "encoder" in latents_state(item, replace(CONTEXT, encoder={"size": 2, "sha256": "cd"})).reason
+    other_vae = replace(CONTEXT, encoder={"size": 2, "sha256": "cd"})
+    assert latents_state(item, other_vae).reason == "made with another VAE file"
+    assert text_state(item, other_vae).reason == "made with another text encoder file"
     assert "dtype" in latents_state(item, replace(CONTEXT, settings={"dtype": "float32"})).reason
     assert latents_state(item, replace(CONTEXT, settings={"dtype": "float32"})).ours
+
+
+def test_what_changed_is_said_in_the_words_of_the_dataset_from_what_to_what(
+    item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = {"resolution": [64, 64], "extraction": "head"}
+    context = replace(CONTEXT, noted={0: noted})
+    clip = replace(item, kind="clip", bucket=item.bucket._replace(frames=9), target_fps=16.0)
+    write_caches(clip, context=context)
+
+    def reason(changed: Item = clip, **now: object) -> str:
+        state = latents_state(changed, replace(context, noted={0: {**noted, **now}}))
+        assert state.state == ("stale" if state.reason else "current")
+        return state.reason
+
+    wide = clip.bucket._replace(width=96)
+    assert reason() == ""
+    assert reason(replace(clip, bucket=wide), resolution=[96, 96]) == "resolution changed from 64x64 to 96x96"
+    assert reason(replace(clip, bucket=wide)) == "the size that is trained changed from 64x64 to 96x64"
+    assert reason(resolution=[96, 96]) == ""  # the item is trained as before
+    longer = replace(clip, bucket=clip.bucket._replace(frames=13))
+    assert reason(longer) == "the number of frames in a clip changed from 9 to 13"
+    later = replace(clip, start=4, source_fps=30.0)
+    assert reason(later, extraction="uniform") == (
+        "frame_extraction changed from head to uniform and "
+        "the frame rate the video is read with changed from unset to 30"
+    )
+    assert reason(replace(clip, flip=True)) == "it is mirrored now"
+    monkeypatch.setattr(language, "language", lambda: "ja")
+    assert reason(replace(clip, target_fps=24.0)) == "学習するフレームレートが 16 から 24 に変わった"
+
+
+def test_latents_of_another_size_that_do_not_say_what_they_were_made_from(item: Item) -> None:
+    write_caches(item)
+    larger = replace(item, bucket=item.bucket._replace(width=128), cached_only=True)
+    assert latents_state(larger, CONTEXT).reason == "it was made for 64x64, and 128x64 is trained now"
+    clip = replace(item, kind="clip", bucket=item.bucket._replace(frames=9), cached_only=True)
+    assert latents_state(clip, CONTEXT).reason == "it was made for 1 frame, and clips of 9 frames are trained now"
 
 
 def test_a_touched_picture_is_hashed_and_a_changed_one_is_stale(item: Item) -> None:
@@ -205,6 +246,7 @@ def test_caches_that_do_not_fit_are_found_by_name_before_the_first_step(tmp_path
     (problem,) = check_caches(items, WAN)
     assert problem.code == "wrong_cache_size"
     assert problem.file == str(items[1].latent_cache)
+    assert "it was made for 96x64, and 64x64 is trained now." in problem.message
     with pytest.raises(UserError, match="a, b, c do not fit"):
         load_batch(items, WAN.batch_tensors)
     items[0].text_cache.unlink()
@@ -346,7 +388,7 @@ def test_controls_and_further_targets_belong_to_what_a_cache_is_made_of(item: It
     restamp(edit.latent_cache, touched.stamps or {}, tmp_path / "temporary")
     assert latents_state(edit, CONTEXT).stamps is None
     resized = replace(edit, controls=(edit.controls[0]._replace(bucket=(32, 32)),))
-    assert "controls" in latents_state(resized, CONTEXT).reason
+    assert latents_state(resized, CONTEXT).reason == "the control pictures are trained at another size"
     picture(layer, caption=None)
     assert states() == ("stale", "current")
     write_caches(edit)

@@ -137,7 +137,7 @@ def test_a_preset_is_judged_by_its_own_model_files(dataset: Path, capsys: pytest
     )
     assert run(["data", "show", str(preset), "a", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["parts"][0]["latents_reason"] == "made by another encoder file"
+    assert facts["parts"][0]["latents_reason"] == "made with another VAE file"
     assert facts["texts"][0]["text"] == "current"
     vae.unlink()  # not on this machine: it is not compared
     assert run(["data", "show", str(preset), "a", "--json"]) == 0
