@@ -20,7 +20,6 @@ from engine.config.problems import ConfigError, MissingRequirement
 from engine.data import BatchPlan, DatasetConfig, Item, Scan, read_dataset_config, scan
 from engine.data.fingerprints import caption_hash
 from engine.data.index import INDEX_FOLDER, ScanIndex
-from engine.data.items import Skipped
 from engine.data.reasons import look_command
 from engine.data.task_needs import unmet_needs
 from engine.data.variants import with_variants
@@ -105,7 +104,7 @@ class Workplace:
         for warning in (*self.dataset.warnings, *found.warnings):
             self.job.warn(warning.code, _sentence(warning.location(), warning.message), warning.fix)
         if found.skipped:
-            shown = "; ".join(f"{_named(skipped)}: {skipped.reason.rstrip('.。')}" for skipped in found.skipped[:3])
+            shown = "; ".join(f"{skipped.named}: {skipped.reason.rstrip('.。')}" for skipped in found.skipped[:3])
             look = look_command(self.dataset.file)
             more = f" … ({len(found.skipped)})" if len(found.skipped) > 3 else ""
             self.job.warn(
@@ -223,8 +222,3 @@ def _present(choice: str) -> str:
 
 def _sentence(where: str, message: str) -> str:
     return f"{where}: {message}" if where else message
-
-
-def _named(skipped: Skipped) -> str:
-    """A file by its name, a line of a list by its number."""
-    return skipped.path.name + (say(f" (line {skipped.line})", f" ({skipped.line} 行目)") if skipped.line else "")

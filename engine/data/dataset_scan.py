@@ -113,9 +113,11 @@ class DatasetScan:
                     self.count(1)
                 self.latent_files = (str(item.latent_cache) for item in self.items)
             if len({source.name for source in self.listing.sources}) < len(self.listing.sources):
-                self.errors += collisions(self.dataset, self.items, self.listing.sources)
+                self.errors += collisions(self.dataset, self.items)
             if self.cache_id:
                 self.warnings += leftovers(self.dataset, self.latent_files, self.cache_id)
+        if self.dataset.jsonl is not None:
+            self.skipped.sort(key=lambda skipped: skipped.line)  # as a person goes through the list
         if self.dataset.on_bad_item == "stop":
             self.errors += [stops(self.dataset, skipped) for skipped in self.skipped if skipped.broken]
         self.warnings += clip_notes(self.dataset, self.spec, self.short, self.rates)
@@ -391,6 +393,7 @@ class DatasetScan:
             mask=source.mask,
             loss_weight=dataset.loss_weight,
             is_reg=dataset.is_reg,
+            line=source.line,
         )
         return add_variants(item, source.captions, dataset, self.cache_id)
 
@@ -405,7 +408,8 @@ class DatasetScan:
     # -- what is said
 
     def _skip(self, source: Source, code: str, reason: str, *, broken: bool = False) -> None:
-        self.skipped.append(Skipped(source.path, code, reason, self.dataset.index, broken, source.line))
+        dataset = self.dataset
+        self.skipped.append(Skipped(source.path, code, reason, dataset.index, broken, source.line, dataset.jsonl))
 
     def _skip_unreadable(self, source: Source, path: Path, code: str, reason: str, whose: str = "") -> None:
         """Something that cannot be read, or is not there at all, as happens with lists: ``whose`` if it is not the source itself."""

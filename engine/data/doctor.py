@@ -6,8 +6,8 @@ Nothing is changed here; ``musubi_tui.datasets.mending`` applies fixes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -73,7 +73,7 @@ class Examination:
             *video_findings(self.config, self.scan, self.spec, videos),
         ]
         findings = sorted(
-            (entry for entry in found if entry.entries),
+            (self._with_lines(entry, first) for entry in found if entry.entries),
             key=lambda entry: (entry.code not in SOURCES_GONE, entry.severity != "error"),
         )
         return Diagnosis(
@@ -84,6 +84,17 @@ class Examination:
             len(looks),
             len(caches),
         )
+
+    def _with_lines(self, finding: Finding, items: Mapping[tuple[Path, int], Item]) -> Finding:
+        """With the lines of what stands in a list."""
+
+        def placed(entry: Entry) -> Entry:
+            item = None if entry.line else items.get((entry.path, entry.dataset))
+            if item is None or not item.line:
+                return entry
+            return replace(entry, line=item.line, source=self.config.datasets[entry.dataset].jsonl)
+
+        return replace(finding, entries=tuple(map(placed, finding.entries)))
 
     def _sources_gone(self) -> Iterator[Finding]:
         """Folders and lists that do not exist or hold nothing, which the scan told already: nothing else matters as much."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.config.language import say
+from engine.config.spelling import named
 from engine.data.items import Skipped
 from engine.data.summary import printable
 from engine.data.tokens import ESTIMATE, TokenCounter
@@ -21,17 +21,24 @@ class Entry:
     dataset: int = 0
     group: int = 0
     keep: bool = False
+    line: int = 0  # of the list that names it; 0 in a folder
+    source: Path | None = None  # that list
+
+    @property
+    def named(self) -> str:
+        """What people are told it is: ``cat.png``, ``cat.png (list.jsonl:12)``, or ``list.jsonl:12`` for a line that names no file."""
+        return named(str(self.path), str(self.source or ""), self.line)
 
     def as_json(self) -> dict[str, Any]:
         """As ``data doctor --json`` prints it."""
         told: dict[str, Any] = {"path": printable(self.path), "detail": self.detail}
+        told |= {"list": printable(self.source or ""), "line": self.line} if self.line else {}
         return {**told, "group": self.group, "keep": self.keep} if self.group else told
 
 
 def told_at(skipped: Skipped) -> Entry:
     """What the scan left out, with its line where a list names it."""
-    line = say(f"line {skipped.line}: ", f"{skipped.line} 行目: ") if skipped.line else ""
-    return Entry(skipped.path, f"{line}{skipped.reason}", skipped.dataset)
+    return Entry(skipped.path, skipped.reason, skipped.dataset, line=skipped.line, source=skipped.source)
 
 
 @dataclass(frozen=True)

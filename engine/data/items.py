@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from engine.config.problems import Problem
+from engine.config.spelling import named
 
 Kind = Literal["image", "clip"]
 PathField = Literal["path", "latent_cache", "text_cache"]
@@ -118,12 +119,14 @@ class Item(_InColumns):
     mask: Path | None = None  # picture of what counts in the loss; the item's own file: its alpha channel
     loss_weight: float = 1.0
     is_reg: bool = False  # a regularisation picture: what the model knows already and shall keep
+    line: int = 0  # of the list that names it; 0 in a folder
 
 
 _BESIDE = {
     field.name: field.default
     for field in fields(Item)
-    if field.default is not MISSING and field.name not in ("source_fps", "target_fps", "loss_weight", "is_reg", "crop")
+    if field.default is not MISSING
+    and field.name not in ("source_fps", "target_fps", "loss_weight", "is_reg", "crop", "line")
 }
 
 
@@ -164,6 +167,12 @@ class Skipped:
     dataset: int = 0
     broken: bool = False  # damaged or undecodable: stops the run unless on_bad_item = "skip"
     line: int = 0  # of the list that names it; 0 in a folder
+    source: Path | None = None  # that list
+
+    @property
+    def named(self) -> str:
+        """What people are told it is: ``cat.png``, ``cat.png (list.jsonl:12)``, or ``list.jsonl:12`` for a line that names no file."""
+        return named(str(self.path), str(self.source or ""), self.line)
 
 
 @dataclass(frozen=True, slots=True)

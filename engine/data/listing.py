@@ -60,9 +60,11 @@ class Listing:
     unreadable: dict[str, str] = field(default_factory=dict)
     file: str = ""  # the dataset's own
 
-    def skip(self, dataset: DatasetSpec, path: Path, code: str, reason: str, *, broken: bool = False) -> None:
-        """Note a file that is not trained."""
-        self.skipped.append(Skipped(path, code, reason, dataset.index, broken))
+    def skip(
+        self, dataset: DatasetSpec, path: Path, code: str, reason: str, *, broken: bool = False, line: int = 0
+    ) -> None:
+        """Note a file that is not trained, with its line in the dataset's list."""
+        self.skipped.append(Skipped(path, code, reason, dataset.index, broken, line, dataset.jsonl))
 
 
 class CaptionNotices:

@@ -61,16 +61,14 @@ def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
             meant = keys.look(record, number)
             source, is_empty = _read_record(dataset, path, record, number)
         except _WrongRecord as wrong:
-            listing.skipped.append(
-                Skipped(path, wrong.code, say(wrong.en, wrong.ja), dataset.index, broken=True, line=number)
-            )
+            listing.skip(dataset, path, wrong.code, say(wrong.en, wrong.ja), broken=True, line=number)
             continue
         if not source.captions:
             mistyped = next((name for name, near in meant.items() if near == "caption"), "")
             reason = say("it has no caption.", "caption がありません。")
             if mistyped:
                 reason = say(f"it has no caption, but {mistyped!r}.", f"caption がなく、{mistyped!r} があります。")
-            listing.skipped.append(Skipped(source.path, "missing_caption", reason, dataset.index, line=number))
+            listing.skip(dataset, source.path, "missing_caption", reason, line=number)
             continue
         _add(dataset, source, seen, listing)
         if is_empty:
@@ -135,7 +133,7 @@ def _add(dataset: DatasetSpec, source: Source, seen: dict[Path, Source], listing
     if known is not None and (known.controls, known.targets) == (source.controls, source.targets):
         if known.captions == source.captions:
             reason = say(f"line {known.line} lists it already.", f"{known.line}行目と重複しています。")
-            listing.skipped.append(Skipped(source.path, "duplicate", reason, dataset.index, line=source.line))
+            listing.skip(dataset, source.path, "duplicate", reason, line=source.line)
             return
         if dataset.multiple_captions:
             merged = known._replace(captions=tuple(dict.fromkeys((*known.captions, *source.captions))))

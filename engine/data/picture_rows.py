@@ -72,6 +72,10 @@ class PictureRows:
             "loss_weight": dataset.loss_weight,
             "is_reg": dataset.is_reg,
         }
+        self._own = _OWN
+        if dataset.jsonl is not None:
+            del self._same["line"]
+            self._own = _OWN | {"line": lambda rows, row: rows._sources[row].line}
 
     def doubtful(self) -> list[int]:
         """Rows that may have to be left out: too small for a bucket, or with a name that may be too long for a cache file."""
@@ -93,7 +97,7 @@ class PictureRows:
         self._fill()
         if name in self._same:
             return self._same[name]
-        return _OWN[name](self, row)
+        return self._own[name](self, row)
 
     def text(self, row: int, name: PathField) -> str:
         """A field that is a path, as a text."""
@@ -112,8 +116,8 @@ class PictureRows:
         items, self._items = self._items, []
         for name, value in self._same.items() if items else ():
             fill(items, name, repeat(value))
-        for name in _OWN if items else ():
-            fill(items, name, map(_OWN[name], repeat(self), range(len(items))))
+        for name, field in self._own.items() if items else ():
+            fill(items, name, map(field, repeat(self), range(len(items))))
 
     def latent_files(self, without: Collection[int]) -> Iterator[str]:
         """Where the latents of each row are cached, ``without`` some."""

@@ -6,7 +6,7 @@ Codes are those of ``Skipped``. A code without a row is told by its name and the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.config.language import say
@@ -15,17 +15,26 @@ from engine.config.spelling import shell_word
 
 @dataclass(frozen=True)
 class Reason:
-    """``title`` heads a list of files; ``advice`` says what to do, or is empty."""
+    """``title`` heads a list of files; ``advice`` says what to do, or is empty. ``broken``: such files stop a run that does not skip them."""
 
     title: str
     advice: str = ""
+    broken: bool = False
 
 
 def reason_of(code: str, room: Mapping[str, Any] | None = None) -> Reason:
     """The heading and the advice of a code. ``room``: the dataset as ``data scan --json`` and ``data buckets --json`` tell it."""
     listed, clips = (False, False) if room is None else (bool(room.get("list")), room.get("kind") == "clip")
     special = (_OF_LISTS if listed else {}).get(code) or (_OF_CLIPS if clips else {}).get(code)
-    return special or _REASONS.get(code) or Reason(code.replace("_", " "))
+    reason = special or _REASONS.get(code) or Reason(code.replace("_", " "))
+    return replace(reason, advice=reason.advice + _or_without(room)) if reason.broken else reason
+
+
+def _or_without(room: Mapping[str, Any] | None) -> str:
+    """What becomes of the run meanwhile: it stops, or it goes on without them as the dataset asks."""
+    if room is not None and room.get("on_bad_item") == "skip":
+        return say('; they are left out, as on_bad_item = "skip" asks', ' (on_bad_item = "skip" のため除外して学習)')
+    return say('; on_bad_item = "skip" trains without them', ' (on_bad_item = "skip" で除外して学習)')
 
 
 def look_command(file: str, command: str = "scan", *words: str) -> str:
@@ -33,10 +42,7 @@ def look_command(file: str, command: str = "scan", *words: str) -> str:
     return " ".join(["musubi-tui data", command, *map(shell_word, (file or "DATASET.toml", *words))])
 
 
-_REPAIR = say(
-    'repair or remove them; on_bad_item = "skip" trains without them',
-    '直すか取り除いてください (on_bad_item = "skip" で除外して学習)',
-)
+_REPAIR = say("repair or remove them", "直すか取り除いてください")
 _REASONS = {
     "missing_caption": Reason(
         say("no caption", "キャプションなし"),
@@ -51,23 +57,26 @@ _REASONS = {
     ),
     "no_such_file": Reason(
         say("no such file", "ファイルがない"),
-        say('bring it back; on_bad_item = "skip" trains without it', 'ファイルを戻してください (on_bad_item = "skip" で除外して学習)'),
+        say("bring it back", "ファイルを戻してください"),
+        broken=True,
     ),
     "caption_not_utf8": Reason(
         say("caption that cannot be read as text", "テキストとして読めないキャプション"),
         say("save them as UTF-8 text, or name their encoding: caption_encoding", "UTF-8 で保存するか、caption_encoding に文字コードを書いてください"),
+        broken=True,
     ),
     "unreadable_caption": Reason(
         say("caption cannot be read", "キャプションを読めない"),
-        say('put a text file in its place, or let it be read; on_bad_item = "skip" trains without', 'テキストファイルを置くか、読めるようにしてください (on_bad_item = "skip" で除外して学習)'),
+        say("put a text file in its place, or let it be read", "テキストファイルを置くか、読めるようにしてください"),
+        broken=True,
     ),
     "broken_link": Reason(
         say("broken link", "リンク切れ"),
-        say('bring back what it leads to, or remove it; on_bad_item = "skip" trains without it',
-            'リンク先を戻すか、リンクを取り除いてください (on_bad_item = "skip" で除外して学習)'),
+        say("bring back what it leads to, or remove it", "リンク先を戻すか、リンクを取り除いてください"),
+        broken=True,
     ),
-    "unreadable_image": Reason(say("broken picture", "壊れた画像"), _REPAIR),
-    "unreadable_clip": Reason(say("broken video", "壊れた動画"), _REPAIR),
+    "unreadable_image": Reason(say("broken picture", "壊れた画像"), _REPAIR, broken=True),
+    "unreadable_clip": Reason(say("broken video", "壊れた動画"), _REPAIR, broken=True),
     "unsupported_type": Reason(
         say("a type that is not read here", "ここでは読まない種類"),
         say("convert pictures to png or jpg; videos go into video_directory", "画像は png / jpg に変換、動画は video_directory へ"),
@@ -96,7 +105,7 @@ _REASONS = {
         say("no control picture or video, or too few", "制御画像・動画がない、または足りない"),
         say("add them by name, or train without control_directory", "同じ名前で追加するか、control_directory を外してください"),
     ),
-    "unreadable_control": Reason(say("broken control picture or video", "壊れた制御画像・動画"), _REPAIR),
+    "unreadable_control": Reason(say("broken control picture or video", "壊れた制御画像・動画"), _REPAIR, broken=True),
     "target_count": Reason(
         say("another number of target pictures than most", "目標画像の数が他と違う"),
         say("give every item equally many", "すべての項目で枚数を揃えてください"),
@@ -105,27 +114,26 @@ _REASONS = {
     "mask_size": Reason(
         say("mask of another shape", "マスクの縦横比が違う"), say("make it as wide and high as its picture", "画像と同じ縦横比にしてください")
     ),
-    "unreadable_mask": Reason(say("broken mask", "壊れたマスク"), _REPAIR),
+    "unreadable_mask": Reason(say("broken mask", "壊れたマスク"), _REPAIR, broken=True),
     "duplicate": Reason(say("listed twice", "重複した行")),
     "missing_text_cache": Reason(say("latents without a text cache", "テキストキャッシュがない")),
     "stale_cache": Reason(say("cached at another size", "別の寸法のキャッシュ")),
     "damaged_cache": Reason(say("damaged cache file", "壊れたキャッシュ")),
     "bad_line": Reason(
         say("a line of the list that cannot be read", "リストの読めない行"),
-        say('correct or remove it; on_bad_item = "skip" trains without it', '直すか取り除いてください (on_bad_item = "skip" で除外して学習)'),
+        say("correct or remove it", "直すか取り除いてください"),
+        broken=True,
     ),
     "list_not_utf8": Reason(
         say("a line of the list in another encoding", "リストの文字コードが違う行"),
         say("save the list as UTF-8, or name its encoding: caption_encoding", "リストを UTF-8 で保存するか、caption_encoding に文字コードを書いてください"),
+        broken=True,
     ),
     "unreadable_folder": Reason(say("folder cannot be read", "フォルダを読めない"), say("check permissions", "権限を確認してください")),
     "unreadable_list": Reason(say("list cannot be read", "リストを読めない"), say("check permissions", "権限を確認してください")),
     "not_built_yet": Reason(say("not built yet", "未実装")),
 }  # fmt: skip
-_REPAIR_OR_LINE = say(
-    'repair them, or remove their lines; on_bad_item = "skip" trains without them',
-    '直すか、その行を取り除いてください (on_bad_item = "skip" で除外して学習)',
-)
+_REPAIR_OR_LINE = say("repair them, or remove their lines", "直すか、その行を取り除いてください")
 _OF_LISTS = {
     "missing_caption": Reason(
         say("no caption", "キャプションなし"),
@@ -134,13 +142,14 @@ _OF_LISTS = {
     "no_such_file": Reason(
         say("no such file", "ファイルがない"),
         say(
-            'correct the path: it counts from the folder of the list, else from the working directory; on_bad_item = "skip" trains without it',
-            'パスを直してください。リストのあるフォルダ、次に作業フォルダから探します (on_bad_item = "skip" で除外して学習)',
+            "correct the path: it counts from the folder of the list, else from the working directory",
+            "パスを直してください。リストのあるフォルダ、次に作業フォルダから探します",
         ),
+        broken=True,
     ),
-    "broken_link": Reason(_REASONS["broken_link"].title, _REPAIR_OR_LINE),
-    "unreadable_image": Reason(_REASONS["unreadable_image"].title, _REPAIR_OR_LINE),
-    "unreadable_clip": Reason(_REASONS["unreadable_clip"].title, _REPAIR_OR_LINE),
+    "broken_link": Reason(_REASONS["broken_link"].title, _REPAIR_OR_LINE, broken=True),
+    "unreadable_image": Reason(_REASONS["unreadable_image"].title, _REPAIR_OR_LINE, broken=True),
+    "unreadable_clip": Reason(_REASONS["unreadable_clip"].title, _REPAIR_OR_LINE, broken=True),
     "missing_control": Reason(
         _REASONS["missing_control"].title,
         say("write control_path, or control_path_0, control_path_1 … into these lines", "これらの行に control_path、または control_path_0、control_path_1 … を書いてください"),

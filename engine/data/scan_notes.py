@@ -16,7 +16,6 @@ from engine.data.dataset_spec import DatasetSpec
 from engine.data.document import positions_of
 from engine.data.frames import rate_trouble
 from engine.data.items import Item, Skipped
-from engine.data.listing import Source
 from engine.data.reasons import look_command, reason_of
 from engine.families.family import FamilySpec
 
@@ -118,18 +117,15 @@ def keys_without_sources(dataset: DatasetSpec, items: Sequence[Item]) -> Iterato
         )
 
 
-def collisions(dataset: DatasetSpec, items: Sequence[Item], sources: Sequence[Source]) -> Iterator[Problem]:
+def collisions(dataset: DatasetSpec, items: Sequence[Item]) -> Iterator[Problem]:
     """Two files of one stem would overwrite each other's cache files; told with their lines where they stand in a list."""
     owners: dict[str, Item] = {}
-    lines: dict[tuple[str, tuple[str, ...]], int] = {
-        (source.file, source.captions): source.line for source in sources if source.line
-    }
     for item in items:
         owner = owners.setdefault(item.name, item)  # what the text cache is named by
         if owner is item or (owner.path == item.path and (owner.caption, owner.texts) == (item.caption, item.texts)):
             continue
         same = owner.path == item.path
-        first, second = (lines.get((str(one.path), _captions(one)), 0) for one in (owner, item))
+        first, second = owner.line, item.line
         where_en = f" (lines {first} and {second} of {dataset.name})" if first and second else ""
         where_ja = f" ({dataset.name} の {first} 行目と {second} 行目)" if first and second else ""
         yield Problem(
@@ -151,10 +147,6 @@ def collisions(dataset: DatasetSpec, items: Sequence[Item], sources: Sequence[So
             file=str(dataset.jsonl if second else item.path),
             line=second,
         )
-
-
-def _captions(item: Item) -> tuple[str, ...]:
-    return tuple(text.caption for text in item.texts) or (item.caption,)
 
 
 def leftovers(dataset: DatasetSpec, latent_files: Iterable[str], cache_id: str) -> Iterator[Problem]:
@@ -365,7 +357,7 @@ def nothing_to_train(file: str, left: Sequence[tuple[DatasetSpec, Sequence[Skipp
     parts = []
     for dataset, skipped, subfolders in left:
         reasons = Counter(entry.code for entry in skipped)
-        room = {"kind": dataset.kind, "list": dataset.jsonl}
+        room = {"kind": dataset.kind, "list": dataset.jsonl, "on_bad_item": dataset.on_bad_item}
         told = ", ".join(f"{reason_of(code, room).title} ({count})" for code, count in sorted(reasons.items()))
         if not told:
             told = say("empty", "空")

@@ -50,6 +50,7 @@ def _dataset(dataset: DatasetSpec, items: Sequence[Item], scan: Scan) -> dict[st
     return {
         "name": printable(Path(dataset.name)),
         "kind": dataset.kind,
+        "on_bad_item": dataset.on_bad_item,
         "items": sum(entry["items"] for entry in buckets),
         "files": len({path_text(item, "path") for item in items}),
         "batch_size": dataset.batch_size,
@@ -65,9 +66,9 @@ def _dataset(dataset: DatasetSpec, items: Sequence[Item], scan: Scan) -> dict[st
 
 
 def skipped_entry(skipped: Skipped) -> dict[str, Any]:
-    """One file that is left out, as every ``--json`` of ``data`` says it; ``line`` where a list names it."""
+    """One file that is left out, as every ``--json`` of ``data`` says it; ``list`` and ``line`` where a list names it."""
     told: dict[str, Any] = {"path": printable(skipped.path), "code": skipped.code, "reason": skipped.reason}
-    return told | ({"line": skipped.line} if skipped.line else {})
+    return told | ({"list": printable(skipped.source or ""), "line": skipped.line} if skipped.line else {})
 
 
 def printable(path: Path | str) -> str:

@@ -20,7 +20,7 @@ Measure = Callable[[Path], ClipInfo]
 
 
 def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -> dict[str, Any]:
-    """``{"datasets": […], "total": {"files", "items", "bytes", "held_out", "held_out_items", "skipped", "broken"}}``; headers only.
+    """``{"datasets": […], "total": {"files", "items", "bytes", "held_out", "held_out_items", "skipped", "broken"}, "errors": […], "warnings": […]}``; headers only.
 
     ``files`` and ``held_out`` are files, ``items`` are what is trained in an epoch, ``held_out_items`` what may be validated.
     """
@@ -47,6 +47,8 @@ def survey(config: DatasetConfig, scan: Scan, *, measure: Measure = clip_info) -
             "skipped": len(scan.skipped),
             "broken": sum(entry.broken for entry in scan.skipped),
         },
+        "errors": [problem.as_json() for problem in scan.errors],
+        "warnings": [problem.as_json() for problem in (*config.warnings, *scan.warnings)],
     }
 
 
@@ -63,6 +65,7 @@ def _dataset(
     told: dict[str, Any] = {
         "name": printable(Path(dataset.name)),
         "kind": dataset.kind,
+        "on_bad_item": dataset.on_bad_item,
         "source": "" if source is None else printable(source),
         "list": "" if dataset.jsonl is None else printable(dataset.jsonl),
         "files": len(first),

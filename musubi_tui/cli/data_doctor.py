@@ -157,7 +157,7 @@ def _print_finding(finding: Finding) -> None:
     print_line(f"{mark} {finding.title}{fix}")
     for entry in finding.entries[:_EXAMPLES]:
         kept = say(" (kept)", " (残す)") if entry.keep else ""
-        print_line(f"    {entry.path.name}  {entry.detail}{kept}")
+        print_line(f"    {entry.named}  {entry.detail}{kept}")
     if len(finding.entries) > _EXAMPLES:
         rest = len(finding.entries) - _EXAMPLES
         print_line(say(f"    and {rest} more; --json lists all", f"    ほか {rest} 件 (--json で全件)"))

@@ -84,7 +84,7 @@ def _left_out(opened: OpenedDataset, found: Scan, word: str, as_json: bool) -> i
     if as_json:
         print_json({"skipped": skipped_entry(entry)})
     else:
-        print_line(say(f"{entry.path.name} is not trained: {entry.reason}", f"{entry.path.name} は学習されません: {entry.reason}"))  # fmt: skip
+        print_line(say(f"{entry.named} is not trained: {entry.reason}", f"{entry.named} は学習されません: {entry.reason}"))  # fmt: skip
     return OK
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine.config.language import counted, say
+from engine.config.spelling import readable
 from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_line, print_problems, print_table
 from musubi_tui.datasets.words import kind_word, place_of, survey_lines
 
 if TYPE_CHECKING:
+    from engine.config.problems import Problem
     from engine.data import DatasetConfig, Scan
     from musubi_tui.datasets.opening import OpenedDataset
 
@@ -68,7 +72,7 @@ def tell_problems(config: DatasetConfig, found: Scan, *, sources_too: bool) -> N
     broken = {skipped.code for skipped in found.skipped if skipped.broken}
     fatal = [problem for problem in found.errors if problem.code not in broken]
     told = () if sources_too else SOURCES_GONE
-    print_problems([problem for problem in (*config.warnings, *found.warnings, *fatal) if problem.code not in told])
+    print_problems(_first([one for one in (*config.warnings, *found.warnings, *fatal) if one.code not in told], config))
     stopping = len(found.errors) - len(fatal)
     if stopping:
         narrate(
@@ -77,6 +81,26 @@ def tell_problems(config: DatasetConfig, found: Scan, *, sources_too: bool) -> N
                 f'壊れたファイルや行が {stopping} 件あります。学習は開始前に止まります。データセットに on_bad_item = "skip" と書けば除外して学習します。',
             )
         )
+
+
+def _first(problems: Sequence[Problem], config: DatasetConfig) -> Iterator[Problem]:
+    """The first of each kind, and how many more there are: a list may have the same fault in each of its lines."""
+    from engine.data.reasons import look_command
+
+    told: Counter[str] = Counter()
+    for problem in problems:
+        told[problem.code] += 1
+        if told[problem.code] <= _SHOWN_SKIPS:
+            yield replace(problem, message=readable(problem.message))
+    for code, count in told.items():
+        if count > _SHOWN_SKIPS:
+            first = next(problem for problem in problems if problem.code == code)
+            message = say(
+                f"{count - _SHOWN_SKIPS} more of these.", f"同様のものがほかに {count - _SHOWN_SKIPS} 件あります。"
+            )
+            look = look_command(config.file)
+            fix = say(f"`{look} --json` lists all.", f"`{look} --json` で全件を一覧できます。")
+            yield replace(first, message=message, fix=fix, line=0, column=0, key="")
 
 
 def total_line(total: Mapping[str, int]) -> str:
@@ -153,7 +177,7 @@ class BucketTable:
         told = ", ".join(f"{count} {reason_of(code, room).title} ({code})" for code, count in codes.items())
         print_line(say(f"Not trained: {told}", f"使われないもの: {told}"))
         for entry in skipped[:_SHOWN_SKIPS]:
-            print_line(f"  {place_of(entry, room, whole=True)}: {entry['reason']}")
+            print_line(f"  {place_of(entry, room, whole=True)}: {readable(entry['reason'])}")
         if len(skipped) > _SHOWN_SKIPS:
             rest = len(skipped) - _SHOWN_SKIPS
             print_line(say(f"  and {rest} more; --json lists all", f"  ほか {rest} 件 (--json で全件)"))

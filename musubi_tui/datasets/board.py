@@ -187,7 +187,7 @@ def _row(path: str, entry: Item | Skipped, there: Presence | None) -> tuple[Any,
     name = path.rpartition("/")[2]
     if isinstance(entry, Skipped):
         return (
-            name, path, "", entry.reason, "", "", "", SKIPPED, entry.dataset, (0, 0), (0, 0, 0), 0, (0.5, 0.5), (0, 0), 0, 0.0,
+            name, path, "", f"{entry.named}: {entry.reason}" if entry.line else entry.reason, "", "", "", SKIPPED, entry.dataset, (0, 0), (0, 0, 0), 0, (0.5, 0.5), (0, 0), 0, 0.0,
             UNKNOWN, UNKNOWN,
         )  # fmt: skip
     clip = entry.kind == "clip"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from engine.config.language import counted, say
-from engine.config.spelling import shortened
+from engine.config.spelling import named, readable
 from musubi_tui.terminal_width import padded
 
 _EXAMPLES = 3
+_LINES = 20  # of a list, told one by one for each reason
 _TOLD_EACH = {  # reasons that differ from file to file: how many are told one by one
     "bad_line": 20, "list_not_utf8": 20, "no_such_file": 10, "unreadable_image": 3, "unreadable_clip": 3, "unreadable_control": 3,
     "unreadable_mask": 3, "unreadable_caption": 3, "caption_not_utf8": 3, "caption_case": 3, "mask_size": 3, "name_not_utf8": 3, "name_too_long": 3, "too_short_after_fps": 3,
@@ -116,14 +116,15 @@ def _left_out(room: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {padded(say('NOT trained', '学習されない'), 12)} {count}")
     for code, count in room["skipped_by_code"].items():
         reason = reason_of(code, room)
-        each = _TOLD_EACH.get(code, 0)
+        each = _LINES if room["list"] else _TOLD_EACH.get(code, 0)
         examples = first_examples(room["skipped"], code, each or _EXAMPLES)
         left = count - len(examples)
         more = say(f"and {left} more", f"ほか {left} 件") if left > 0 else ""
         if each:
             lines.append(f"  {count:>6}  {reason.title}:")
-            lines += [f"          {place_of(entry, room)}: {entry['reason']}" for entry in examples]
-            lines += [f"          {more} (--json)"] if more else []
+            lines += [f"          {place_of(entry, room)}: {readable(entry['reason'])}" for entry in examples]
+            more += say("; --json lists all", " (--json で全件)")
+            lines += [f"          {more}"] if left > 0 else []
         else:
             names = ", ".join(place_of(entry, room) for entry in examples)
             lines.append(f"  {count:>6}  {reason.title}: {names}{f' {more}' if more else ''}")
@@ -141,17 +142,8 @@ def _left_out(room: Mapping[str, Any]) -> list[str]:
 
 
 def place_of(entry: Mapping[str, Any], room: Mapping[str, Any], *, whole: bool = False) -> str:
-    """What is left out, by its name (or ``whole`` path), with its line where a list names it: ``list.jsonl:7``, ``cat.png (line 3)``."""
-    path = str(entry["path"])
-    name = shortened(path if whole else Path(path).name)
-    line = entry.get("line")
-    if not line:
-        return name
-    if path == room["list"]:
-        return f"{name}:{line}"
-    if not whole:
-        return say(f"{name} (line {line})", f"{name} ({line} 行目)")
-    return f"{name} ({Path(room['list']).name}:{line})"
+    """What is left out, by its name (or ``whole`` path), with its line where a list names it: ``list.jsonl:7``, ``cat.png (list.jsonl:3)``."""
+    return named(str(entry["path"]), str(room["list"]), entry.get("line", 0), whole=whole)
 
 
 def size_word(size: int) -> str:

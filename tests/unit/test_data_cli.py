@@ -43,7 +43,7 @@ def test_json_has_exactly_the_promised_shape(dataset: Path, capsys: pytest.Captu
     }  # fmt: skip
     first, second = document["datasets"]
     assert set(first) == {
-        "name", "kind", "items", "files", "batch_size", "batches", "short_batches", "upscaled", "cropped_percent", "buckets",
+        "name", "kind", "on_bad_item", "items", "files", "batch_size", "batches", "short_batches", "upscaled", "cropped_percent", "buckets",
         "extras", "list", "skipped",
     }  # fmt: skip
     assert (first["name"], first["kind"], first["items"], first["files"]) == ("pics", "image", 8, 4)

@@ -168,7 +168,7 @@ def test_whatever_stops_training_is_said(messy: Path, capsys: pytest.CaptureFixt
     assert run(["data", "doctor", str(messy), "--family", "wan", "--no-decode"]) == 2
     out = capsys.readouterr().out
     assert "s0.png  the caption s0.txt is not text in utf-8" in out
-    assert "list.jsonl  line 1: it is not JSON" in out
+    assert "list.jsonl:1  it is not JSON" in out
     examine(messy, capsys, "--no-decode", "--fix", "unusable", "--yes")
     assert not (pics / "s0.png").exists()
     assert found(examine(messy, capsys, "--no-decode", code=2)).keys() >= {"unreadable_source"}

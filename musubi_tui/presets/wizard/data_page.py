@@ -146,6 +146,6 @@ def bucket_lines(answers: Answers, around: Around, spec: FamilySpec, task: TaskS
         lines.append(say(f"{'':>12} and {len(counts) - 5} more sizes", f"{'':>12} 他 {len(counts) - 5} サイズ"))
     if found.skipped:
         first = found.skipped[0]
-        lines.append(say(f"! {len(found.skipped)} left out: {first.path.name}: {first.reason}", f"! {len(found.skipped)} 件は使われません: {first.path.name}: {first.reason}"))  # fmt: skip
+        lines.append(say(f"! {len(found.skipped)} left out: {first.named}: {first.reason}", f"! {len(found.skipped)} 件は使われません: {first.named}: {first.reason}"))  # fmt: skip
     lines += [f"! {warning.message}" for warning in found.warnings[:2]]
     return lines

@@ -1,0 +1,152 @@
+"""Lists of a dataset, as its commands tell of them: always with ``list.jsonl:12``, each line with its reason, and nothing that floods the screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config.spelling import named, readable
+from musubi_tui.cli.root import run
+from tests.unit.test_data_scan import picture
+
+
+def write_list(folder: Path, *lines: dict[str, Any] | str, more: str = "") -> Path:
+    """A list of pictures with its dataset file, which is returned; texts are written as they are."""
+    text = "\n".join(line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines)
+    (folder / "list.jsonl").write_text(text + "\n", encoding="utf-8")
+    path = folder / "dataset.toml"
+    path.write_text(
+        f'[[datasets]]\nimage_jsonl_file = "list.jsonl"\ncache_directory = "cache"\nresolution = 64\n{more}\n'
+    )
+    return path
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """Everything a command writes."""
+    run(["data", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return captured.out + captured.err
+
+
+def document(capsys: pytest.CaptureFixture[str], command: str, dataset: Path) -> Any:
+    """What a command says with ``--json``."""
+    run(["data", command, str(dataset), "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def lines_of(entries: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
+    return [(entry["code"], entry["line"]) for entry in entries]
+
+
+@pytest.fixture
+def messy(tmp_path: Path) -> Path:
+    picture(tmp_path / "a.png", caption=None)
+    picture(tmp_path / "b.png", caption=None)
+    return write_list(
+        tmp_path,
+        {"image_path": "a.png", "caption": "ay"},
+        {"image_path": "gone.png", "caption": "x"},
+        {"image_path": "b.png"},
+        {"image_path": "a.png", "caption": "ay"},
+        "{broken",
+        {"image_path": "other.png", "caption": "x"},
+    )
+
+
+def test_json_tells_list_and_line_in_their_order(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("scan", "buckets"):
+        entries = document(capsys, command, messy)["datasets"][0]["skipped"]
+        assert lines_of(entries) == [
+            ("no_such_file", 2), ("missing_caption", 3), ("duplicate", 4), ("bad_line", 5), ("no_such_file", 6),
+        ]  # fmt: skip
+        assert {entry["list"] for entry in entries} == {str(messy.with_name("list.jsonl"))}
+
+
+def test_json_of_a_scan_holds_what_stops_training_and_what_is_doubtful(
+    messy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = document(capsys, "scan", messy)
+    assert lines_of(found["errors"]) == [("no_such_file", 2), ("bad_line", 5), ("no_such_file", 6)]
+    assert found["warnings"] == []
+
+
+def test_every_command_names_each_line(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("scan", "buckets", "doctor"):
+        out = told(capsys, command, messy)
+        for place in ("gone.png (list.jsonl:2)", "b.png (list.jsonl:3)", "list.jsonl:5", "other.png (list.jsonl:6)"):
+            assert place in out, (command, place)
+    assert "b.png (list.jsonl:3) is not trained: it has no caption." in told(capsys, "show", messy, "b.png")
+
+
+def test_what_is_found_about_trained_items_of_a_list_has_their_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "ab":
+        picture(tmp_path / f"{name}.png", 16, 16, caption=None)
+    dataset = write_list(
+        tmp_path,
+        {"image_path": "b.png", "caption": "x"},
+        "",
+        {"image_path": "a.png", "caption": ""},
+        more="flip = true",
+    )
+    for more in ("flip = true", ""):  # items one by one, and in columns
+        dataset.write_text(dataset.read_text().replace("flip = true", more))
+        findings = {one["code"]: one["files"] for one in document(capsys, "doctor", dataset)["findings"]}
+        assert [(Path(one["path"]).name, one["line"]) for one in findings["low_resolution"]] == [
+            ("a.png", 3),
+            ("b.png", 1),
+        ]
+        assert [one["line"] for one in findings["empty_caption"]] == [3]
+    assert "a.png (list.jsonl:3)  16x16, enlarged" in told(capsys, "doctor", dataset)
+
+
+def test_advice_knows_what_the_dataset_does_with_broken_files(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = told(capsys, "scan", messy)
+    assert 'correct or remove it; on_bad_item = "skip" trains without them' in out
+    messy.write_text(messy.read_text() + 'on_bad_item = "skip"\n')
+    out = told(capsys, "scan", messy)
+    assert 'correct or remove it; they are left out, as on_bad_item = "skip" asks' in out
+    assert "trains without them" not in out
+
+
+def test_twenty_of_each_reason_are_told_and_where_the_rest_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(tmp_path / "a.png", caption=None)
+    lines = [{"image_path": "a.png", "caption": f"text {number}"} for number in range(30)]
+    dataset = write_list(tmp_path, *lines, *["{broken"] * 25)
+    out = told(capsys, "scan", dataset)
+    assert "list.jsonl:50: it is not JSON" in out
+    assert "list.jsonl:51" not in out
+    assert "and 5 more; --json lists all" in out
+    assert "(lines 1 and 21 of list.jsonl)" in out
+    assert "(lines 1 and 22 of list.jsonl)" not in out
+    assert f"9 more of these. `musubi-tui data scan {dataset} --json` lists all." in out
+    codes = [error["code"] for error in document(capsys, "scan", dataset)["errors"]]
+    assert (codes.count("cache_name_collision"), codes.count("bad_line")) == (29, 25)
+
+
+def test_long_names_are_shown_short_and_stand_whole_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "long" * 50 + "-tail.png"
+    dataset = write_list(tmp_path, {"image_path": name, "caption": "x"})
+    for command in ("scan", "buckets"):
+        out = told(capsys, command, dataset)
+        assert "long" * 25 not in out, command
+        assert "…" in out
+        assert "-tail.png (list.jsonl:1)" in out
+        assert document(capsys, command, dataset)["datasets"][0]["skipped"][0]["path"] == str(tmp_path / name)
+
+
+def test_names_of_files_for_eyes() -> None:
+    assert named("/a/b/cat.png") == "cat.png"
+    assert named("/a/b/cat.png", "/l/list.jsonl", 3) == "cat.png (list.jsonl:3)"
+    assert named("/l/list.jsonl", "/l/list.jsonl", 3) == "list.jsonl:3"
+    deep = "/".join(["", *["folder"] * 30, "cat.png"])
+    assert named(deep, whole=True) == deep  # a deep path is no long name
+    assert readable(f"{'word ' * 30}ends") == f"{'word ' * 30}ends"
+    assert len(readable(f"there is no /a/{'x' * 300}.png.")) < 110
