@@ -21,6 +21,7 @@ from engine.data.frames import count_kept, cut_clips, frames_by_time
 from engine.data.held_out import hold_out
 from engine.data.index import ScanIndex
 from engine.data.items import Bucket, Control, Item, Skipped
+from engine.data.left_out import too_short, why_unreadable
 from engine.data.listing import Listing, Source
 from engine.data.masks import fits, has_alpha
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info, is_folder
@@ -186,8 +187,8 @@ class DatasetScan:
         try:
             if image:
                 facts = ClipInfo(*self.index.image_size(source.path), 1, 0.0)
-                for target in source.targets:
-                    self.index.image_size(target)
+                if not self._targets_read(source):
+                    return
             else:
                 facts = self._clip_info(source.path)
             if not self._mask_fits(source, facts):
@@ -202,6 +203,16 @@ class DatasetScan:
             items = list(self._images(source, facts, controls) if image else self._clips(source, facts, controls))
             if self._names_fit(source, items):
                 yield from items
+
+    def _targets_read(self, source: Source) -> bool:
+        for target in source.targets:
+            try:
+                self.index.image_size(target)
+            except UnreadableMedia as error:
+                reason = say(f"its target {target}: {error}", f"目標画像 {target}: {error}")
+                self._skip_unreadable(source, target, "unreadable_image", reason, say("its target ", "目標画像 "))
+                return False
+        return True
 
     def _names_fit(self, source: Source, items: Sequence[Item]) -> bool:
         long = next(filter(None, map(too_long_name, items)), "")
@@ -295,7 +306,8 @@ class DatasetScan:
         shown = self._by_time(source.path, facts, target_fps)
         frames = len(shown) or count_kept(facts.frames, self._source_fps(facts), target_fps)
         stated = facts.fps if shown else self._source_fps(facts)  # where times decide, what is stated does not matter
-        self.rates[round(facts.fps, 2), stated and round(stated, 2)] += 1
+        if facts.frames > 1:
+            self.rates[round(facts.fps, 2), stated and round(stated, 2)] += 1
         if facts.promised:
             self.cut_off.append(f"{source.path.name} ({facts.frames} / {facts.promised})")
         clips = cut_clips(
@@ -309,7 +321,11 @@ class DatasetScan:
         )
         if not clips:
             dropped = frames < min(dataset.target_frames) <= facts.frames
-            self._skip(source, "too_short_after_fps" if dropped else "too_short", self._too_short(facts, frames))
+            self._skip(
+                source,
+                "too_short_after_fps" if dropped else "too_short",
+                too_short(dataset, self.spec, source.path, facts, frames),
+            )
             return
         sizes = list(self._sizes(source, facts))
         if sizes and dataset.frame_extraction != "full":
@@ -412,31 +428,9 @@ class DatasetScan:
         self.skipped.append(Skipped(source.path, code, reason, dataset.index, broken, source.line, dataset.jsonl))
 
     def _skip_unreadable(self, source: Source, path: Path, code: str, reason: str, whose: str = "") -> None:
-        """Something that cannot be read, or is not there at all, as happens with lists: ``whose`` if it is not the source itself."""
-        if not os.path.lexists(path):
-            code = "no_such_file"
-            reason = say(
-                f"{whose}{path} is not there." if whose else f"there is no {path}.", f"{whose}{path} がありません。"
-            )
-        self._skip(source, code, reason, broken=True)
-
-    def _too_short(self, facts: ClipInfo, frames: int) -> str:
-        shortest = min(self.dataset.target_frames)
-        target = 0.0 if self.spec is None else self.spec.fps
-        stated = None if self.dataset.fps_from_file else self.dataset.source_fps
-        rate_en = f"{facts.fps:g} fps" if facts.fps else "an unknown rate"
-        rate_ja = f"{facts.fps:g} fps " if facts.fps else "レート不明"
-        stated_en = "" if stated is None else f" because source_fps = {stated:g} is written"
-        stated_ja = "" if stated is None else f" (source_fps = {stated:g} と書かれているため)"
-        if frames == facts.frames:
-            return say(
-                f"it has {counted(frames, 'frame')}, and the shortest clip needs {shortest}.",
-                f"{frames} フレームしかありません (最短のクリップは {shortest})。",
-            )
-        return say(
-            f"of its {counted(facts.frames, 'frame')} at {rate_en}, {frames} are left at {target:g} fps{stated_en}, and the shortest clip needs {shortest}.",
-            f"{rate_ja}の {facts.frames} フレームが、{target:g} fps では {frames} フレームになり{stated_ja}、最短のクリップ {shortest} に足りません。",
-        )
+        """Something that cannot be read, or is not there at all: ``whose`` if it is not the source itself."""
+        better = why_unreadable(self.dataset, path, whose)
+        self._skip(source, *(better or (code, reason)), broken=True)
 
     def _tell_counts(self) -> None:
         if self.same_size:

@@ -108,16 +108,18 @@ class CaptionNotices:
         )
 
 
-def tell_empty(listing: Listing) -> None:
-    """Warn of captions that are empty where captions are expected."""
+def tell_empty(listing: Listing, jsonl: Path | None) -> None:
+    """Warn of captions that are empty where captions are expected; ``jsonl``: the list they stand in."""
     if not listing.empty:
         return
     there = {source.file for source in listing.sources}
     listing.empty = [file for file in listing.empty if file in there]
     if listing.empty:
-        first = Path(listing.empty[0])
+        empty = set(listing.empty)
+        one = min((source for source in listing.sources if source.file in empty), key=lambda source: source.line)
         message = say(
-            f"{counted(len(listing.empty), 'caption is', 'captions are')} empty, such as that of {first.name}.",
-            f"空のキャプションが {len(listing.empty)} 件あります ({first.name} など)。",
+            f"{counted(len(listing.empty), 'caption is', 'captions are')} empty, such as that of {one.path.name}.",
+            f"空のキャプションが {len(listing.empty)} 件あります ({one.path.name} など)。",
         )
-        listing.warnings.append(Problem("empty_caption", message, file=str(first), severity="warning"))
+        file = one.file if not one.line else str(jsonl)
+        listing.warnings.append(Problem("empty_caption", message, file=file, line=one.line, severity="warning"))

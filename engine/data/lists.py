@@ -16,9 +16,9 @@ from typing import Any
 
 from engine.config.language import counted, say
 from engine.config.problems import Problem
+from engine.config.spelling import shortened
 from engine.data.captions import captions_of, lacks_text
 from engine.data.dataset_spec import DatasetSpec
-from engine.data.items import Skipped
 from engine.data.list_text import list_text
 from engine.data.listing import Listing, Source
 from engine.data.media import is_folder
@@ -26,7 +26,8 @@ from engine.data.media import is_folder
 _MOST_KEYS = 8  # names of ignored keys that are told
 _MEANT = {  # what others call it
     "text": "caption", "prompt": "caption", "captions": "caption", "mask": "mask_path", "control": "control_path", "file": "file",
-    "path": "file", "file_name": "file", "filename": "file", "image": "file", "video": "file", "control_image": "control_path",
+    "path": "file", "file_name": "file", "filename": "file", "image": "file", "video": "file", "image_path": "file", "video_path": "file",
+    "control_image": "control_path",
 }  # fmt: skip
 
 
@@ -41,15 +42,19 @@ class _WrongRecord(Exception):
 def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
     """Fill ``listing`` with what the list names, sorted by path."""
     try:
+        if not path.is_dir() and not path.is_file() and path.exists():  # it would be waited for
+            reason = say("it is a pipe or a device, not a list.", "リストではなくパイプまたはデバイスです。")
+            listing.skip(dataset, path, "unreadable_list", reason, broken=True)
+            return
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
         listing.missing = True
         return
     except OSError as error:
         reason = say(f"the list cannot be read: {error.strerror}.", f"リストを読めません: {error.strerror}")
-        listing.skipped.append(Skipped(path, "unreadable_list", reason, dataset.index, broken=True))
+        listing.skip(dataset, path, "unreadable_list", reason, broken=True)
         return
-    seen: dict[Path, Source] = {}
+    seen: dict[str, int] = {}  # file -> where it stands among the sources
     text = list_text(data, dataset.caption_encoding)
     listing.warnings += text.notices(path, listing.file)
     keys = _KnownKeys(dataset, path)
@@ -59,7 +64,7 @@ def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
         try:
             record = _record(line, text.encoding)
             meant = keys.look(record, number)
-            source, is_empty = _read_record(dataset, path, record, number)
+            source, is_empty = _read_record(dataset, path, record, number, meant)
         except _WrongRecord as wrong:
             listing.skip(dataset, path, wrong.code, say(wrong.en, wrong.ja), broken=True, line=number)
             continue
@@ -128,18 +133,18 @@ class _KnownKeys:
         return Problem("unknown_list_key", message, fix, file=str(self._path), line=line, severity="warning")
 
 
-def _add(dataset: DatasetSpec, source: Source, seen: dict[Path, Source], listing: Listing) -> None:
-    known = seen.get(source.path)
+def _add(dataset: DatasetSpec, source: Source, seen: dict[str, int], listing: Listing) -> None:
+    place = seen.setdefault(source.file, len(listing.sources))
+    known = listing.sources[place] if place < len(listing.sources) else None
     if known is not None and (known.controls, known.targets) == (source.controls, source.targets):
         if known.captions == source.captions:
             reason = say(f"line {known.line} lists it already.", f"{known.line}行目と重複しています。")
             listing.skip(dataset, source.path, "duplicate", reason, line=source.line)
             return
         if dataset.multiple_captions:
-            merged = known._replace(captions=tuple(dict.fromkeys((*known.captions, *source.captions))))
-            listing.sources[listing.sources.index(known)] = seen[source.path] = merged
+            merged = tuple(dict.fromkeys((*known.captions, *source.captions)))
+            listing.sources[place] = known._replace(captions=merged)
             return
-    seen.setdefault(source.path, source)
     listing.sources.append(source)
 
 
@@ -151,17 +156,27 @@ def _record(line: bytes, encoding: str) -> dict[str, Any]:
         name = encoding.upper()
         raise _WrongRecord("list_not_utf8", f"it is not {name}.", f"{name}ではありません。") from None
     except (ValueError, RecursionError) as error:
-        text = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        text = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         raise _WrongRecord("bad_line", f"it is not JSON ({text}).", f"JSONではありません ({text})。") from error
     if not isinstance(record, dict):
         raise _WrongRecord("bad_line", "it is not an object in braces.", "{ } で囲んだオブジェクトではありません。")
     return record
 
 
-def _read_record(dataset: DatasetSpec, jsonl: Path, record: Mapping[str, Any], number: int) -> tuple[Source, bool]:
-    """The source of one line, without captions when the line has none; whether one is empty. Raises ``_WrongRecord``."""
+def _read_record(
+    dataset: DatasetSpec, jsonl: Path, record: Mapping[str, Any], number: int, meant: Mapping[str, str]
+) -> tuple[Source, bool]:
+    """The source of one line, without captions when the line has none; whether one is empty. Raises ``_WrongRecord``.
+
+    ``meant``: keys of it that look like known ones, with these.
+    """
     key = "image_path" if dataset.kind == "image" else "video_path"
     paths = _paths(jsonl, record, key)
+    mistyped = next((name for name, near in meant.items() if near in (key, "file")), "")
+    if not paths and mistyped:
+        raise _WrongRecord(
+            "bad_line", f"it has no {key}, but {mistyped!r}.", f"{key} がなく、{mistyped!r} があります。"
+        )
     if not paths:
         raise _WrongRecord("bad_line", f"it has no {key}.", f"{key} がありません。")
     if len(paths) > 1 and dataset.kind == "clip":
@@ -194,7 +209,12 @@ def _captions(written: Any) -> tuple[str, ...]:
         return ()
     texts = written if isinstance(written, list) else [written]
     if any(not isinstance(text, str) or not is_unicode(text) for text in texts):
-        raise _WrongRecord("bad_line", "caption is not a text.", "caption が文字列ではありません。")
+        shown = _shown(written)
+        raise _WrongRecord(
+            "bad_line",
+            f"caption must be a text in quotes, or a list of them, and is {shown}.",
+            f"caption は引用符で囲んだ文字列かそのリストです ({shown} と書かれています)。",
+        )
     if any("\0" in text for text in texts):
         raise _WrongRecord("bad_line", "caption holds a NUL character.", "caption に NUL 文字が含まれています。")
     return tuple(text.strip() for text in texts)
@@ -210,9 +230,19 @@ def _paths(jsonl: Path, record: Mapping[str, Any], key: str) -> tuple[Path, ...]
     found = []
     for _, value in sorted(numbered, key=lambda entry: entry[0]):
         if not isinstance(value, str) or not value or "\0" in value or not is_unicode(value):
-            raise _WrongRecord("bad_line", f"{key} is not a path.", f"{key} がパスではありません。")
+            shown = _shown(value)
+            raise _WrongRecord(
+                "bad_line",
+                f"{key} must be a path in quotes, and is {shown}.",
+                f"{key} は引用符で囲んだパスです ({shown} と書かれています)。",
+            )
         found.append(_locate(jsonl, value))
     return tuple(found)
+
+
+def _shown(value: Any) -> str:
+    """A value as it stands in the list; all that is no ASCII escaped, as halves of characters may be in it."""
+    return shortened(json.dumps(value), 40)
 
 
 def _is_number(text: str) -> bool:
@@ -235,8 +265,9 @@ def _locate(jsonl: Path, written: str) -> Path:
     """
     path = Path(written)
     beside = jsonl.parent / path
-    if written.startswith("~") and not _exists(beside):
-        path = beside = Path(os.path.expanduser(written))
+    home = os.path.expanduser(written)  # as it is where there is no such user
+    if home != written and not _exists(beside):
+        path = beside = Path(home)
     found = beside if path.is_absolute() or _exists(beside) else path.absolute() if _exists(path) else beside
     return Path(os.path.realpath(found.parent), found.name) if ".." in found.parts else found
 

@@ -6,6 +6,7 @@ Musubi Tuner ignores the orientation that cameras write into EXIF; here a photog
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import warnings
 import zlib
@@ -101,8 +102,7 @@ def open_image(path: Path) -> Image.Image:
             )
         )
     try:
-        if path.stat().st_size == 0:
-            raise UnreadableMedia(say("the file is empty.", "ファイルが空です。"))
+        _demand_content(path)
         _hush()
         return Image.open(path)
     except UnidentifiedImageError:
@@ -113,6 +113,19 @@ def open_image(path: Path) -> Image.Image:
         ) from error
     except DECODER_ERRORS as error:
         raise UnreadableMedia(decoder_says(error)) from error
+
+
+def _demand_content(path: Path) -> None:
+    """A decoder would wait for a pipe for ever, and has no plain word for a folder. Raises ``UnreadableMedia``, and ``OSError``."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableMedia(say("it is a folder, not a file.", "ファイルではなくフォルダです。"))
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableMedia(
+            say("it is a pipe or a device, not a file.", "ファイルではなくパイプまたはデバイスです。")
+        )
+    if status.st_size == 0:
+        raise UnreadableMedia(say("the file is empty.", "ファイルが空です。"))
 
 
 def _hush() -> None:
@@ -189,8 +202,7 @@ def clip_info(path: Path) -> ClipInfo:
     if is_folder(path):
         return _folder_info(path)
     try:
-        if path.stat().st_size == 0:
-            raise UnreadableMedia(say("the file is empty.", "ファイルが空です。"))
+        _demand_content(path)
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise UnreadableMedia(say("there is no video in it.", "映像が入っていません。"))

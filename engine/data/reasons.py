@@ -147,6 +147,11 @@ _OF_LISTS = {
         ),
         broken=True,
     ),
+    "unsupported_type": Reason(
+        _REASONS["unsupported_type"].title,
+        say("convert pictures to png or jpg; videos go into a list of their own: video_jsonl_file", "画像は png / jpg に変換、動画は別のリスト video_jsonl_file へ"),
+        broken=True,
+    ),
     "broken_link": Reason(_REASONS["broken_link"].title, _REPAIR_OR_LINE, broken=True),
     "unreadable_image": Reason(_REASONS["unreadable_image"].title, _REPAIR_OR_LINE, broken=True),
     "unreadable_clip": Reason(_REASONS["unreadable_clip"].title, _REPAIR_OR_LINE, broken=True),

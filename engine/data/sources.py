@@ -51,7 +51,7 @@ def list_sources(
         folders = [(other.directory, other.control_directory, other.mask_directory) for other in others]
         elsewhere = [os.path.realpath(folder) for one in folders for folder in one if folder is not None]
         _Folder(dataset, dataset.directory, listing, index or ScanIndex(None), elsewhere).read()
-    tell_empty(listing)
+    tell_empty(listing, dataset.jsonl)
     return listing
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 from engine.config.spelling import named, readable
 from musubi_tui.cli.root import run
-from tests.unit.test_data_scan import picture
+from tests.unit.test_data_scan import picture, video
+from tests.unit.test_data_scan import run as scanned
 
 
 def write_list(folder: Path, *lines: dict[str, Any] | str, more: str = "") -> Path:
@@ -150,3 +152,81 @@ def test_names_of_files_for_eyes() -> None:
     assert named(deep, whole=True) == deep  # a deep path is no long name
     assert readable(f"{'word ' * 30}ends") == f"{'word ' * 30}ends"
     assert len(readable(f"there is no /a/{'x' * 300}.png.")) < 110
+
+
+def test_what_a_line_leads_to_is_told_as_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture(tmp_path / "a.png", caption=None)
+    video(tmp_path / "v.mp4", 3)
+    (tmp_path / "dead.png").symlink_to("nowhere.png")
+    (tmp_path / "dir.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    dataset = write_list(
+        tmp_path,
+        {"image_path": "dead.png", "caption": "x"},
+        {"image_path": "dir.png", "caption": "x"},
+        {"image_path": "pipe.png", "caption": "x"},
+        {"image_path": "v.mp4", "caption": "x"},
+        {"image_path": "~no_such_user/a.png", "caption": "x"},
+        {"image_path": "a.png", "image_path_1": "gone.png", "caption": "x"},
+        {"image_path": "a.png", "mask_path": "gone.png", "caption": "x"},
+        {"image_path": "a.png", "control_path": "gone.png", "caption": "x"},
+        {"image_path": 7, "caption": "x"},
+        {"image_path": "a.png", "caption": ["x", None]},
+        more="multiple_target = true",
+    )
+    entries = document(capsys, "scan", dataset)["datasets"][0]["skipped"]
+    assert [(entry["line"], entry["code"], entry["reason"].replace(f"{tmp_path}/", "")) for entry in entries] == [
+        (1, "broken_link", "it is a link to a file that is not there: dead.png -> nowhere.png."),
+        (2, "unreadable_image", "it is a folder, not a file."),
+        (3, "unreadable_image", "it is a pipe or a device, not a file."),
+        (4, "unsupported_type", "it is a video: videos belong in a list of their own, video_jsonl_file."),
+        (5, "no_such_file", "there is no ~no_such_user/a.png."),
+        (6, "no_such_file", "its target gone.png is not there."),
+        (7, "no_such_file", "its mask gone.png is not there."),
+        (8, "no_such_file", "its control gone.png is not there."),
+        (9, "bad_line", "image_path must be a path in quotes, and is 7."),
+        (10, "bad_line", 'caption must be a text in quotes, or a list of them, and is ["x", null].'),
+    ]
+
+
+def test_a_pipe_is_waited_for_neither_as_a_list_nor_as_a_video(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_list(tmp_path)
+    (tmp_path / "list.jsonl").unlink()
+    os.mkfifo(tmp_path / "list.jsonl")
+    assert "it is a pipe or a device, not a list." in told(capsys, "buckets", dataset)
+    os.mkfifo(tmp_path / "pipe.mp4")
+    dataset.write_text('[[datasets]]\nvideo_directory = "."\ntarget_frames = [1]\ncache_directory = "cache"\n')
+    assert "it is a pipe or a device, not a file." in told(capsys, "buckets", dataset)
+
+
+def test_a_file_key_that_is_mistyped_is_named_with_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture(tmp_path / "a.png", caption=None)
+    for key in ("Image_Path", "video_path", "file_name"):
+        dataset = write_list(tmp_path, {key: "a.png", "caption": "x"})
+        out = told(capsys, "scan", dataset)
+        assert f"list.jsonl:1: it has no image_path, but {key!r}." in out
+        assert "Did you mean image_path?" in out
+
+
+def test_an_empty_caption_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "ab":
+        picture(tmp_path / f"{name}.png", caption=None)
+    dataset = write_list(tmp_path, {"image_path": "b.png", "caption": " "}, {"image_path": "a.png", "caption": ""})
+    (warning,) = document(capsys, "scan", dataset)["warnings"]
+    assert (warning["code"], warning["line"]) == ("empty_caption", 1)
+    assert warning["message"] == "2 captions are empty, such as that of b.png."
+
+
+def test_captions_of_one_file_on_several_lines_are_joined(tmp_path: Path) -> None:
+    for number in range(3):
+        picture(tmp_path / f"{number}.png", caption=None)
+    lines = [{"image_path": f"{number % 3}.png", "caption": f"c{number}"} for number in range(9)]
+    write_list(tmp_path, *lines)
+    entry = {"image_jsonl_file": "list.jsonl", "cache_directory": "cache", "multiple_captions": True}
+    found = scanned(tmp_path, entry)
+    assert [[text.caption for text in item.texts] for item in found.items] == [
+        ["c0", "c3", "c6"], ["c1", "c4", "c7"], ["c2", "c5", "c8"],
+    ]  # fmt: skip
+    assert [item.line for item in found.items] == [1, 2, 3]
