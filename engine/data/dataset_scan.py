@@ -32,6 +32,7 @@ from engine.data.scan_notes import (
     clip_notes,
     collisions,
     damage_notes,
+    dark_masks,
     keys_without_sources,
     leftovers,
     missing_source,
@@ -68,7 +69,7 @@ class DatasetScan:
         self.count = count
         self.file = file
         self.index = index
-        self.mask_size = index.mask_size if decode_masks else index.image_size
+        self.decode_masks = decode_masks
         self.folders: dict[tuple[str, str], tuple[Path, Path]] = {}
         self.items: list[Item] = []
         self.latent_files: Iterable[str] = ()  # where the latents of the items are cached
@@ -85,6 +86,7 @@ class DatasetScan:
         self.cut_off: list[str] = []  # videos whose end is missing, with the frames that are there
         self.unsteady: list[str] = []  # videos of variable frame rate whose frames are taken as stored
         self.by_time: list[str] = []  # and those whose frames are chosen by the time they are shown
+        self.dark: list[str] = []  # items whose mask is all black
         self.opaque = 0  # items without an alpha channel where one is the mask
 
     def run(self) -> None:
@@ -123,6 +125,7 @@ class DatasetScan:
             self.errors += [stops(self.dataset, skipped) for skipped in self.skipped if skipped.broken]
         self.warnings += clip_notes(self.dataset, self.spec, self.short, self.rates)
         self.warnings += damage_notes(self.dataset, self.cut_off, self.unsteady, self.by_time)
+        self.warnings += dark_masks(self.dataset, self.dark)
         self._tell_counts()
         self.items, self.held_out = hold_out(self.items, self.dataset)
         self.warnings += split_notes(self.dataset, self.items, self.held_out)
@@ -229,7 +232,7 @@ class DatasetScan:
         if source.mask is None:
             return True
         try:
-            size = self.mask_size(source.mask)
+            size = self._mask_size(source, source.mask)
         except UnreadableMedia as error:
             reason = say(f"its mask {source.mask}: {error}", f"マスク {source.mask}: {error}")
             self._skip_unreadable(source, source.mask, "unreadable_mask", reason, say("its mask ", "マスク "))
@@ -243,9 +246,19 @@ class DatasetScan:
         self._skip(source, "mask_size", reason, broken=True)
         return False
 
+    def _mask_size(self, source: Source, mask: Path) -> tuple[int, int]:
+        if not self.decode_masks:
+            return self.index.image_size(mask)
+        width, height, weight = self.index.mask_facts(mask)
+        if not weight:
+            self.dark.append(source.path.name)
+        return width, height
+
     def _alpha(self, source: Source) -> Path | None:
         """The picture itself as its mask, when it has an alpha channel."""
         if has_alpha(source.path):
+            if self.decode_masks and not self.index.mask_facts(source.path, alpha=True)[2]:
+                self.dark.append(source.path.name)
             return source.path
         self.opaque += 1
         return None

@@ -6,6 +6,7 @@ Nothing is changed here; ``musubi_tui.datasets.mending`` applies fixes.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from engine.data.finite import not_finite
 from engine.data.items import SOURCES_GONE, Item, Scan
 from engine.data.likeness import Signature, alike, files_once
 from engine.data.looking import Look, look_at_all
+from engine.data.masks import brightest
+from engine.data.media import UnreadableMedia
 from engine.data.summary import enlargement
 from engine.data.variants import with_variants
 from engine.data.video_checks import measured, video_findings, video_row
@@ -63,7 +66,9 @@ class Examination:
         found = [
             *self._sources_gone(),
             self._corrupt(looks, beside),
+            self._empty_masks(),
             *self._unusable(),
+            self._collisions(),
             self._damaged_caches(caches),
             self._not_finite(caches),
             *captions.findings(),
@@ -141,6 +146,30 @@ class Examination:
                 item = owner[look.path]
                 yield Entry(item.path, f"{look.path}: {look.problem}", item.dataset)
 
+    def _empty_masks(self) -> Finding:
+        masked = [item for item in self.sources if item.mask is not None] if self.questions.decode else []
+        one_more = self._count("masks", len(masked))
+        entries = []
+        for item in masked:
+            mask = item.mask or item.path
+            with contextlib.suppress(UnreadableMedia, OSError):  # told as corrupt
+                if not brightest(mask, alpha=mask == item.path)[2]:
+                    detail = (
+                        say("all transparent", "すべて透明")
+                        if mask == item.path
+                        else say(f"its mask {mask.name} is all black", f"マスク {mask.name} がすべて黒")
+                    )
+                    entries.append(Entry(item.path, detail, item.dataset))
+            one_more()
+        return Finding(
+            "empty_mask",
+            "warning",
+            say(f"files that train nothing, since their mask is empty: {len(entries)}", f"マスクが空で何も学習しないファイルが {len(entries)} 件"),
+            say("Make white what shall be learned, or set the files aside.", "学習する部分を白くするか、ファイルをよけてください。"),
+            tuple(entries),
+            "empty_mask",
+        )  # fmt: skip
+
     def _corrupt(self, looks: Sequence[Look], beside: Sequence[Entry]) -> Finding:
         owner = {item.path: item.dataset for item in self.sources}
         entries = [told_at(s) for s in self.scan.skipped if s.code in _UNREADABLE]
@@ -167,13 +196,49 @@ class Examination:
             tuple(alone),
             "unusable",
         )  # fmt: skip
-        sources = [told_at(s) for s in left if s.code in _BY_HAND]
+        by_hand = [told_at(s) for s in left if s.code in _BY_HAND]
+        lines, folders = [e for e in by_hand if e.line], [e for e in by_hand if not e.line]
+        yield Finding(
+            "list_line",
+            self._severity(lines),
+            say(f"lines of lists that cannot be read, or lead to nothing: {len(lines)}", f"読めない、またはファイルのないリストの行が {len(lines)} 件"),
+            say("Correct them. The fix takes them out of the list.", "直してください。修正ではリストから取り除きます。"),
+            tuple(lines),
+            "list_line",
+        )  # fmt: skip
         yield Finding(
             "unreadable_source",
-            self._severity(sources),
-            say(f"folders and lines of lists that cannot be read, or lead to nothing: {len(sources)}", f"読めない、または行き先のないフォルダやリストの行が {len(sources)} 件"),
-            say("Check the permissions of folders, and correct the lines.", "フォルダの権限を確認し、行を直してください。"),
-            tuple(sources),
+            self._severity(folders),
+            say(
+                f"folders and lists that cannot be read: {len(folders)}",
+                f"読めないフォルダやリストが {len(folders)} 件",
+            ),
+            say("Check their permissions.", "権限を確認してください。"),
+            tuple(folders),
+        )
+
+    def _collisions(self) -> Finding:
+        """Files of which one would overwrite the other's cache files: training does not start with them."""
+        owner = {str(item.path): item for item in self.sources}
+        lists = {str(dataset.jsonl): dataset.index for dataset in self.config.datasets if dataset.jsonl is not None}
+        entries = []
+        for problem in self.scan.errors:
+            if problem.code != "cache_name_collision":
+                continue
+            if problem.line:
+                path, dataset = Path(problem.file), lists[problem.file]
+                entries.append(Entry(path, problem.message, dataset, line=problem.line, source=path))
+            elif problem.file in owner:
+                item = owner[problem.file]
+                entries.append(Entry(item.path, problem.message, item.dataset))
+        return Finding(
+            "cache_name_collision",
+            "error",
+            say(f"files of the same name, or lines of the same file: {len(entries)}", f"同名のファイル、または同じファイルの行が {len(entries)} 件"),
+            say("Rename them, or give both captions to one. The fix takes these out and leaves the first of each name.",
+                "名前を変えるか、キャプションを1つにまとめてください。修正では最初のものを残してこれらを取り除きます。"),
+            tuple(entries),
+            "cache_name_collision",
         )  # fmt: skip
 
     def _severity(self, entries: Sequence[Entry]) -> Literal["error", "warning"]:

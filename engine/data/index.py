@@ -27,12 +27,12 @@ from engine.data.captions import read_caption
 from engine.data.folder_memory import Listed, Scanned, WholeFolder, recall
 from engine.data.frames import FrameTimes
 from engine.data.index_file import Entry, Identity, Stored, identity
+from engine.data.masks import brightest
 from engine.data.media import ClipInfo, clip_info, image_size, times_shown
-from engine.data.pictures import read_image
 
 INDEX_FOLDER = "scans"  # in the home
 _SETTLED_NS = 2_000_000_000  # a file changed later than this before the scan is not remembered
-Kind = Literal["image", "clip", "times", "caption", "mask"]
+Kind = Literal["image", "clip", "times", "caption", "mask", "alpha"]
 
 
 class ScanIndex:
@@ -58,18 +58,14 @@ class ScanIndex:
         width, height = self.read("image", os.fspath(path), lambda: image_size(path))
         return width, height
 
-    def mask_size(self, path: Path) -> tuple[int, int]:
-        """(width, height) of a picture that was decoded to its last pixel, from memory where the file did not change.
+    def mask_facts(self, path: Path, *, alpha: bool = False) -> tuple[int, int, int]:
+        """``masks.brightest``, from memory where the file did not change.
 
         Nothing decodes a mask before the batch that needs it, so it is done here. Raises ``UnreadableMedia``.
         """
-
-        def decoded() -> list[int]:
-            height, width = read_image(path).shape[:2]
-            return [width, height]
-
-        width, height = self.read("mask", os.fspath(path), decoded)
-        return width, height
+        kind: Kind = "alpha" if alpha else "mask"
+        width, height, weight = self.read(kind, os.fspath(path), lambda: list(brightest(path, alpha=alpha)))
+        return width, height, weight
 
     def clip_info(self, path: Path) -> ClipInfo:
         """``media.clip_info``, from memory where the file did not change. Raises ``UnreadableMedia``."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.events.atomic import write_bytes_atomically
 
-_VERSION = 4  # of the format, and of what is read: another one forgets everything
+_VERSION = 5  # of the format, and of what is read: another one forgets everything
 _NUMBERS = {"st_size": "Q", "st_mtime_ns": "q", "st_ctime_ns": "q", "st_ino": "Q"}
 _identity = attrgetter(*_NUMBERS)
 Identity = tuple[int, int, int, int]

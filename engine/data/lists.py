@@ -236,7 +236,7 @@ def _paths(jsonl: Path, record: Mapping[str, Any], key: str) -> tuple[Path, ...]
                 f"{key} must be a path in quotes, and is {shown}.",
                 f"{key} は引用符で囲んだパスです ({shown} と書かれています)。",
             )
-        found.append(_locate(jsonl, value))
+        found.append(locate(jsonl, value))
     return tuple(found)
 
 
@@ -258,7 +258,7 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def _locate(jsonl: Path, written: str) -> Path:
+def locate(jsonl: Path, written: str) -> Path:
     """Relative paths count from the list's folder; where nothing is there, from the working directory as in Musubi Tuner.
 
     ``~`` is the home. A path with ``..`` is written without, so that one file has one name.

@@ -20,6 +20,7 @@ from engine.data.likeness import Signature, signature
 from engine.data.media import (
     DECODER_ERRORS,
     UnreadableMedia,
+    clip_info,
     decoder_says,
     frame_files,
     is_folder,
@@ -100,14 +101,16 @@ def look_at_video(path: Path) -> Look:
                 if frames == wanted or middle is None:
                     middle = frame.to_image(width=_DRAFT, height=_DRAFT)
                 frames += 1
-            promised = stream.frames
+        there = clip_info(path).frames  # what its header promises beyond that is told apart: it is only cut off
+    except UnreadableMedia as error:
+        return Look(path, problem=str(error), frames=frames)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         text = str(getattr(error, "strerror", None) or error).rstrip(".")
         return Look(path, problem=say(f"frame {frames} cannot be decoded: {text}.", f"フレーム {frames} をデコードできません: {text}"), frames=frames)  # fmt: skip
     if middle is None:
         return Look(path, problem=say("no frame of it can be decoded.", "デコードできるフレームがありません。"))
-    if frames < promised:
-        return Look(path, problem=say(f"it ends after {frames} of the {promised} frames its header promises.", f"ヘッダーの {promised} フレーム中 {frames} で終わっています。"), frames=frames)  # fmt: skip
+    if frames < there:
+        return Look(path, problem=say(f"{frames} of the {there} frames that are in it can be decoded.", f"{there} フレーム中 {frames} しかデコードできません。"), frames=frames)  # fmt: skip
     return Look(path, signature(middle.convert("RGB")), frames=frames)
 
 

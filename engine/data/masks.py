@@ -70,6 +70,12 @@ def _alpha(path: Path) -> Pixels:
             raise UnreadableMedia(decoder_says(error)) from error
 
 
+def brightest(path: Path, *, alpha: bool) -> tuple[int, int, int]:
+    """(width, height, largest weight of 255) of a mask, or of a picture whose ``alpha`` channel is its mask. Raises ``UnreadableMedia``."""
+    pixels = _alpha(path) if alpha else read_image(path)
+    return pixels.shape[1], pixels.shape[0], int(pixels.max())
+
+
 def has_alpha(path: Path) -> bool:
     """Whether a picture can be transparent anywhere, from its header. Raises ``UnreadableMedia``."""
     with open_image(path) as image:

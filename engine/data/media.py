@@ -216,11 +216,41 @@ def clip_info(path: Path) -> ClipInfo:
             fps = float(stream.average_rate or 0)
             promised, steady = stream.frames, _is_steady(stream)
             frames = _frames_there(stream, path.stat().st_size)
+            length = float((container.duration or 0) / av.time_base)
         if frames is None:
             frames = _count_packets(path)
+            if not promised and is_cut_off(path):
+                promised = round(length * fps)
         return ClipInfo(width, height, frames, fps, promised if promised > frames else 0, steady)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise UnreadableMedia(decoder_says(error)) from error
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a Matroska or WebM file ends before the size that its segment states (RFC 8794): a download that broke off."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if not head.startswith(b"\x1a\x45\xdf\xa3"):
+        return False
+    try:
+        size, at = _ebml_size(head, 4)
+        start = at + size
+        if head[start : start + 4] != b"\x18\x53\x80\x67":
+            return False
+        size, at = _ebml_size(head, start + 4)
+    except IndexError:
+        return False
+    return size >= 0 and at + size > path.stat().st_size
+
+
+def _ebml_size(data: bytes, at: int) -> tuple[int, int]:
+    """The length that stands at ``at``, -1 for one that is not known (a live recording), and where it ends. Raises ``IndexError``."""
+    width = 9 - data[at].bit_length()
+    if width > 8 or at + width > len(data):
+        raise IndexError(at)
+    bits = 7 * width
+    value = int.from_bytes(data[at : at + width]) & ((1 << bits) - 1)
+    return -1 if value == (1 << bits) - 1 else value, at + width
 
 
 def _frames_there(stream: Any, file_size: int) -> int | None:

@@ -310,6 +310,25 @@ def damage_notes(
         )
 
 
+def dark_masks(dataset: DatasetSpec, names: Sequence[str]) -> Iterator[Problem]:
+    """Items that train nothing, because no part of them counts in the loss."""
+    if names:
+        what_en, what_ja = ("alpha channel", "アルファチャンネル") if dataset.alpha_mask else ("mask", "マスク")
+        empty_en, empty_ja = ("transparent", "透明") if dataset.alpha_mask else ("black", "黒")
+        yield about(
+            dataset,
+            "empty_mask",
+            say(
+                f"{counted(len(names), 'item trains', 'items train')} nothing: the {what_en} is all {empty_en}: {_few(names)}.",
+                f"{what_ja}がすべて{empty_ja}のため何も学習しないものが {len(names)} 件あります: {_few(names)}",
+            ),
+            say(
+                "Make white what shall be learned, or take them out; data doctor lists them.",
+                "学習する部分を白くするか、取り除いてください。data doctor で一覧できます。",
+            ),
+        )
+
+
 def split_notes(dataset: DatasetSpec, items: Sequence[Item], held_out: Sequence[Item]) -> Iterator[Problem]:
     """Keys that found nothing to work on: too few files to hold some out, no caption with tags to shuffle."""
     split = dataset.validation_split

@@ -46,6 +46,7 @@ def video_findings(config: DatasetConfig, scan: Scan, spec: FamilySpec | None, v
     if spec is not None:
         yield from _frame_rates(config, spec.fps, videos)
     yield _too_short(scan)
+    yield _cut_off(videos)
 
 
 def _frame_rates(config: DatasetConfig, target: float, videos: Videos) -> Iterator[Finding]:
@@ -87,6 +88,31 @@ def _frame_rates(config: DatasetConfig, target: float, videos: Videos) -> Iterat
         tuple(slow),
         "slow_video",
     )  # fmt: skip
+
+
+def _cut_off(videos: Videos) -> Finding:
+    """Videos that end before their headers say: what is there is trained."""
+    entries = []
+    for item, info in videos:
+        if info.promised:
+            frames = say(f"{info.frames} of {info.promised} frames", f"{info.promised} フレーム中 {info.frames}")
+            seconds = f"{info.frames / info.fps:.2f} / {info.promised / info.fps:.2f} s, " if info.fps else ""
+            entries.append(
+                Entry(
+                    item.path, say(f"ends early: {seconds}{frames}", f"途中で終わる: {seconds}{frames}"), item.dataset
+                )
+            )
+    return Finding(
+        "cut_off",
+        "warning",
+        say(f"videos that end before their headers say: {len(entries)}", f"途中で切れている動画が {len(entries)} 本"),
+        say(
+            "What is there is trained. Fetch them again if the rest matters, or set them aside.",
+            "ある分だけ学習します。残りも必要なら取得し直すか、よけてください。",
+        ),
+        tuple(entries),
+        "cut_off",
+    )
 
 
 def _too_short(scan: Scan) -> Finding:

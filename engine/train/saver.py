@@ -85,8 +85,8 @@ class Saver:
             self._warn(
                 "lora_changes_nothing",
                 say(f"The LoRA saved at step {step} does not change the model.", f"ステップ {step} で保存した LoRA はモデルを変化させません。"),
-                say("No learning has taken place yet (a warm-up starts at 0), or learning_rate is 0.",
-                    "まだ学習が進んでいないか（ウォームアップは 0 から始まります）、learning_rate が 0 です。"),
+                say("No learning has taken place yet (a warm-up starts at 0), learning_rate is 0, or the loss is: masks that are all black, a loss_weight of 0.",
+                    "まだ学習が進んでいない（ウォームアップは 0 から始まります）、learning_rate が 0、または損失が 0（真っ黒なマスクや loss_weight = 0）です。"),
             )  # fmt: skip
 
     def remove(self, stem: str) -> None:

@@ -16,6 +16,7 @@ from musubi_tui.cli.data_words import FamilyOption, FileArgument, opened_dataset
 from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_json, print_line, print_problems, print_table
 
 if TYPE_CHECKING:
+    from engine.data import Scan
     from engine.data.findings import Diagnosis, Finding
     from musubi_tui.datasets.mending import Plan
     from musubi_tui.datasets.opening import OpenedDataset
@@ -91,7 +92,7 @@ def doctor(
         from musubi_tui.datasets.mending import plan
 
         wanted = plan(opened, diagnosis, fix, trigger=questions.trigger, counter=questions.counter)
-        return _fix(opened, wanted, yes, as_json)
+        return _fix(opened, wanted, found, yes, as_json)
     codes = {skipped.code for skipped in found.skipped if skipped.broken}
     if as_json:
         print_json(diagnosis.as_json())
@@ -210,21 +211,14 @@ def _print_videos(videos: Sequence[dict[str, Any]]) -> None:
 # -- mending
 
 
-def _fix(opened: OpenedDataset, wanted: Plan, yes: bool, as_json: bool) -> int:
+def _fix(opened: OpenedDataset, wanted: Plan, found: Scan, yes: bool, as_json: bool) -> int:
+    """Show the changes, make them when that was agreed, and say what still keeps training from starting."""
     from musubi_tui.datasets.mending import apply
-    from musubi_tui.datasets.telling import change_line
 
     for sentence in wanted.left:
         narrate(say(f"Left as it is: {sentence}", f"そのまま: {sentence}"))
-    shown = wanted.changes if as_json else wanted.changes[:_PREVIEWED]
     if not as_json:
-        if shown and not yes:
-            print_line(say("A preview; nothing is changed yet, and --yes applies it:", "プレビューです。まだ変更していません (--yes で適用):"))  # fmt: skip
-        for change in shown:
-            print_line(change_line(change))
-        if len(wanted.changes) > len(shown):
-            rest = len(wanted.changes) - len(shown)
-            print_line(say(f"and {rest} more", f"ほか {rest} 件"))
+        _preview(opened, wanted.changes, agreed=yes)
     applied = False
     if wanted.changes:
         applied = yes or _agreed(len(wanted.changes))
@@ -235,15 +229,62 @@ def _fix(opened: OpenedDataset, wanted: Plan, yes: bool, as_json: bool) -> int:
             narrate(say("Nothing was changed. --yes applies it.", "変更していません。--yes で適用します。"))
     elif not wanted.left:
         narrate(say("Nothing to change.", "変更はありません。"))
+    still = list((_scan_again(opened) if applied else found).errors)
     if as_json:
-        print_json({"applied": applied, "changes": [_change_json(change) for change in shown], "left": wanted.left})
-    return OK
+        from engine.data.summary import printable
+
+        print_json(
+            {
+                "applied": applied,
+                "changes": [_change_json(change) for change in wanted.changes],
+                "left": wanted.left,
+                "still_in_the_way": [{"code": one.code, "file": printable(one.file), "line": one.line, "message": one.message} for one in still],
+            }
+        )  # fmt: skip
+    if not still:
+        return OK
+    if applied or not wanted.changes:
+        narrate(say(f"Still in the way of training: {len(still)}.", f"まだ学習を妨げているもの: {len(still)} 件"))
+        print_problems(still[:_PREVIEWED])
+        if len(still) > _PREVIEWED:
+            narrate(say(f"and {len(still) - _PREVIEWED} more", f"ほか {len(still) - _PREVIEWED} 件"))
+    return WRONG_INPUT
+
+
+def _scan_again(opened: OpenedDataset) -> Scan:
+    """The dataset as it is now: a fix may have changed its file too."""
+    from musubi_tui.datasets.opening import open_dataset, scan_index, scan_opened
+
+    with scan_index() as index:
+        return scan_opened(open_dataset(opened.file, opened.spec.name if opened.spec else None), index=index)
+
+
+def _preview(opened: OpenedDataset, changes: Sequence[Change], *, agreed: bool) -> None:
+    """What would be changed: of many files the first, but every edit of a dataset file or list."""
+    from musubi_tui.datasets.telling import change_line, changes_line
+
+    if not changes:
+        return
+    if not agreed:
+        print_line(say("A preview; nothing is changed yet, and --yes applies it:", "プレビューです。まだ変更していません (--yes で適用):"))  # fmt: skip
+    edits = [change for change in changes if change.kind in ("text", "lines")]
+    files = [change for change in changes if change.kind not in ("text", "lines")]
+    for change in (*edits, *files[:_PREVIEWED]):
+        print_line(change_line(change))
+    if len(files) > _PREVIEWED:
+        rest = len(files) - _PREVIEWED
+        print_line(say(f"and {rest} more; --json lists all", f"ほか {rest} 件 (--json で全件)"))
+    if len(changes) > 1:
+        print_line(say(f"In all: {changes_line(changes)}", f"合計: {changes_line(changes)}"))
 
 
 def _change_json(change: Change) -> dict[str, Any]:
+    from musubi_tui.datasets.list_lines import numbers_of
     from musubi_tui.datasets.telling import readable
 
     told: dict[str, Any] = {"kind": change.kind, "code": change.code, "path": str(change.path)}
+    if change.kind == "lines":
+        return {**told, "lines": numbers_of(change)}
     return {**told, "to": str(change.to)} if change.kind == "move" else {**told, "before": readable(change.before), "after": readable(change.after)}  # fmt: skip
 
 

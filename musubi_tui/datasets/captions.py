@@ -17,6 +17,7 @@ from engine.config.problems import UserError
 from engine.data import DatasetSpec
 from engine.data.captions import WrongCaption, read_caption
 from engine.data.list_text import list_text
+from engine.data.lists import locate
 from engine.data.media import is_folder
 from engine.events.atomic import write_bytes_atomically
 
@@ -71,7 +72,7 @@ class CaptionPlace:
                 os.unlink(self.file)
             else:
                 written = (text.strip() + "\n").encode(self.encoding or "utf-8") if not exactly else b""
-                _replace(self.file, text.encode("utf-8", "surrogateescape") if exactly else written)
+                replace_file(self.file, text.encode("utf-8", "surrogateescape") if exactly else written)
         except UnicodeEncodeError as error:
             name = self.encoding or "utf-8"
             raise UserError.of("cannot_encode", say(f"{error.object[error.start]!r} cannot be written in {name}.", f"{error.object[error.start]!r} は {name} で書けません。"), file=self.file) from None  # fmt: skip
@@ -104,7 +105,7 @@ def caption_places(dataset: DatasetSpec, source: Path) -> list[CaptionPlace]:
     return [CaptionPlace(source, file, encoding=dataset.caption_encoding) for file in there]
 
 
-def _replace(file: Path, data: bytes) -> None:
+def replace_file(file: Path, data: bytes) -> None:
     """Atomically, through links, with the mode it had."""
     target = Path(os.path.realpath(file))
     mode = target.stat().st_mode & 0o777 if target.exists() else _NEW_FILE
@@ -129,8 +130,7 @@ def _path_of(place: CaptionPlace, record: dict[str, Any]) -> Path | None:
     written = next((record[name] for name in names if name in record), None)
     if not isinstance(written, str) or "\0" in written:
         return None
-    beside = place.file.parent / written
-    return beside if Path(written).is_absolute() or beside.exists() else Path(written).absolute()
+    return locate(place.file, written)
 
 
 def _records(place: CaptionPlace) -> list[tuple[Path | None, Any]]:
@@ -160,4 +160,4 @@ def _rewrite_list(place: CaptionPlace, change: Callable[[dict[str, Any]], dict[s
         changed = True
     if not changed:
         raise UserError.of("no_such_item", say(f"{place.source.name} is not in the list any more.", f"{place.source.name} はリストにありません。"), file=place.file)  # fmt: skip
-    _replace(place.file, text.data())
+    replace_file(place.file, text.data())

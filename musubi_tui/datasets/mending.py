@@ -7,7 +7,7 @@ one line. ``undo`` takes back the newest batch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,13 +21,14 @@ from engine.data.tokens import TokenCounter
 from musubi_tui.datasets.belongings import belongings
 from musubi_tui.datasets.captions import caption_place, caption_places
 from musubi_tui.datasets.dataset_text import read_dataset_text, with_dataset_key, write_dataset_text
+from musubi_tui.datasets.list_lines import lines_of, put_back, removal, settled, take_out
 from musubi_tui.datasets.opening import OpenedDataset
-from musubi_tui.datasets.record import Change, aside_folder, last_batch, write_down, write_undone
+from musubi_tui.datasets.record import Change, aside_folder, last_batch, tidy, write_down, write_undone
 
 MOVES = frozenset(
     {
         "corrupt", "unusable", "duplicates", "blank", "low_resolution", "slow_video", "too_short", "unused_caption", "damaged_cache",
-        "nan_cache",
+        "nan_cache", "cut_off", "empty_mask", "cache_name_collision", "list_line",
     }
 )  # fmt: skip
 FILLS = frozenset(
@@ -58,14 +59,16 @@ def plan(
     for code in codes:
         _demand_possible(code, diagnosis, trigger)
     changes: list[Change] = []
+    out = _Leaving(opened)
     idle = [code for code in codes if code != "all" and code not in proposed]
     left = dict.fromkeys(say(f"nothing to do for {code}.", f"{code} で直すものはありません。") for code in idle)
     moved: set[Path] = set()
     written: Written = {}
-    for code, finding in proposed.items():
-        if code not in codes and "all" not in codes:
-            continue
-        for make in _makers(opened, finding, trigger, counter, written):
+    chosen = [finding for code, finding in proposed.items() if code in codes or "all" in codes]
+    for finding in chosen:
+        out.note(finding, trigger)
+    for finding in chosen:
+        for make in _makers(opened, finding, trigger, counter, written, out):
             try:
                 wanted = make()
             except UserError as error:
@@ -73,7 +76,7 @@ def plan(
                 continue
             changes += [change for change in wanted if change.path not in moved]  # what goes away needs no other fix
             moved |= {change.path for change in wanted if change.kind == "move"}
-    return Plan(tuple(changes), tuple(left))
+    return Plan((*changes, *out.removals()), tuple(left))
 
 
 def _demand_possible(code: str, diagnosis: Diagnosis, trigger: str) -> None:
@@ -105,32 +108,92 @@ def _demand_possible(code: str, diagnosis: Diagnosis, trigger: str) -> None:
 
 
 def _makers(
-    opened: OpenedDataset, finding: Finding, trigger: str, counter: TokenCounter, written: Written
+    opened: OpenedDataset, finding: Finding, trigger: str, counter: TokenCounter, written: Written, out: _Leaving
 ) -> Iterator[Callable[[], list[Change]]]:
-    """One function per independent part of a fix."""
+    """One function per independent part of a fix. What stands in a list loses its line instead of being moved."""
     if finding.fix == "frame_rate":
         yield lambda: _source_fps(opened, (*finding.entries, *finding.beside))
         return
     for entry in finding.entries:
-        spec = opened.config.datasets[entry.dataset]
-        word = "" if spec.is_reg else trigger or (spec.trigger_word or "").strip()
-        if finding.fix in MOVES or (finding.fix in FILLS and not (word and spec.has_captions)):
-            if not entry.keep:
-                yield partial(set_aside, opened, entry.path, entry.dataset, finding.fix)
-        else:
+        if _goes(opened, finding, entry, trigger):
+            if not out.has_line(entry):
+                yield partial(set_aside, opened, entry.path, entry.dataset, finding.fix, out.going)
+        elif not entry.keep and entry.path not in out.going:
+            word = _word(opened, entry, trigger)
             yield partial(_captions, opened, entry, finding.fix, word, counter, written)
 
 
-def set_aside(opened: OpenedDataset, path: Path, dataset: int, code: str) -> list[Change]:
-    """Move a file with its captions and further targets into the set-aside folder. Raises ``UserError`` for a file of a list."""
+def _word(opened: OpenedDataset, entry: Entry, trigger: str) -> str:
+    spec = opened.config.datasets[entry.dataset]
+    return "" if spec.is_reg else trigger or (spec.trigger_word or "").strip()
+
+
+def _goes(opened: OpenedDataset, finding: Finding, entry: Entry, trigger: str) -> bool:
+    """Whether the fix takes this file out of the dataset."""
+    fills = _word(opened, entry, trigger) and opened.config.datasets[entry.dataset].has_captions
+    return not entry.keep and (finding.fix in MOVES or (finding.fix in FILLS and not fills))
+
+
+class _Leaving:
+    """What the fixes of a plan take out of the dataset: files, and lines of lists."""
+
+    def __init__(self, opened: OpenedDataset) -> None:
+        self._opened = opened
+        self._of_lists: dict[int, dict[str, list[int]]] = {}  # dataset -> its lines by the file that they name
+        self._lines: dict[int, dict[int, str]] = {}  # dataset -> line -> the first fix that takes it out
+        self.going: set[Path] = set()
+
+    def note(self, finding: Finding, trigger: str) -> None:
+        """Remember what a fix takes out."""
+        for entry in finding.entries:
+            if not _goes(self._opened, finding, entry, trigger):
+                continue
+            lines = self._lines_of(entry)
+            for number in lines:
+                self._lines.setdefault(entry.dataset, {}).setdefault(number, finding.fix)
+            if not lines or entry.path != self._opened.config.datasets[entry.dataset].jsonl:
+                self.going.add(entry.path)
+
+    def has_line(self, entry: Entry) -> bool:
+        """Whether it goes by its line in a list."""
+        return bool(self._lines_of(entry))
+
+    def removals(self) -> Iterator[Change]:
+        """One change for each list."""
+        for dataset, lines in self._lines.items():
+            spec = self._opened.config.datasets[dataset]
+            if spec.jsonl is not None:
+                code = next(iter(lines.values()))
+                yield removal(spec.jsonl, dataset, code, spec.caption_encoding, lines)
+
+    def _lines_of(self, entry: Entry) -> list[int]:
+        spec = self._opened.config.datasets[entry.dataset]
+        if spec.jsonl is None:
+            return []
+        if entry.line:
+            return [entry.line]
+        if entry.path == spec.jsonl or entry.path.parent == spec.cache_directory:
+            return []
+        if entry.dataset not in self._of_lists:
+            self._of_lists[entry.dataset] = lines_of(spec)
+        return self._of_lists[entry.dataset].get(str(entry.path), [])
+
+
+def without_item(opened: OpenedDataset, path: Path, dataset: int, code: str) -> list[Change]:
+    """One file out of the dataset: its line out of a list, else moved as ``set_aside`` does. Raises ``UserError``."""
     spec = opened.config.datasets[dataset]
-    if spec.jsonl is not None and spec.cache_directory != path.parent:
-        raise UserError.of(
-            "listed_file",
-            say(f"{path.name} stands in {spec.jsonl.name}: moving it would leave the line.", f"{path.name} は {spec.jsonl.name} に載っているため、移動すると行だけが残ります。"),
-            say("Remove its line from the list.", "リストからその行を削除してください。"),
-            file=spec.jsonl,
-        )  # fmt: skip
+    lines = [] if spec.jsonl is None else lines_of(spec).get(str(path), [])
+    if spec.jsonl is None or not lines:
+        return set_aside(opened, path, dataset, code)
+    return [removal(spec.jsonl, dataset, code, spec.caption_encoding, lines)]
+
+
+def set_aside(opened: OpenedDataset, path: Path, dataset: int, code: str, going: Collection[Path] = ()) -> list[Change]:
+    """Move a file with its captions and further targets into the set-aside folder. ``going``: what is moved as well.
+
+    Raises ``UserError`` for a file outside the dataset's folders.
+    """
+    spec = opened.config.datasets[dataset]
     homes = [folder.resolve() for folder in (spec.directory, spec.cache_directory) if folder is not None]
     if homes and not any(path.parent.resolve().is_relative_to(home) for home in homes):
         raise UserError.of(
@@ -141,7 +204,7 @@ def set_aside(opened: OpenedDataset, path: Path, dataset: int, code: str) -> lis
         )
     base = spec.directory
     changes = []
-    for file in (path, *(belongings(spec, path) if path.suffix != ".safetensors" else ())):
+    for file in (path, *(belongings(spec, path, going) if path.suffix != ".safetensors" else ())):
         inside = file.relative_to(base) if base is not None and file.is_relative_to(base) else Path(file.name)
         changes.append(Change("move", file, dataset, code, _free(aside_folder(spec) / inside)))
     return changes
@@ -227,7 +290,8 @@ def _source_fps(opened: OpenedDataset, entries: Sequence[Entry]) -> list[Change]
 def apply(opened: OpenedDataset, changes: Sequence[Change], *, now: datetime | None = None) -> str:
     """Make the changes; the batch's name. Raises ``UserError`` at the first that cannot be made; those before it are recorded."""
     batch = _batch_name(now)
-    for change in changes:
+    for planned in changes:
+        change = settled(planned) if planned.kind == "lines" else planned
         write_down(aside_folder(opened.config.datasets[change.dataset]), batch, change)
         _make(opened, change)
     return batch
@@ -264,18 +328,26 @@ def undo(opened: OpenedDataset) -> list[Change]:
         _make(opened, _reversed(change), checked=change)
     for folder in {aside_folder(opened.config.datasets[change.dataset]) for change in changes}:
         write_undone(folder, batch)
+    for change in changes:
+        tidy(aside_folder(opened.config.datasets[change.dataset]), change.to)
     return changes
 
 
 def _reversed(change: Change) -> Change:
     if change.kind == "move" and change.to is not None:
         return Change("move", change.to, change.dataset, change.code, change.path)
-    return replace(change, before=change.after, after=change.before)
+    return change if change.kind == "lines" else replace(change, before=change.after, after=change.before)
 
 
 def _make(opened: OpenedDataset, change: Change, checked: Change | None = None) -> None:
     if change.kind == "move" and change.to is not None:
         _move(change.path, change.to, missing_is_fine=checked is not None)
+        return
+    if change.kind == "lines":
+        try:
+            put_back(change) if checked is not None else take_out(change)
+        except OSError as error:
+            raise UserError.of("unwritable_list", say(f"the list cannot be written: {error.strerror or error}.", f"リストに書き込めません: {error.strerror or error}"), file=change.path) from error  # fmt: skip
         return
     if change.kind == "text":
         write_dataset_text(change.path, change.before or "", change.after or "")

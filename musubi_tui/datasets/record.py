@@ -6,6 +6,7 @@ A line is written before its change is made, so a record never lacks what happen
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -18,13 +19,13 @@ from engine.config.problems import UserError
 from engine.data import DatasetConfig, DatasetSpec
 
 NAME = "record.jsonl"
-Kind = Literal["move", "caption", "text"]
+Kind = Literal["move", "caption", "text", "lines"]
 
 
 @dataclass(frozen=True)
 class Change:
     """One change. ``move``: ``path`` went to ``to``. ``caption``: of ``path``, from ``before`` to ``after`` (None: there was none).
-    ``text``: the dataset file ``path``, whole texts before and after. ``file``: where the caption stands, if not in its first file.
+    ``text``: the dataset file ``path``, whole texts before and after. ``lines``: out of the list ``path`` (see ``list_lines``). ``file``: where the caption stands, if not in its first file.
     """
 
     kind: Kind
@@ -53,6 +54,25 @@ def write_down(folder: Path, batch: str, change: Change) -> None:
 def write_undone(folder: Path, batch: str) -> None:
     """Note that a batch was taken back."""
     _append(folder, json.dumps({"undone": batch}))
+
+
+def tidy(folder: Path, moved: Path | None) -> None:
+    """After a batch was taken back: remove what this tool made and nothing is in any more, the folder itself last."""
+    with contextlib.suppress(OSError):  # not empty
+        for parent in moved.parents if moved is not None and moved.is_relative_to(folder) else ():
+            if parent == folder:
+                break
+            parent.rmdir()
+    try:
+        alone = os.listdir(folder) == [NAME]
+    except OSError:  # removed already
+        return
+    told = list(_read(folder / NAME)) if alone else []
+    undone = {values["undone"] for values in told if "undone" in values}
+    if alone and all(values.get("batch", values.get("undone")) in undone for values in told):
+        with contextlib.suppress(OSError):
+            (folder / NAME).unlink()
+            folder.rmdir()
 
 
 def _append(folder: Path, line: str) -> None:

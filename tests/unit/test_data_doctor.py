@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from engine.config.problems import UserError
+from engine.data import scan
 from engine.data.finite import not_finite
 from engine.data.likeness import alike, signature
 from engine.data.tokens import estimate, open_counter
@@ -24,8 +26,10 @@ from engine.data.variants import with_variants
 from engine.testing.tiny_tokenizers import write_qwen_tokenizer, write_umt5_tokenizer
 from musubi_tui.cli.root import run
 from musubi_tui.datasets.dataset_text import with_dataset_key
+from musubi_tui.datasets.list_lines import removal, settled
 from musubi_tui.datasets.mending import set_aside, shortened
 from musubi_tui.datasets.opening import open_dataset, scan_opened
+from musubi_tui.datasets.record import aside_folder, write_down
 from tests.unit.test_data_scan import video
 
 
@@ -163,15 +167,20 @@ def test_whatever_stops_training_is_said(messy: Path, capsys: pytest.CaptureFixt
     told = examine(messy, capsys, "--no-decode", code=2)
     assert {f["code"]: [f["severity"], f["fix"]] for f in told["findings"] if f["severity"] == "error"} == {
         "unusable": ["error", "unusable"],
-        "unreadable_source": ["error", None],
+        "list_line": ["error", "list_line"],
     }
     assert run(["data", "doctor", str(messy), "--family", "wan", "--no-decode"]) == 2
     out = capsys.readouterr().out
     assert "s0.png  the caption s0.txt is not text in utf-8" in out
     assert "list.jsonl:1  it is not JSON" in out
-    examine(messy, capsys, "--no-decode", "--fix", "unusable", "--yes")
+    fixed = examine(messy, capsys, "--no-decode", "--fix", "unusable", "--yes", code=2)
     assert not (pics / "s0.png").exists()
-    assert found(examine(messy, capsys, "--no-decode", code=2)).keys() >= {"unreadable_source"}
+    assert [(one["code"], one["line"]) for one in fixed["still_in_the_way"]] == [("bad_line", 1)]
+    assert run(["data", "doctor", str(messy), "--family", "wan", "--no-decode", "--fix", "unusable", "--yes"]) == 2
+    told_after = capsys.readouterr().err
+    assert "Still in the way of training: 1." in told_after
+    assert "list.jsonl:1: it is not JSON" in told_after
+    assert found(examine(messy, capsys, "--no-decode", code=2)).keys() >= {"list_line"}
 
 
 @pytest.mark.parametrize(
@@ -402,6 +411,10 @@ def test_an_edited_caption_is_not_overwritten_by_undo(messy: Path, capsys: pytes
     assert copy.read_text() == "mine now"
 
 
+def listed_as(lines: list[str]) -> bytes:
+    return "\r\n".join(lines).encode()
+
+
 def test_a_list_keeps_its_files_and_its_other_lines(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pics = messy.parent / "pics"
     listed = messy.parent / "list.jsonl"
@@ -411,17 +424,20 @@ def test_a_list_keeps_its_files_and_its_other_lines(messy: Path, capsys: pytest.
         '[general]\nresolution=64\non_bad_item="skip"\n[[datasets]]\nimage_jsonl_file="list.jsonl"\ncache_directory="cache"\n'
     )
     told = examine(messy, capsys, "--trigger", "ohwx", "--fix", "all", "--yes")
-    assert "cut.jpg stands in list.jsonl" in told["left"][0]
+    assert [change["lines"] for change in told["changes"] if change["kind"] == "lines"] == [[3]]
     assert (pics / "cut.jpg").exists()
-    lines[1] = '{"image_path": "pics/copy.jpg", "caption": "ohwx, 二"}'
-    assert listed.read_bytes() == "\r\n".join(lines).encode()
+    before = listed_as(lines)
+    after = [lines[0], '{"image_path": "pics/copy.jpg", "caption": "ohwx, 二"}', ""]
+    assert listed.read_bytes() == listed_as(after)
     assert run(["data", "doctor", str(messy), "--undo"]) == 0
+    assert listed.read_bytes().splitlines()[2] == before.splitlines()[2]
+    assert b"ohwx, " not in listed.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("nonsense", "There are: blank, corrupt, damaged_cache"),
+        ("nonsense", "There are: blank, cache_name_collision, corrupt"),
         ("caption_encoding", "there is no fix caption_encoding"),
         ("trigger_word", "--trigger WORD"),
     ],
@@ -659,7 +675,7 @@ def test_what_lacks_something_is_set_aside_and_comes_back(tmp_path: Path, capsys
     assert sorted(told["missing_caption"]) == ["mute.mp4", "walk"]
     assert told["unused_caption"] == ["mutt.txt"]
     assert told["too_short"] == ["short.mp4"]
-    changes = examine(file, capsys, "--fix", "all", "--yes")["changes"]
+    changes = examine(file, capsys, "--fix", "all", "--yes", code=2)["changes"]  # nothing is left to train
     assert sorted(Path(change["path"]).name for change in changes) == [
         "mute.mp4", "mutt.txt", "short.mp4", "short.txt", "walk",
     ]  # fmt: skip
@@ -679,3 +695,156 @@ def test_captions_and_further_targets_go_with_their_picture(tmp_path: Path) -> N
     moved = {change.path.name for change in set_aside(opened, tmp_path / "cat.png", 0, "x")}
     assert moved == {"cat.png", "cat.txt", "cat.caption", "cat_0.png", "cat_1.png"}
     assert [change.path.name for change in set_aside(opened, tmp_path / "dog.png", 0, "x")] == ["dog.png"]
+
+
+# -- fixes that are whole
+
+
+def test_files_of_one_name_are_found_and_the_second_is_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pics = tmp_path / "pics"
+    pics.mkdir()
+    scene(1).save(pics / "dup.jpg")
+    scene(2).save(pics / "dup.png")
+    scene(3).save(pics / "other.png")
+    for name in ("dup", "other"):
+        (pics / f"{name}.txt").write_text("x")
+    file = small(tmp_path, "", 'image_directory = "pics"')
+    assert found(examine(file, capsys, code=2))["cache_name_collision"] == ["dup.png"]
+    fixed = examine(file, capsys, "--fix", "all", "--yes")
+    assert fixed["still_in_the_way"] == []
+    assert [Path(change["path"]).name for change in fixed["changes"]] == [
+        "dup.png"
+    ]  # its caption is that of dup.jpg too
+    assert found(examine(file, capsys)) == {}
+    aside = tmp_path / "pics.set-aside"
+    assert (aside / "dup.png").exists()
+    assert run(["data", "doctor", str(file), "--undo"]) == 0
+    assert not aside.exists()
+    assert run(["data", "doctor", str(file), "--undo"]) == 2
+    assert "there is nothing to take back" in capsys.readouterr().err
+
+
+def test_lines_of_a_list_are_taken_out_and_come_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pics = tmp_path / "pics"
+    pics.mkdir()
+    for number in range(3):
+        scene(number).save(pics / f"{number}.png")
+    (pics / "cut.png").write_bytes((pics / "0.png").read_bytes()[:200])
+    lines = [
+        '{"image_path": "pics/0.png", "caption": "zero"}',
+        "{broken",
+        '{"image_path": "pics/gone.png", "caption": "x"}',
+        '{"image_path": "pics/1.png"}',
+        "",
+        '{"image_path": "pics/2.png", "caption": "two"}',
+        '{"image_path": "pics/2.png", "caption": "two again"}',
+        '{"image_path": "pics/cut.png", "caption": "cut"}',
+    ]
+    listed = tmp_path / "list.jsonl"
+    listed.write_text("\n".join(lines))
+    file = small(tmp_path, "", 'image_jsonl_file = "list.jsonl"')
+    told = examine(file, capsys, code=2)
+    assert {f["code"]: [one.get("line") for one in f["files"]] for f in told["findings"]} == {
+        "corrupt": [8], "list_line": [2, 3], "cache_name_collision": [7], "missing_caption": [4],
+    }  # fmt: skip
+    assert run(["data", "doctor", str(file), "--fix", "all"]) == 2
+    assert f"take lines 2, 3, 4, 7, 8 out of {listed}" in capsys.readouterr().out
+    assert listed.read_text() == "\n".join(lines)
+    fixed = examine(file, capsys, "--fix", "all", "--yes")
+    assert [(change["kind"], change["lines"]) for change in fixed["changes"]] == [("lines", [2, 3, 4, 7, 8])]
+    assert listed.read_text() == "\n".join([lines[0], "", lines[5]])
+    assert found(examine(file, capsys)) == {}
+    assert run(["data", "doctor", str(file), "--undo"]) == 0
+    assert listed.read_text() == "\n".join(lines)
+    capsys.readouterr()
+    examine(file, capsys, "--fix", "list_line", "--yes", code=2)
+    listed.write_text(listed.read_text() + "\n")
+    assert run(["data", "doctor", str(file), "--undo"]) == 2
+    assert "the list was changed since" in capsys.readouterr().err
+
+
+def test_a_fix_that_died_half_way_is_taken_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Written down, not made: what ``kill -9`` between the two leaves."""
+    scene(1).save(tmp_path / "a.png")
+    listed = tmp_path / "list.jsonl"
+    listed.write_text('{"image_path": "a.png", "caption": "x"}\n{broken\n')
+    file = small(tmp_path, "", 'image_jsonl_file = "list.jsonl"')
+    change = removal(listed, 0, "list_line", None, [2])
+    write_down(aside_folder(open_dataset(file, None).config.datasets[0]), "batch", settled(change))
+    assert run(["data", "doctor", str(file), "--undo"]) == 0
+    assert listed.read_text() == '{"image_path": "a.png", "caption": "x"}\n{broken\n'
+    assert not (tmp_path / "list.jsonl.set-aside").exists()
+
+
+def test_a_shared_caption_goes_with_the_last_of_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name in ("b.mp4", "b.mkv", "c.mp4"):
+        video(clips / name, 3)
+    video(clips / "c.mkv", 12)
+    file = small(tmp_path, "", 'video_directory = "clips"\ntarget_frames = [9]')
+    changes = examine(file, capsys, "--fix", "too_short", "--yes")["changes"]
+    assert sorted(Path(change["path"]).name for change in changes) == ["b.mkv", "b.mp4", "b.txt", "c.mp4"]
+
+
+def test_masks_in_which_nothing_counts_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pics, masks, clear = tmp_path / "pics", tmp_path / "masks", tmp_path / "clear"
+    for folder in (pics, masks, clear):
+        folder.mkdir()
+    for name, weight in (("dark", 0), ("grey", 9)):
+        scene(1).save(pics / f"{name}.png")
+        (pics / f"{name}.txt").write_text("x")
+        Image.new("L", scene(1).size, weight).save(masks / f"{name}.png")
+        Image.merge("RGBA", (*scene(2).split(), Image.new("L", scene(2).size, weight))).save(clear / f"{name}.png")
+        (clear / f"{name}.txt").write_text("x")
+    file = small(
+        tmp_path, "", f'image_directory = "{pics}"\nmask_directory = "{masks}"\ncache_directory = "{tmp_path}/c1"\n'
+        f'[[datasets]]\nimage_directory = "{clear}"\nalpha_mask = true',
+    )  # fmt: skip
+    told = examine(file, capsys)
+    assert found(told)["empty_mask"] == ["dark.png", "dark.png"]
+    details = next(f["files"] for f in told["findings"] if f["code"] == "empty_mask")
+    assert [one["detail"] for one in details] == ["its mask dark.png is all black", "all transparent"]
+    opened = open_dataset(file, "wan")
+    warned = [one.message for one in scan(opened.config, opened.spec, opened.task).warnings if one.code == "empty_mask"]
+    assert warned == [
+        "1 item trains nothing: the mask is all black: dark.png.",
+        "1 item trains nothing: the alpha channel is all transparent: dark.png.",
+    ]
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4", "avi"])
+def test_a_download_that_broke_off_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str) -> None:
+    whole = tmp_path / f"whole.{ending}"
+    video(whole, 90, noise=True, options={"movflags": "faststart"} if ending == "mp4" else None)
+    (tmp_path / "cut").mkdir()
+    data = whole.read_bytes()
+    (tmp_path / "cut" / f"half.{ending}").write_bytes(data[: int(len(data) * 0.6)])
+    (tmp_path / "cut" / "half.txt").write_text("x")
+    shutil.copy(whole, tmp_path / "cut" / f"whole.{ending}")
+    (tmp_path / "cut" / "whole.txt").write_text("x")
+    file = small(tmp_path, "", 'video_directory = "cut"\ntarget_frames = [9]')
+    told = examine(file, capsys)
+    (entry,) = next(f["files"] for f in told["findings"] if f["code"] == "cut_off")
+    frames = int(re.search(r"(\d+) of 90 frames", entry["detail"])[1])  # type: ignore[index]
+    assert 30 < frames < 70
+    assert next(row["frames"] for row in told["videos"] if "half" in row["path"]) == frames
+    assert run(["data", "scan", str(file)]) == 0
+    assert f"half.{ending} ({frames} / 90)" in capsys.readouterr().err
+
+
+def test_many_changes_are_counted_and_every_edit_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for number in range(25):
+        video(clips / f"{number:02d}.mp4", 20, fps=30)
+        (clips / f"{number:02d}.txt").write_text("")
+    file = small(tmp_path, "", 'video_directory = "clips"\ntarget_frames = [9]')
+    words = ["--fix", "frame_rate", "--fix", "empty_caption", "--trigger", "ohwx", "--no-decode"]
+    assert run(["data", "doctor", str(file), "--family", "wan", *words]) == 0
+    out = capsys.readouterr().out
+    assert "+ source_fps = 30" in out
+    assert "and 5 more; --json lists all" in out
+    assert "In all: 25 captions written (empty_caption 25), the dataset file edited" in out

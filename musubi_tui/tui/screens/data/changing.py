@@ -146,9 +146,9 @@ class Changes:
         path, dataset, opened = Path(board.rows.paths[row]), int(board.rows.dataset[row]), board.opened
 
         def job() -> str:
-            from musubi_tui.datasets.mending import apply, set_aside
+            from musubi_tui.datasets.mending import apply, without_item
 
-            apply(opened, set_aside(opened, path, dataset, "ignored"))
+            apply(opened, without_item(opened, path, dataset, "ignored"))
             return say(
                 f"{clean(path.name)} is set aside; {{data.undo}} takes it back.",
                 f"{clean(path.name)} をよけました。{{data.undo}} で取り消せます。",
