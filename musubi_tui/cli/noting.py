@@ -66,7 +66,7 @@ def winner(
 
     found = find_run(run)
     if undo:
-        unpick_winner(found)
+        unpick_winner(found, brief(found).step)
     else:
         others = [other for other in map(find_run, over or ()) if other.path != found.path]
         pick_winner(found, others, brief(found).step)

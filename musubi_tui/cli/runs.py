@@ -308,7 +308,7 @@ def _steer(word: str, command: str, arguments: Mapping[str, Any], timeout: float
     from engine.events.control import send, wait_for_ack
     from engine.events.status import ALIVE, Lease, true_state
     from musubi_tui.runs.finding import cache_run, find_run, find_training, is_training, works_or_trains
-    from musubi_tui.runs.state_words import takes_no_commands
+    from musubi_tui.runs.state_words import takes_no_commands, told_answer
 
     run = find_training(word) if command in _OF_TRAINING else find_run(word, works_or_trains)
     state = true_state(run)
@@ -337,7 +337,7 @@ def _steer(word: str, command: str, arguments: Mapping[str, Any], timeout: float
             )
         )
     else:
-        narrate(f"{command}: {ack.result}" + (f" - {ack.message}" if ack.message else ""))
+        narrate(told_answer(command, ack.result, ack.message))
     if ack is None:
         return JOB_FAILED
     return WRONG_INPUT if ack.result == "refused" else OK

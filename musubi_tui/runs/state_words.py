@@ -17,6 +17,20 @@ def state_word(state: str) -> str:
     return words.get(state, state)
 
 
+def told_answer(command: str, result: str, message: str = "") -> str:
+    """What the engine answered to a command, as it is told: ``save: done``, ``pause: accepted - The run waits after this step.``"""
+    if (command, result, message) == ("cancel_hooks", "done", ""):
+        return say("The command after the run is cancelled.", "終了後のコマンドを取り消しました。")
+    commands = {
+        "pause": say("pause", "一時停止"), "resume": say("resume", "再開"), "save": say("save", "保存"),
+        "sample": say("sample", "サンプル"), "stop": say("stop", "停止"), "set": say("set", "変更"),
+        "cancel_hooks": say("cancel hooks", "コマンドの取り消し"),
+    }  # fmt: skip
+    results = {"done": say("done", "完了"), "accepted": say("accepted", "受付"), "refused": say("refused", "拒否")}
+    answer = f"{commands.get(command, command)}: {results.get(result, result)}"
+    return answer + (f" - {message}" if message else "")
+
+
 def takes_no_commands(name: str, state: str) -> str:
     """The sentence for a command to a run whose engine does not work."""
     return say(

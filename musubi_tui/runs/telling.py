@@ -31,7 +31,7 @@ from engine.events.types import (
 from musubi_tui.runs.costs import Bill, cost_text
 from musubi_tui.runs.plain_text import clean as clean
 from musubi_tui.runs.snapshot import EMA_DECAY
-from musubi_tui.runs.state_words import state_word
+from musubi_tui.runs.state_words import state_word, told_answer
 
 PLAIN_SECONDS = 5.0  # a step or progress line at most this often
 
@@ -264,7 +264,7 @@ def describe(event: Event) -> str:
         case Checkpoint():
             return clean(f"save {event.kind} {event.step}  {event.path}  ({event.bytes / 1e6:.1f} MB)")
         case Control():
-            return clean(f"{event.command}: {event.result} {event.message}".rstrip())
+            return clean(told_answer(event.command, event.result, event.message))
         case Warned():
             return clean(f"{weight(event.fix)}: {event.message} {event.fix}".rstrip())
         case Failed():
@@ -277,7 +277,7 @@ def describe(event: Event) -> str:
                 )
             )
         case Hook():
-            return clean(f"{event.name}: {event.state} {event.message}".rstrip())
+            return clean(f"{event.name}: {_hook_word(event.state)} {event.message}".rstrip())
         case RunEnd(state="failed"):
             return state_word(event.state)  # the error before it said why
         case RunEnd():
@@ -287,6 +287,12 @@ def describe(event: Event) -> str:
                 else f"{state_word(event.state)} {event.reason}".rstrip()
             )
     return ""
+
+
+def _hook_word(state: str) -> str:
+    words = {"started": say("started", "開始"), "done": say("done", "完了"), "failed": say("failed", "失敗"),
+             "timeout": say("took too long and was ended", "時間切れで終了"), "cancelled": say("cancelled", "取り消し")}  # fmt: skip
+    return words.get(state, state)
 
 
 def weight(fix: str) -> str:

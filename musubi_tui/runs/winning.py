@@ -34,15 +34,20 @@ def pick_winner(run: RunDirectory, over: Sequence[RunDirectory], step: int) -> N
     mark.parent.mkdir(mode=0o700, exist_ok=True)
     os.close(os.open(mark, os.O_WRONLY | os.O_CREAT, 0o600))
     for other in over:
+        if _mark(other).exists():
+            add_note(
+                other, say(f"not the winner any more: {run.id} is", f"最良の run から外した: {run.id} の方が良い"), step
+            )
         forget_winner(other)
 
 
-def unpick_winner(run: RunDirectory) -> bool:
-    """Take the mark away; whether there was one."""
+def unpick_winner(run: RunDirectory, step: int) -> bool:
+    """Take the mark away and note it, since the last note said the opposite; whether there was one. Raises ``OSError``."""
     try:
         _mark(run).unlink()
     except FileNotFoundError:
         return False
+    add_note(run, say("not the winner any more", "最良の run から外した"), step)
     return True
 
 

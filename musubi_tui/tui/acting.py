@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import UserError
 from engine.events.rundir import RunDirectory
 from engine.events.status import ALIVE, true_state
@@ -17,6 +17,7 @@ from musubi_tui.runs import allowing, archiving, queueing, removing, winning
 from musubi_tui.runs.home import Home
 from musubi_tui.runs.queue import QueueFile, entry_of
 from musubi_tui.runs.registry import Registry
+from musubi_tui.runs.state_words import told_answer
 from musubi_tui.tui.steering import resume
 
 Standing = tuple[int | None, tuple[str, float, str] | None]
@@ -39,7 +40,7 @@ def pick(run_dir: str, others: list[str], step: int, *, away: bool) -> str:
     """Mark the winner of a comparison, or take its mark away."""
     run = RunDirectory(Path(run_dir))
     if away:
-        winning.unpick_winner(run)
+        winning.unpick_winner(run, step)
         return say(f"{run.id} is not marked any more.", f"{run.id} の印を外しました。")
     winning.pick_winner(run, [RunDirectory(Path(other)) for other in others], step)
     return say(
@@ -143,7 +144,7 @@ def describe_deletion(home: Path, run_dir: str) -> str:
         )
     removal = removing.plan_removal(run)
     text = say(f"{removing.size_text(removal.total)} go: ", f"{removing.size_text(removal.total)} を削除: ")
-    text += say(f"states {removing.size_text(removal.states)}, {len(removal.loras)} LoRA files, log and samples.",
+    text += say(f"states {removing.size_text(removal.states)}, {counted(len(removal.loras), 'LoRA file')}, log and samples.",
                 f"状態 {removing.size_text(removal.states)}、LoRA {len(removal.loras)} 件、ログとサンプル。")  # fmt: skip
     for path in removal.kept:
         text += say(f"\n{path} stays.", f"\n{path} は残ります。")
@@ -163,15 +164,16 @@ def delete(home: Path, run_dir: str, tell: Callable[[str], object]) -> str:
     return say(f"Deleted {run.id}.", f"{run.id} を削除しました。")
 
 
-def next_version(run_dir: str, note: str) -> str:
-    """Make the next version of the preset of a run."""
+def next_version(run_dir: str, note: str, told: Callable[[str], object] = str) -> str:
+    """Make the next version of the preset of a run; ``told`` hears its path."""
     from musubi_tui.presets.versions import make, plan_next
     from musubi_tui.runs.origin import preset_of
 
     made = make(plan_next(preset_of(RunDirectory(Path(run_dir)))), note)
+    told(str(made.preset))
     return say(
-        f"Made {made.preset}. Change it, then start it with {{jobs.new}}.",
-        f"{made.preset} を作成しました。編集して {{jobs.new}} で開始できます。",
+        f"Made {made.preset}. Change it, then start it with {{jobs.new}} {{start.earlier}}.",
+        f"{made.preset} を作成しました。編集して {{jobs.new}} {{start.earlier}} で開始できます。",
     )
 
 
@@ -218,7 +220,7 @@ def cancel_hook(run_dir: str) -> str:
     ack = wait_for_ack(run, send(run, "cancel_hooks"), ANSWER_SECONDS)
     if ack is None:
         return say("No answer: the command may be running already.", "応答がありません。既に実行中かもしれません。")
-    return f"cancel_hooks: {ack.result}" + (f" - {ack.message}" if ack.message else "")
+    return told_answer("cancel_hooks", ack.result, ack.message)
 
 
 def _waits(home: Path, run: RunDirectory) -> bool:

@@ -43,6 +43,7 @@ from musubi_tui.tui.theme import MONO, MUSUBI
 from musubi_tui.tui.view import View
 from musubi_tui.tui.widgets.mode_bar import ModeBar
 from musubi_tui.tui.widgets.plain import NoEscapes, safe
+from musubi_tui.tui.widgets.scrollbars import draw_scrollbars
 
 if TYPE_CHECKING:
     from textual.command import Provider
@@ -101,6 +102,7 @@ class MusubiApp(App[None]):
         self.home = home
         self.moved_keys = dict(settings.keys)  # id of an action -> its keys, where they are not the usual ones
         self.glyphs = choose_glyphs(settings.glyphs or self.remembered.glyphs)
+        draw_scrollbars(self.glyphs)
         self.images = Images()
         self.link = Link(way(), setting=settings.eco)
         self.view = view or View()  # what the first frame showed already
@@ -273,6 +275,7 @@ class MusubiApp(App[None]):
     def use_glyphs(self, name: str) -> None:
         """Draw with that set, also the next time unless config.toml names another."""
         self.glyphs = SETS[name]
+        draw_scrollbars(self.glyphs)
         self.remember(glyphs=name)
         self.set_class(name == "ascii", "-ascii")
         for screen in self.screen_stack:

@@ -31,6 +31,7 @@ from musubi_tui.tui.runs_table import (
     line,
     list_hint,
     list_title,
+    names_of_several,
     reason_line,
     rows_of,
     titles_line,
@@ -119,9 +120,11 @@ def _list(
     inner = width - 5  # border, padding, and the column that is kept free for the scrollbar
     if view is None:
         return _box("", ["", f"   {say('Reading the runs.', 'run を読み込んでいます。')}"], glyphs, size, hint)
-    facts = Facts(view.queue, bool(view.held), frozenset(kept.marked), view.archived, view.winners)
     shown = arranged(
         rows_of(view, archived=kept.archived), kept.words, kept.sort, reverse=kept.reverse, queue=view.queue
+    )
+    facts = Facts(
+        view.queue, bool(view.held), frozenset(kept.marked), view.archived, view.winners, names_of_several(shown)
     )
     hidden = 0 if kept.archived else len(view.archived)
     title = list_title(facts, len(shown), len(view.runs) + len(view.drafts) - hidden, kept.words, kept.sort, reverse=kept.reverse, hidden=hidden)  # fmt: skip

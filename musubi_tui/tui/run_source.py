@@ -94,12 +94,12 @@ class _Live(RunSource):
     def view(self) -> RunView:
         fold = self._fold
         if fold is None:
-            fold = self._fold = Fold(self.title, self._locate)
+            fold = self._fold = Fold(self.title, self._locate, str(self._directory.path))
             self._follower.offset = _open(self._directory, fold)
         before = self._follower.offset
         records = self._follower.poll()
         if self._follower.offset < before:  # the file was replaced
-            fold = self._fold = Fold(self.title, self._locate)
+            fold = self._fold = Fold(self.title, self._locate, str(self._directory.path))
         for record in records:
             fold.feed(record)
         lines = self._log.poll()

@@ -5,6 +5,7 @@ The fold knows nothing of files, clocks or widgets; ``run_source`` feeds it, fro
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -175,9 +176,9 @@ class RunView:
 class Fold:
     """Takes records in, one by one, and gives the view of them."""
 
-    def __init__(self, name: str = "", locate: Callable[[str], str] = str) -> None:
-        """``locate``: where a file that an event names lies now."""
-        self.name = name
+    def __init__(self, name: str = "", locate: Callable[[str], str] = str, folder: str = "") -> None:
+        """``locate``: where a file that an event names lies now; ``folder``: the run's own, left out in the log."""
+        self.name, self._folder = name, f"{folder}{os.sep}" if folder else ""
         self._locate = locate
         self.state = "queued"
         self.reason = ""
@@ -248,6 +249,8 @@ class Fold:
                 self._unknown[clean(event.name)] = None
         text = "" if isinstance(event, (Step, Progress)) else describe(event)
         if text:
+            if self._folder and isinstance(event, (Sample, Checkpoint)):
+                text = text.replace(self._folder, "", 1)  # what tells it apart is at the end, and lines are cut there
             self.log.append(LogLine(record.t, _weight(event), text))
 
     @property

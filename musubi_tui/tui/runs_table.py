@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from musubi_tui.tui.view import View
 
 _WIDE = 120
+_MADE = re.compile(r"-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)\d\d(?:-\d+)?$")  # the end of a run's id
 SORTS = ("recent", "name", "state", "step", "loss", "s/it", "ETA", "cost")
 MARK, WINNER = "*", "w"
 _RUNNING = frozenset({"starting", "running", "paused", "stopping"})
@@ -38,6 +41,7 @@ class Facts:
     marked: frozenset[str] = frozenset()
     archived: frozenset[str] = frozenset()
     winners: frozenset[str] = frozenset()
+    doubles: frozenset[str] = frozenset()  # names that several runs have
 
 
 NO_FACTS = Facts()
@@ -76,7 +80,10 @@ def columns(width: int, facts: Facts = NO_FACTS) -> tuple[Column, ...]:
     eta = Column("eta", "ETA", 5, True, lambda now, _: duration(now.eta_seconds), "ETA")
     cost = Column("cost", say("cost", "費用"), 7, True, lambda now, _: money(now), "cost")
     if width < _WIDE:
-        return (mark, name, family, state, replace(share, text=_share_or_kind), loss, pace, eta, cost)
+        others = (family, state, replace(share, text=_share_or_kind), loss, pace, eta, cost)
+        room = width - sum(column.width + 1 for column in (mark, *others))
+        name = replace(name, text=lambda now, _: _named(now, facts, room))
+        return (mark, name, *others)
     kind = Column("kind", say("kind", "種類"), 8, False, lambda now, _: clean(now.kind))
     phase = Column("phase", say("phase", "フェーズ"), 14, False, lambda now, _: clean(now.phase))
     steps = Column(
@@ -88,6 +95,23 @@ def columns(width: int, facts: Facts = NO_FACTS) -> tuple[Column, ...]:
     )
     started = Column("started", say("started", "開始"), 12, True, lambda now, _: local_time(now.started), "recent")
     return (mark, name, family, kind, state, phase, steps, share, loss, pace, eta, cost, started)
+
+
+def names_of_several(runs: Iterable[Snapshot]) -> frozenset[str]:
+    """The names that more than one of the runs has."""
+    return frozenset(name for name, count in Counter(now.name for now in runs).items() if count > 1)
+
+
+def _named(now: Snapshot, facts: Facts, room: int) -> str:
+    """The name; where several have it also when the run was made, as its id says, if ``room`` cells are enough for both."""
+    name, made = clean(now.name), _MADE.search(now.id)
+    if now.name not in facts.doubles or made is None:
+        return name
+    _, month, day, hour, minute = made.groups()
+    for moment in (f" {month}-{day} {hour}:{minute}", f" {hour}:{minute}"):
+        if cells(name + moment) <= room:
+            return name + moment
+    return name
 
 
 def money(now: Snapshot) -> str:

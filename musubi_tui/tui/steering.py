@@ -20,7 +20,7 @@ from musubi_tui.runs.home import Home
 from musubi_tui.runs.hooking import hooks_environment
 from musubi_tui.runs.launching import launch, record_stillborn
 from musubi_tui.runs.resuming import prepare_resume, run_option
-from musubi_tui.runs.state_words import state_word, takes_no_commands
+from musubi_tui.runs.state_words import state_word, takes_no_commands, told_answer
 
 ANSWER_SECONDS = 10.0
 _launched: list[tuple[RunDirectory, subprocess.Popen[bytes]]] = []
@@ -41,7 +41,7 @@ def steer(run_dir: str, command: str, arguments: Mapping[str, Any] | None = None
             f"{command}: no answer within {ANSWER_SECONDS:g} s; the engine looks at it after the step it is in.",
             f"{command}: {ANSWER_SECONDS:g} 秒以内に応答がありません。現在のステップの後に処理されます。",
         )
-    return f"{command}: {ack.result}" + (f" - {ack.message}" if ack.message else "")
+    return told_answer(command, ack.result, ack.message)
 
 
 def hooks_of(preset: str, overrides: Mapping[str, str] | None = None) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ from engine.events.control import Ack, unanswered, write_ack
 from engine.events.rundir import RunDirectory
 from engine.events.sink import EventSink
 from engine.events.status import Status
-from engine.events.types import Checkpoint, Progress
+from engine.events.types import Checkpoint, Progress, Warned
 from musubi_tui.runs.home import Home
 from musubi_tui.tui.app import MusubiApp
 from musubi_tui.tui.runs_table import arranged, keeps
@@ -128,6 +128,56 @@ async def test_a_cache_run_is_told_apart_and_counts_what_it_encoded(tmp_path: Pa
         assert "step 0" not in screen_text(app)
         await pilot.press("r")
         assert "is a cache run" in next(notice.message for notice in app._notifications)
+
+
+async def test_the_card_says_the_whole_of_what_needs_doing(tmp_path: Path) -> None:
+    """At 80 columns the line broke off before it said what would be lost, and a mere note stood below it."""
+    home = home_with(tmp_path / "home", Made("lost", "running", "20261122-080000", step=769, max_steps=6000, steps=2))
+    run = run_named(home, "lost")
+    status = Status.read(run)
+    assert status is not None
+    replace(status, heartbeat="2026-11-22T08:00:00.000Z").write(run)
+    sink = EventSink(run.events, run.steps_idx, attempt=1)
+    sink.emit(Warned("cached", "16 of 16 files are up to date.", ""))
+    sink.close()
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await read(pilot)
+        for _ in range(60):
+            await pilot.pause(0.05)
+            if "vanished" in screen_text(app):
+                break
+        card = " ".join(line.strip("│ ") for line in screen_text(app).splitlines()[12:])
+        assert "vanished at step 769. r goes on from the start: no state was saved." in card
+        assert "! note (last of 2): 16 of 16" in card  # there was room left
+
+
+async def test_runs_of_one_name_are_told_apart_by_when_they_were_made(tmp_path: Path) -> None:
+    names = ("tiny-wan", "tiny-wan", "other", "a-name-too-long-for-the-time", "a-name-too-long-for-the-time")
+    home = home_with(tmp_path / "home", *(Made(name, "done", f"2026112{n}-08150{n}", step=9) for n, name in enumerate(names)))  # fmt: skip
+    app = MusubiApp(home)
+    for size, first, second in (((80, 24), "tiny-wan 08:15", "tiny-wan 08:15"), ((100, 30), "tiny-wan 11-20 08:15", "tiny-wan 11-21 08:15")):  # fmt: skip
+        app = MusubiApp(home)
+        async with app.run_test(size=size) as pilot:
+            await read(pilot)
+            text = screen_text(app)
+            assert f"  {first} " in text
+            assert f"  {second} " in text
+            assert "  other  " in text
+
+
+async def test_scroll_bars_are_of_the_chosen_characters(tmp_path: Path) -> None:
+    home = home_with(tmp_path / "home", *(Made(f"run-{n:02}", "done", "20261122-080000", step=9) for n in range(25)))
+    for settings, blocks in ((Settings(), True), (Settings(glyphs="ascii"), False)):
+        app = MusubiApp(home, settings=settings)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await read(pilot)
+            drawn = ""
+            for _ in range(9):  # some of its places end within a cell
+                await pilot.press("down", "down")
+                await pilot.pause()
+                drawn += "".join(line[-3:] for line in screen_text(app).splitlines()[1:12])
+            assert any(char in drawn for char in "▁▂▃▄▅▆▇") is blocks
 
 
 async def test_words_from_outside_are_text(home: Home) -> None:

@@ -109,13 +109,15 @@ async def test_archive_and_back(home: Home) -> None:
 
 async def test_deleting_says_what_goes_and_asks(home: Home) -> None:
     run = run_named(home, "figurine")
+    run.output.mkdir(exist_ok=True)
+    (run.output / "figurine.safetensors").write_bytes(b"x")
     app = MusubiApp(home)
     async with app.run_test(size=(80, 24)) as pilot:
         await read(pilot)
         await pilot.press("d")
         assert isinstance(app.screen, ConfirmScreen)
         text = screen_text(app)
-        assert re.search(r"\d+ kB go: states 0 B, 0 LoRA files", text)
+        assert re.search(r"\d+ kB go: states 0 B, 1 LoRA file, log", text)
         assert f"runs rm {run.id} --yes" in text
         await pilot.press("escape")
         assert run.exists()
@@ -318,6 +320,19 @@ async def test_the_next_version_of_a_preset(home: Home, tmp_path: Path) -> None:
         second = tmp_path / "ink/v2/ink.toml"
         assert second.is_file()
         assert told(app)[-1].startswith(f"Made {second}")
+        await pilot.press("n", *"x", "up")  # what is started next is most often what was made or run last
+        assert app.screen.query_one(Input).value == str(second)
+        await pilot.press("up", "up")
+        assert app.screen.query_one(Input).value == str(folder / "ink.toml")
+        await pilot.press("down", "down")
+        assert app.screen.query_one(Input).value == "x"  # as it was typed
+        box = app.screen.query_one(Input)
+        box.value = str(tmp_path / "ink/v2/in")
+        box.cursor_position = len(box.value)
+        await pilot.pause(0.3)
+        await pilot.press("right")  # takes what is proposed
+        assert box.value == str(second)
+        await pilot.press("escape")
         assert musubi_tui(["presets", "set", str(second), "learning_rate=5e-5"]) == 0
         again = create_run(load_config(second), home=home)
         assert read_origin(again) is not None
@@ -382,7 +397,7 @@ async def test_the_command_after_a_run_counts_down_in_coarse_steps_and_can_be_ca
         (command,) = unanswered(run)
         assert command.command == "cancel_hooks"
         write_ack(run, Ack(command.id, "cancel_hooks", "done"))
-        await until(pilot, lambda: "cancel_hooks: done" in told(app))
+        await until(pilot, lambda: "The command after the run is cancelled." in told(app))
         lease.release(run)
         await until(pilot, lambda: "on_finish" not in screen_text(app))
         await pilot.press("ctrl+g")

@@ -430,7 +430,7 @@ async def test_a_run_that_ended_is_not_steered(tmp_path):
         await app.until(pilot, lambda screen: screen.view.state == "stopped")
         await pilot.press("t")
         await pilot.pause()
-        assert "is not running (stopped)" in screen_text(app)
+        assert "ink: stopped. r on Jobs goes on with it." in screen_text(app)
         assert not list(run.control.iterdir())
 
 

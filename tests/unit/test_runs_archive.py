@@ -68,6 +68,8 @@ def test_the_winner_of_a_comparison_is_marked_and_its_notes_say_so(capsys: pytes
     assert [note["text"] for note in snapshot(second).notes] == [f"winner over {first.id}"]
     assert musubi_tui(["runs", "winner", "two", "--undo"]) == 0
     assert not any(entry.winner for entry in Registry().runs())
+    assert snapshot(second).notes[-1]["text"] == "not the winner any more"  # the last note is what the card shows
+    assert snapshot(first).notes[-1]["text"] == f"not the winner any more: {second.id} is"
     assert musubi_tui(["runs", "winner", "one"]) == 0
     assert musubi_tui(["runs", "rm", "one", "--yes"]) == 0
     make("three")

@@ -25,6 +25,7 @@ from musubi_tui.tui.runs_table import (
     column_at,
     list_hint,
     list_title,
+    names_of_several,
     rows_of,
     titles_line,
     why_nothing,
@@ -93,9 +94,11 @@ class JobsScreen(JobsLooking):
         if self.musubi.has_read:
             there = {now.run_dir for now in view.runs}
             self.musubi.remember(marked=tuple(run for run in self.marked if run in there))
-        facts = Facts(view.queue, bool(view.held), frozenset(self.marked), view.archived, view.winners)
-        found = self.query_one(RunList)
-        found.show(self._arranged(view), self.musubi.glyphs, facts)
+        shown, found = self._arranged(view), self.query_one(RunList)
+        facts = Facts(
+            view.queue, bool(view.held), frozenset(self.marked), view.archived, view.winners, names_of_several(shown)
+        )
+        found.show(shown, self.musubi.glyphs, facts)
         wanted = self.musubi.cursor_wanted
         if wanted and any(now.run_dir == wanted for now in view.runs):
             self.musubi.cursor_wanted = ""

@@ -31,6 +31,7 @@ class JobsActions(ModeScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self._made: list[str] = []  # presets of the versions made here, newest first
         self._waiting: dict[str, str] = {}  # folder of a run -> the command without an answer
         self._done = (
             "",
@@ -68,7 +69,10 @@ class JobsActions(ModeScreen):
         """Ask for a preset and start it."""
         from musubi_tui.tui.screens.start import StartScreen
 
-        self.app.push_screen(StartScreen(self.musubi.home))
+        runs = [now.run_dir for now in self.musubi.view.runs]
+        if self.chosen is not None:  # the one under the cursor first
+            runs = [self.chosen.run_dir, *runs]
+        self.app.push_screen(StartScreen(self.musubi.home, [*self._made, *runs]))
 
     def action_resume(self) -> None:
         """Go on with the run, whatever ended it; one that is done gets more steps."""
@@ -189,7 +193,7 @@ class JobsActions(ModeScreen):
             AskScreen(
                 say("Make the next version of the preset?", "プリセットの次のバージョンを作成しますか？"),
                 files,
-                lambda note: next_version(chosen.run_dir, note),
+                lambda note: next_version(chosen.run_dir, note, lambda preset: self._made.insert(0, preset)),
                 lambda note: f"{twin} --note {shlex.quote(note)}" if note else twin,
                 hint=say("a note: what you want to try", "メモ: 試したいこと"),
                 may_be_empty=True,

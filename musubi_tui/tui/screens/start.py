@@ -5,21 +5,27 @@ The file is checked as ``presets check`` does; what is wrong stays on the screen
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.events import Click
-from textual.suggester import SuggestFromList
+from textual.suggester import Suggester
 from textual.widgets import Input
 
 from engine.config.language import say
-from musubi_tui.presets.completing import working_folder
+from engine.config.problems import UserError
+from engine.events.rundir import RunDirectory
+from musubi_tui.presets.completing import candidates, working_folder
 from musubi_tui.presets.library import list_presets, presets_near
 from musubi_tui.runs.home import Home, survives
+from musubi_tui.runs.origin import preset_of
 from musubi_tui.tui.acting import enqueue
 from musubi_tui.tui.keymap import hinted, key, shown_key
 from musubi_tui.tui.screens.allowing import Hooks, with_hooks_asked
@@ -30,6 +36,38 @@ from musubi_tui.tui.widgets.plain import Plain
 
 if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
+
+_LOOKED_AT = 50  # runs
+
+
+class PresetSuggester(Suggester):
+    """Completes names of presets, and of paths what lies in the folder."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._names = names
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The first that begins so."""
+        if not value:
+            return None
+        named = next((name for name in self._names if name.startswith(value)), None)
+        if named is not None:
+            return named
+        paths = await asyncio.to_thread(candidates, value, working_folder())
+        return next((path for path in paths if path.endswith((".toml", os.sep))), None)
+
+
+def presets_of(recent: Sequence[str]) -> list[str]:
+    """The presets of these runs, each once; a preset is its own."""
+    found: dict[str, None] = {}
+    for one in recent[:_LOOKED_AT]:
+        try:
+            path = one if one.endswith(".toml") else str(preset_of(RunDirectory(Path(one))))
+        except UserError:  # nobody noted it, or it is gone
+            continue
+        found[path] = None
+    return list(found)
 
 
 class When(Plain):
@@ -49,11 +87,15 @@ class StartScreen(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         key("start.close", "escape", "dismiss", say("close", "閉じる")),
         key("start.when", "tab,shift+tab", "when", say("start now or queue", "すぐ開始かキューか")),
+        key("start.earlier", "up", "recall(1)", say("preset of an earlier run", "以前の run のプリセット")),
+        key("start.later", "down", "recall(-1)", say("preset of a later run", "新しい run のプリセット")),
     ]
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, recent: Sequence[str] = ()) -> None:
+        """``recent``: directories of runs, newest first, and presets that were made just now."""
         super().__init__()
         self._home = home
+        self._recent, self._presets, self._place = recent, [""], 0
         self._busy = False
         self._queued = False
 
@@ -76,8 +118,14 @@ class StartScreen(Dialog[None]):
                 classes="text",
             )
             yield Field(
-                placeholder=say("nothing: the wizard", "空欄: ウィザード"),
-                suggester=SuggestFromList(found, case_sensitive=True),
+                placeholder=hinted(
+                    self.app,
+                    say(
+                        "nothing: the wizard; {start.earlier}: presets of earlier runs",
+                        "空欄: ウィザード、{start.earlier}: 以前の run のプリセット",
+                    ),
+                ),
+                suggester=PresetSuggester(found),
                 compact=True,
                 id="path",
             )
@@ -106,6 +154,24 @@ class StartScreen(Dialog[None]):
         """Now, or in turn."""
         self._queued = not self._queued
         self.query_one("#when", Plain).update(self._when())
+
+    def action_recall(self, by: int) -> None:
+        """The preset of a run before or after; what was typed is the last of them."""
+        if len(self._presets) == 1:
+            self._presets += presets_of(self._recent)
+        if not 0 <= self._place + by < len(self._presets):
+            return
+        field = self.query_one(Input)
+        if self._place == 0:
+            self._presets[0] = field.value
+        self._place += by
+        field.value = self._presets[self._place]
+        field.cursor_position = len(field.value)
+
+    def on_input_changed(self) -> None:
+        """What was wrong with the file before is not about this one."""
+        if not self._busy:
+            self.query_one("#told", Plain).update("")
 
     def cli_twin(self) -> str:
         """``train`` of this preset, or ``queue add``."""

@@ -90,10 +90,16 @@ def card_lines(
     folder = f"{say('folder', 'フォルダー')} {_home_short(now.run_dir)}"
     besides = [line for line in (_set_up(detail), _memory(detail, glyphs, width)) if line]
     notes = [line for line in (_version(detail), *_attention(detail, view, hint)) if line]
+    fetch = [hint(_fetching())] if detail.fetch else []
     if height >= _TALL:
-        notes = [part for line in notes for part in wrapped(line, width)]
+        notes = [part for line in (*notes, *fetch) for part in wrapped(line, width)]
         return [*lines[:3], *besides, lines[3], *notes, folder, *_more(detail, glyphs, width)][:height]
-    notes += _told(now, 1)
+    told = _told(now, 1)
+    if not any(entry["fix"] for entry in now.warnings[-1:]) and not now.errors:  # a mere note goes first
+        fetch, told = [*fetch, *told], []
+    notes = [part for line in notes for part in wrapped(line, width)][: _LINES - len(lines)] + told
+    if room := max(0, _LINES - len(lines) - len(notes)):
+        notes += fetch[:room]
     left = _LINES - len(lines) - len(notes)
     besides = besides[-max(0, left) :] if left > 0 else []  # the memory rather than the setting
     if left > len(besides):
@@ -179,9 +185,9 @@ def _told(now: Snapshot, most: int) -> list[str]:
     told = [(weight(entry["fix"]), entry) for entry in now.warnings]
     told += [(say("error", "エラー"), entry) for entry in now.errors]
     lines = []
+    count = say(f" (last of {len(told)})", f"（{len(told)} 件中の最新）") if len(told) > most == 1 else ""
     for word, entry in told[-most:]:
-        count = f"{len(told)} " if len(told) > most else ""
-        lines.append(clean(f"! {count}{word}: {entry['message']}"))
+        lines.append(clean(f"! {word}{count}: {entry['message']}"))
         lines += [clean(f"  {entry['fix']}")] if entry["fix"] else []
     return lines
 
@@ -234,15 +240,15 @@ def _attention(detail: Detail, view: View, hint: Callable[[str], str]) -> list[s
             )
         )
     lines += [hook_text(hook) for hook in view.hooks if hook.run_dir == now.run_dir]
-    if detail.fetch:
-        lines.append(
-            say("{jobs.fetch} copies the line that brings it home.", "{jobs.fetch} で手元に持ち帰る行をコピーします。")
-        )
     lines = [hint(line) for line in lines]
     if now.notes:
         note = now.notes[-1]
         lines.append(say(f"note at {note['step']}: {note['text']}", f"メモ（{note['step']}）: {note['text']}"))
     return lines
+
+
+def _fetching() -> str:
+    return say("{jobs.fetch} copies the line that brings it home.", "{jobs.fetch} で手元に持ち帰る行をコピーします。")
 
 
 def _cache_vanished(detail: Detail) -> str:

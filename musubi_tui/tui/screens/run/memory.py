@@ -19,7 +19,7 @@ def memory_line(view: RunView, width: int, glyphs: Glyphs) -> Line:
         host = view.host
         if host is None or not host.ram_total:
             return [(say(" mem  no reading yet", " メモリ  測定前"), "muted")]
-        return [(" ram  ", "muted"), *_host_bar(view, 24, glyphs), (f" {gib(host.ram)} of {gib(host.ram_used)}/{gib(host.ram_total)}G", ""), (say("  no GPU", "  GPU なし") if not host.gpus else "", "muted")]  # fmt: skip
+        return [(" ram  ", "muted"), *_host_bar(view, 24, glyphs), (say(f" {gib(host.ram)} of {gib(host.ram_used)}/{gib(host.ram_total)}G", f" この run {gib(host.ram)}、全体 {gib(host.ram_used)}/{gib(host.ram_total)}G"), ""), (say("  no GPU", "  GPU なし") if not host.gpus else "", "muted")]  # fmt: skip
     total = gpu_total(view) or memory.peak or memory.reserved or 1
     words: list[Span] = [(say(f" {gib(_used(view))}/{gib(total)}G peak {gib(memory.peak)}", f" {gib(_used(view))}/{gib(total)}G 最大 {gib(memory.peak)}"), "")]  # fmt: skip
     if view.plan is not None and view.plan.peak is not None:

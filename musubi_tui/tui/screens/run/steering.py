@@ -16,7 +16,8 @@ from engine.config.problems import UserError
 from engine.events.status import ALIVE
 from musubi_tui.runs.live_values import live_values
 from musubi_tui.runs.notes import add_note
-from musubi_tui.runs.state_words import takes_no_commands
+from musubi_tui.runs.state_words import state_word, takes_no_commands
+from musubi_tui.tui.keymap import hinted
 from musubi_tui.tui.run_source import RunSource
 from musubi_tui.tui.run_view import RunView
 from musubi_tui.tui.screens.ask import AskScreen
@@ -27,6 +28,7 @@ from musubi_tui.tui.steering import steer
 from musubi_tui.tui.twins import twin_of
 
 _NOTE_SECONDS = 15.0
+_GO_ON = ("stopped", "preempted", "failed", "orphaned", "done")  # what ``r`` on Jobs resumes or trains further
 
 
 class SteeringScreen(Screen[None]):
@@ -187,7 +189,7 @@ class SteeringScreen(Screen[None]):
         if self.source.run is None:
             self.tell(say("this is a recording: there is nothing to control", "これは記録なので操作できません"))
         elif self.view is None or self.view.state not in ALIVE:
-            self.tell(takes_no_commands(self.view.name, self.view.state) if self.view else say("the run is not read yet", "run を読み込み中です"))  # fmt: skip
+            self.tell(hinted(self.app, _why_not(self.view)) if self.view else say("the run is not read yet", "run を読み込み中です"))  # fmt: skip
         elif command in self._locked:
             self.tell(say(f"{command}: still waiting for the answer", f"{command}: 応答待ちです"))
         else:
@@ -220,6 +222,14 @@ class SteeringScreen(Screen[None]):
         self.tell(message.text)
         self._done = done
         self.look_soon()
+
+
+def _why_not(view: RunView) -> str:
+    """Why the engine is not steered, and what goes on with the run."""
+    if view.state not in _GO_ON:
+        return takes_no_commands(view.name, view.state)
+    return say(f"{view.name}: {state_word(view.state)}. {{jobs.resume}} on Jobs goes on with it.",
+               f"{view.name}: {state_word(view.state)}。ジョブ画面の {{jobs.resume}} で再開できます。")  # fmt: skip
 
 
 def _twin(command: str, arguments: Mapping[str, object], run: str) -> str:
