@@ -27,7 +27,7 @@ _BOMS = (  # that of UTF-32 begins as that of UTF-16 does
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _BOM_STARTS = b"\0\xef\xfe\xff"
-_GUESSES = ("cp932", "euc_jp", "gb18030")
+ASIAN = ("cp932", "euc_jp", "gb18030")
 _KANA = re.compile("[\u3041-\u30ff]")
 _WORDS_OF_HAN = re.compile("[\u3005\u4e00-\u9fff]{2}")
 # One character of cp932 among blanks, commas and ASCII words, such as 猫: in cp1252 it would be a sign that stands there in no text, such
@@ -35,7 +35,8 @@ _WORDS_OF_HAN = re.compile("[\u3005\u4e00-\u9fff]{2}")
 _LONE_HAN = re.compile(
     rb"(?<![A-Za-z\x80-\xff])(?:[\x88-\x90\x94\x95\x98-\x9f][\x40-\x7e\x80-\xfc]|[\x92\x96\x97][\x80-\xfc])(?![a-z\x80-\xff])"
 )
-_NEVER_WRITTEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\uff61-\uff9f]")
+_ONE_HAN = re.compile(rb"[\x88-\x9f][\x40-\x7e\x80-\xfc]")  # all there is: in cp1252 a quote or dash and one sign more
+NEVER_WRITTEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\uff61-\uff9f]")
 _LONGEST = 1024 * 1024
 _PLACEHOLDER = "[trigger]"
 
@@ -118,7 +119,7 @@ def unmarked_utf16(data: bytes) -> str | None:
     """Which UTF-16 it is, by where its zero bytes stand; None when it is none."""
     encoding = "utf-16-le" if data[1::2].count(0) > data[0::2].count(0) else "utf-16-be"
     try:
-        return None if _NEVER_WRITTEN.search(data.decode(encoding)) else encoding
+        return None if NEVER_WRITTEN.search(data.decode(encoding)) else encoding
     except UnicodeError:
         return None
 
@@ -129,7 +130,7 @@ def _clean(text: str) -> str:
 
 def guessed_encoding(data: bytes) -> str | None:
     """The encoding that gives plausible text. Half-width kana, private and control characters are a sign of a wrong one."""
-    for name in _GUESSES:
+    for name in ASIAN:
         try:
             text = data.decode(name)
         except UnicodeDecodeError:
@@ -137,15 +138,15 @@ def guessed_encoding(data: bytes) -> str | None:
         plausible = (
             _KANA.search(text)
             or (_WORDS_OF_HAN.search(text) and name != "euc_jp")
-            or (name == "cp932" and _LONE_HAN.search(data))
+            or (name == "cp932" and (_LONE_HAN.search(data) or _ONE_HAN.fullmatch(data.strip())))
         )
-        if plausible and not _NEVER_WRITTEN.search(text):
+        if plausible and not NEVER_WRITTEN.search(text):
             return name
     try:
         text = data.decode("cp1252")
     except UnicodeDecodeError:
         return None
-    return None if _NEVER_WRITTEN.search(text) else "cp1252"
+    return None if NEVER_WRITTEN.search(text) else "cp1252"
 
 
 def _not_text(name: str, encoding: str) -> str:

@@ -23,6 +23,7 @@ from engine.data.beside import (
     unread_subfolders,
     unused_captions,
 )
+from engine.data.caption_encodings import Read, as_others, in_doubt
 from engine.data.captions import CaptionFile, WrongCaption, captions_of, lacks_text
 from engine.data.companions import split_targets
 from engine.data.dataset_spec import DatasetSpec
@@ -87,9 +88,6 @@ class _Entry(NamedTuple):
         """Where its captions would be."""
         stem = self.path[: len(self.path) - len(self.extension)]
         return [stem + extension for extension in extensions]
-
-
-_Read = tuple[str, CaptionFile | WrongCaption | OSError]  # path of a caption file, and what came of reading it
 
 
 class _Known(NamedTuple):
@@ -249,7 +247,7 @@ class _Folder:
     def _known_folder(self, folder: str, prefix: str, real: str, listed: Scanned) -> _Known | None:
         """The sources of a large folder in which nothing changed since it was remembered."""
         known = self.index.whole_folder(folder, self.extensions[0], self.encoding, listed) if self.whole else None
-        if known is None or (known.folders and self.dataset.recursive):
+        if known is None or (known.folders and self.dataset.recursive) or in_doubt(known.notices):
             return None
         base = os.path.join(folder, "")
         paths = [base + name for name in known.files]
@@ -319,7 +317,7 @@ class _Folder:
         if len(captions) == 1 and None not in captions[0] and self._add_known(entries, captions[0], sizes):
             return
         known = zip(*captions) if captions else repeat((), len(entries))
-        read = read_each(self._read_captions, [*zip(entries, known)])
+        read = as_others([*read_each(self._read_captions, [*zip(entries, known)])])
         for entry, size, texts in zip(entries, sizes, read, strict=True):
             written = self._captions(entry, texts)
             if written:
@@ -355,13 +353,13 @@ class _Folder:
         self.listing.sources += self._sources(paths, names, texts, sizes)
         return True
 
-    def _read_captions(self, wanted: tuple[_Entry, Sequence[Sequence[Any] | None]]) -> list[_Read]:
+    def _read_captions(self, wanted: tuple[_Entry, Sequence[Sequence[Any] | None]]) -> list[Read]:
         """What stands in each caption file of an entry up to the first that cannot be read; those that are not there left out.
 
         ``wanted``: the entry, and what is remembered of its captions. May be called on any thread.
         """
         entry, remembered = wanted
-        found: list[_Read] = []
+        found: list[Read] = []
         for known, path in zip(remembered, entry.captions(self.extensions)):
             if known is not None and known[2] == self.encoding:
                 found.append((path, CaptionFile(known[0], known[1])))
@@ -377,7 +375,7 @@ class _Folder:
             found.append((path, CaptionFile(text, notice)))
         return found
 
-    def _captions(self, entry: _Entry, read: Sequence[_Read]) -> list[str] | None:
+    def _captions(self, entry: _Entry, read: Sequence[Read]) -> list[str] | None:
         """What is written for it; None when a caption is there and cannot be read, which is told."""
         if not self.extensions:
             return [""]

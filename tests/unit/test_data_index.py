@@ -175,6 +175,19 @@ def test_a_large_folder_is_remembered_as_a_whole(tmp_path: Path, opened: list[st
     assert not opened + CAPTIONS_READ
 
 
+def test_a_caption_in_doubt_is_read_as_its_neighbours_are_from_memory_too(tmp_path: Path) -> None:
+    folder, memory = tmp_path / "pictures", tmp_path / "memory"
+    folder.mkdir()
+    texts = ["白い猫が座っている", "日, 本", "夜空、星"]
+    for number, text in enumerate(texts):
+        file = picture(folder / f"p{number}.png", caption=None)
+        file.with_suffix(".txt").write_bytes(text.encode("cp932"))
+        settle(file)
+        settle(file.with_suffix(".txt"))
+    for _ in range(3):
+        assert [item.caption for item in look_at(folder, memory).items] == texts
+
+
 @pytest.mark.parametrize("keys", [{"recursive": True}, {"caption_extension": ".cap"}, {"caption_encoding": "cp1252"}, {"trigger_word": "ohwx"}, {"caption_extension": [".txt", ".cap"]}, {"flip": True}], ids=str)  # fmt: skip
 def test_other_keys_are_answered_as_by_a_first_look(tmp_path: Path, keys: dict[str, object]) -> None:
     folder, memory = folder_of(tmp_path / "pictures"), tmp_path / "memory"

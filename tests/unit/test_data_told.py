@@ -108,13 +108,13 @@ def test_a_caption_that_is_no_file_is_told_as_what_it_is(tmp_path: Path) -> None
     }
 
 
-@pytest.mark.parametrize("text", ["猫", "犬", "猫, cat", "1girl, 夜", "ねこ"])
+@pytest.mark.parametrize("text", ["猫", "犬", "猫, cat", "1girl, 夜", "ねこ", "日", "道\n"])
 def test_short_japanese_captions_of_windows_are_read_as_such(text: str) -> None:
     assert guessed_encoding(text.encode("cp932")) == "cp932"
 
 
 @pytest.mark.parametrize(
-    "text", ["“Hello world", "cat’s tail", "a – b", "l’été", "costs €5", "dog—cat", "“É", "Œuvre", "naïve"]
+    "text", ["“Hello world", "cat’s tail", "a – b", "l’été", "costs €5", "dog—cat", "“École", "Œuvre", "naïve"]
 )
 def test_western_captions_are_not_taken_for_japanese(text: str) -> None:
     assert guessed_encoding(text.encode("cp1252")) == "cp1252"
@@ -132,3 +132,22 @@ def test_western_captions_are_not_taken_for_japanese(text: str) -> None:
 )
 def test_advice_fits_the_dataset(code: str, room: dict[str, str], word: str) -> None:
     assert word in reason_of(code, room).advice
+
+
+def test_a_caption_in_doubt_is_read_as_the_others_of_its_folder(tmp_path: Path) -> None:
+    texts = {"a": "白い猫が座っている", "b": "日, 本", "c": "l’étés à la plage", "d": "刀", "e": "夜空、星"}
+    western = {"c"}
+    for name, text in texts.items():
+        picture(tmp_path / f"{name}.png", caption=None)
+        (tmp_path / f"{name}.txt").write_bytes(text.encode("cp1252" if name in western else "cp932"))
+    found = run(tmp_path, {"image_directory": ".", "cache_directory": "cache"})
+    assert {item.name: item.caption for item in found.items} == texts
+    told = {warning.message for warning in found.warnings if warning.code == "caption_encoding"}
+    assert told == {
+        "4 captions are not UTF-8 and read as cp932, such as a.txt.",
+        "1 caption is not UTF-8 and read as cp1252, such as c.txt.",
+    }
+    for name in "ade":  # nothing Japanese beside it any more
+        (tmp_path / f"{name}.txt").write_text(texts[name], encoding="utf-8")
+    found = run(tmp_path, {"image_directory": ".", "cache_directory": "cache"}, strict=False)
+    assert {item.name: item.caption for item in found.items if item.name in "be"} == {"b": "“ú, –{", "e": "夜空、星"}
