@@ -336,5 +336,10 @@ def _not_a_picture(path: Path) -> str:
 
 def decoder_says(error: Exception) -> str:
     """The decoder's own words as a sentence; its error's name when it has none."""
+    if isinstance(error, av.error.InvalidDataError):
+        return say(
+            "it is cut off, damaged, or not what its name says.",
+            "途中で切れているか、壊れているか、名前と中身が違います。",
+        )
     text = str(getattr(error, "strerror", None) or error)  # FFmpeg's errors carry one too, without being OSErrors
     return f"{text.rstrip('.')}." if text else f"{type(error).__name__}."

@@ -218,10 +218,7 @@ def _rate_notes(dataset: DatasetSpec, spec: FamilySpec, rates: Rates) -> Iterato
                 f"{trained_en} {listed['wrong']}: motion will be slower.",
                 f"{trained_ja} {listed['wrong']} です。動きが遅くなります。",
             ),
-            say(
-                "Set source_fps to their frame rate, or fps_from_file = true.",
-                "source_fps に動画のフレームレートを書くか、fps_from_file = true にしてください。",
-            ),
+            _rate_fix(found["wrong"], len(rates)),
         )
     elif listed["wrong"]:
         yield about(
@@ -250,7 +247,7 @@ def _rate_notes(dataset: DatasetSpec, spec: FamilySpec, rates: Rates) -> Iterato
 
 
 def _rate_fix(wrong: Mapping[float, int], rates: int) -> str:
-    """What is to be done where ``source_fps`` is not the rate of the videos."""
+    """What is to be done where ``source_fps`` is not written, or is not the rate of the videos; ``rates``: how many there are."""
     if len(wrong) == rates == 1:
         rate = next(iter(wrong))
         return say(
@@ -258,8 +255,8 @@ def _rate_fix(wrong: Mapping[float, int], rates: int) -> str:
             f"source_fps = {rate:g} と書くか、代わりに fps_from_file = true にしてください。",
         )
     return say(
-        "Put fps_from_file = true in its place, or videos of one rate into one dataset.",
-        "代わりに fps_from_file = true にするか、レートごとにデータセットを分けてください。",
+        "Write fps_from_file = true and no source_fps: each video then counts with its own rate.",
+        "source_fps は書かず、fps_from_file = true にしてください。動画ごとに自身のレートで扱います。",
     )
 
 

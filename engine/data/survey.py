@@ -86,7 +86,8 @@ def _dataset(
         ),
     }
     if dataset.kind == "clip":
-        told["videos"] = _videos([Path(path) for path, item in first.items() if not item.cached_only], measure)
+        there = [Path(path) for path, item in first.items() if not item.cached_only]
+        told["videos"] = _videos(there, None if dataset.fps_from_file else dataset.source_fps, measure)
     return told
 
 
@@ -144,7 +145,8 @@ def _captions(dataset: DatasetSpec, items: Mapping[str, Item], scan: Scan) -> di
     }
 
 
-def _videos(paths: Sequence[Path], measure: Measure) -> dict[str, Any] | None:
+def _videos(paths: Sequence[Path], stated: float | None, measure: Measure) -> dict[str, Any] | None:
+    """``fps`` counts the videos that state a rate; those that do not, as folders of frames, count as ``stated`` where it is written."""
     found = []
     for path in paths:
         try:
@@ -156,7 +158,12 @@ def _videos(paths: Sequence[Path], measure: Measure) -> dict[str, Any] | None:
     frames = sorted(info.frames for info in found)
     seconds = sorted(info.frames / info.fps for info in found if info.fps)
     return {
-        "fps": {f"{rate:g}": count for rate, count in sorted(Counter(round(info.fps, 2) for info in found).items())},
+        "fps": {
+            f"{rate:g}": count
+            for rate, count in sorted(Counter(round(info.fps, 2) for info in found if info.fps).items())
+        },
+        "without_fps": sum(not info.fps for info in found),
+        "stated_fps": stated,
         "frames": {"shortest": frames[0], "median": frames[len(frames) // 2], "longest": frames[-1]},
         "seconds": {"shortest": round(seconds[0], 2), "longest": round(seconds[-1], 2), "total": round(sum(seconds), 1)}
         if seconds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +12,7 @@ import typer
 
 from engine.config.language import counted, say
 from engine.config.problems import UserError
+from engine.config.spelling import named
 from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.data_words import FamilyOption, opened_dataset
 from musubi_tui.cli.output import OK, narrate, print_json, print_line
@@ -19,18 +22,19 @@ if TYPE_CHECKING:
     from engine.data.dataset_spec import DatasetSpec
     from engine.data.timeline import Timeline
 
-_CELLS = 48
+_CELLS, _FEWEST_CELLS = 48, 16
+_BESIDE_THE_TRACK = 44  # cells of a line's other words
 HELP = say(
     "Draw which frames of a video become which clip.\n\n"
     "FILE is a dataset file or preset; CLIP one of its videos (file name, its stem, or a path), all of them without it:\n\n"
     "  musubi-tui data frames dataset.toml street.mp4 --family wan\n\n"
-    "FILE can also be one video, with the settings to try:\n\n"
+    "FILE can also be one video or folder of frames, with the settings to try:\n\n"
     "  musubi-tui data frames street.mp4 --target-frames 1,25,45 --frame-extraction slide --frame-stride 10 --family wan\n\n"
     "# a used frame, : passed over for the frame rate, . not used by this clip.",
     "動画のどのフレームがどのクリップになるかを図示します。\n\n"
     "FILE はデータセットファイルかプリセット、CLIP はその動画 (ファイル名、拡張子なしの名前、パス)。省略時は全動画:\n\n"
     "  musubi-tui data frames dataset.toml street.mp4 --family wan\n\n"
-    "FILE に動画 1 本と、試したい設定を指定することもできます:\n\n"
+    "FILE に動画 (またはフレームのフォルダ) 1 本と、試したい設定を指定することもできます:\n\n"
     "  musubi-tui data frames street.mp4 --target-frames 1,25,45 --frame-extraction slide --frame-stride 10 --family wan\n\n"
     "# 使うフレーム、: レート変換で飛ばすフレーム、. このクリップでは使わない。",
 )
@@ -42,7 +46,10 @@ def frames(
         Path,
         typer.Argument(
             metavar="FILE",
-            help=say("Dataset file, preset, or a video.", "データセットファイル、プリセット、または動画。"),
+            help=say(
+                "Dataset file, preset, a video, or a folder of frames.",
+                "データセットファイル、プリセット、動画、またはフレームのフォルダ。",
+            ),
             show_default=False,
         ),
     ],
@@ -62,14 +69,14 @@ def frames(
     resolution: Annotated[str | None, typer.Option(metavar="WxH", help=_TRIED)] = None,
     as_json: JsonOption = False,
 ) -> int:
-    from engine.data.media import VIDEO_EXTENSIONS
+    from engine.data.media import VIDEO_EXTENSIONS, frame_files, is_folder
 
     tried = {
         "target_frames": target_frames, "frame_extraction": frame_extraction, "frame_stride": frame_stride,
         "frame_sample": frame_sample, "max_frames": max_frames, "source_fps": source_fps, "resolution": resolution,
     }  # fmt: skip
     given = {name: value for name, value in tried.items() if value is not None}
-    if file.suffix.lower() in VIDEO_EXTENSIONS:
+    if file.suffix.lower() in VIDEO_EXTENSIONS or (is_folder(file) and frame_files(file)):
         if clip is not None:
             raise UserError.of(
                 "usage",
@@ -79,7 +86,7 @@ def frames(
                 ),
             )
         found: list[Timeline] = [_try(file, family, given)]
-        left_out: list[dict[str, str]] = []
+        left_out: list[dict[str, Any]] = []
     else:
         if given:
             names = ", ".join("--" + name.replace("_", "-") for name in given)
@@ -92,12 +99,16 @@ def frames(
     if as_json:
         print_json({"videos": [line.as_json() for line in found], "skipped": left_out})
         return OK
+    cells = _CELLS
+    if sys.stdout.isatty():
+        cells = max(_FEWEST_CELLS, min(_CELLS, shutil.get_terminal_size().columns - _BESIDE_THE_TRACK))
     for line in found:
-        for text in timeline_lines(line, _CELLS):
+        for text in timeline_lines(line, cells):
             print_line(text)
         print_line("")
     for entry in left_out:
-        narrate(f"{Path(entry['path']).name}: {entry['reason']}")
+        name, reason = named(entry["path"], entry.get("list", ""), entry.get("line", 0)), entry["reason"]
+        narrate(say(f"{name} is not trained: {reason}", f"{name} は学習されません: {reason}"))
     return OK
 
 
@@ -106,10 +117,15 @@ def timeline_lines(line: Timeline, cells: int) -> Iterator[str]:
     from engine.data.timeline import track
 
     info = line.info
-    rate = f"{info.fps:g} fps" if info.fps else say("unknown rate", "レート不明")
+    rate = f"{info.fps:g} fps" if info.fps else say("no rate of its own", "レート情報なし")
+    if not info.fps and not line.source_fps:
+        rate += say(": every frame is used", " (全フレームを使用)")
     length = line.seconds(info.frames)
-    lasting = "" if length is None else f", {length:.1f} s"
-    yield f"{line.path.name}  {info.width}x{info.height}  {counted(info.frames, 'frame')}, {rate}{lasting}"
+    lasting = "" if length is None else say(f", {length:.1f} s", f"、{length:.1f} 秒")
+    size = f"{info.width}x{info.height}"
+    yield f"{line.path.name}  {size}  " + say(
+        f"{counted(info.frames, 'frame')}, {rate}{lasting}", f"{info.frames} フレーム、{rate}{lasting}"
+    )
     if line.by_time:
         yield say(
             f"  variable frame rate: frames are chosen by when they are shown, {line.target_fps:g} a second: {counted(len(line.kept), 'is', 'are')} left",
@@ -132,33 +148,35 @@ def timeline_lines(line: Timeline, cells: int) -> Iterator[str]:
         )
     for clip in line.clips:
         seconds = (line.seconds(clip.first), line.seconds(clip.last))
-        time = "" if seconds[0] is None or seconds[1] is None else f"  {seconds[0]:.2f}-{seconds[1]:.2f} s"
+        time = (
+            "" if seconds[0] is None or seconds[1] is None else f"  {seconds[0]:.2f}-{seconds[1]:.2f} {say('s', '秒')}"
+        )
         bucket = f"{clip.bucket.width}x{clip.bucket.height}"
         yield (
             f"  @{clip.start:05d}-{clip.frames:03d} |{track(line, clip, cells)}| {clip.first}-{clip.last}{time}  {bucket}"
         )
 
 
-def _of_dataset(file: Path, family: str | None, wanted: str | None) -> tuple[list[Timeline], list[dict[str, str]]]:
+def _of_dataset(file: Path, family: str | None, wanted: str | None) -> tuple[list[Timeline], list[dict[str, Any]]]:
     from engine.data.summary import skipped_entry
     from musubi_tui.datasets.item_facts import timeline_of
     from musubi_tui.datasets.opening import scan_index, scan_opened
 
     opened = opened_dataset(file, family)
-    with scan_index() as index:
-        found = scan_opened(opened, index=index)
-    videos: dict[Path, list[Item]] = {}
+    with scan_index() as known:
+        found = scan_opened(opened, index=known)
+    videos: dict[tuple[int, Path], list[Item]] = {}  # of each dataset: the same video may be cut otherwise by another
     for item in found.items:
         if item.kind == "clip" and not item.cached_only and _is(item.path, wanted):
-            videos.setdefault(item.path, []).append(item)
+            videos.setdefault((item.dataset, item.path), []).append(item)
     clips = {dataset.index for dataset in opened.config.datasets if dataset.kind == "clip"}
     left_out = [skipped_entry(entry) for entry in found.skipped if entry.dataset in clips and _is(entry.path, wanted)]
     if not videos and not left_out:
         raise _no_such_video(file, wanted, [item.path.name for item in found.items if item.kind == "clip"])
     datasets = opened.config.datasets
     found_lines = [
-        timeline_of(dataset := datasets[items[0].dataset], path, items, _lengths(dataset))
-        for path, items in videos.items()
+        timeline_of(dataset := datasets[index], path, items, _lengths(dataset))
+        for (index, path), items in videos.items()
     ]
     return found_lines, left_out
 

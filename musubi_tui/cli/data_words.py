@@ -12,8 +12,8 @@ import typer
 
 from engine.config.language import counted, say
 from engine.config.spelling import readable
-from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_line, print_problems, print_table
-from musubi_tui.datasets.words import kind_word, place_of, survey_lines
+from musubi_tui.cli.output import OK, WRONG_INPUT, narrate, print_hanging, print_line, print_problems, print_table
+from musubi_tui.datasets.words import hanging, kind_word, place_of, survey_lines
 
 if TYPE_CHECKING:
     from engine.config.problems import Problem
@@ -175,9 +175,9 @@ class BucketTable:
             codes[entry["code"]] = codes.get(entry["code"], 0) + 1
         room = self.dataset
         told = ", ".join(f"{count} {reason_of(code, room).title} ({code})" for code, count in codes.items())
-        print_line(say(f"Not trained: {told}", f"使われないもの: {told}"))
+        print_hanging(say(f"Not trained: {told}", f"使われないもの: {told}"), 2)
         for entry in skipped[:_SHOWN_SKIPS]:
-            print_line(f"  {place_of(entry, room, whole=True)}: {readable(entry['reason'])}")
+            print_hanging(f"  {place_of(entry, room, whole=True)}: {readable(entry['reason'])}", 4)
         if len(skipped) > _SHOWN_SKIPS:
             rest = len(skipped) - _SHOWN_SKIPS
             print_line(say(f"  and {rest} more; --json lists all", f"  ほか {rest} 件 (--json で全件)"))
@@ -186,4 +186,4 @@ class BucketTable:
 def print_survey(told: Mapping[str, Any]) -> None:
     """``data scan`` for eyes."""
     for line in survey_lines(told):
-        print_line(line)
+        print_hanging(line, hanging(line))

@@ -50,6 +50,21 @@ def print_line(text: str) -> None:
     sys.stdout.write(shown + "\n")
 
 
+def print_hanging(text: str, column: int) -> None:
+    """A line of data on stdout. On a terminal that is too narrow for it, it goes on in further lines that begin at ``column``."""
+    if not sys.stdout.isatty():
+        return print_line(text)
+    import shutil
+
+    width = shutil.get_terminal_size().columns
+    head = next((n for n in range(len(text)) if cells(text[:n]) >= column), len(text))
+    first, *rest = _in_lines(text[head:], max(_NARROWEST, width - cells(text[:head])))
+    print_line(text[:head] + first)
+    for line in rest:
+        print_line(" " * column + line)
+    return None
+
+
 def narrate(text: str = "") -> None:
     """A sentence for the person at the terminal: stderr, so that stdout stays data."""
     sys.stderr.write(text + "\n")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from engine.config.language import counted, say
 from engine.config.spelling import named, readable
-from musubi_tui.terminal_width import padded
+from musubi_tui.terminal_width import cells, padded
 
+_LABEL_CELLS = 15  # of a line "  label        text"
+_NAME_CELLS = 10  # before the name of what is left out
+_BEFORE_TEXT = re.compile(r" +(?P<mark>-> |\d+  )?")
 _EXAMPLES = 3
 _LINES = 20  # of a list, told one by one for each reason
 _TOLD_EACH = {  # reasons that differ from file to file: how many are told one by one
@@ -29,21 +33,31 @@ def survey_lines(told: Mapping[str, Any]) -> list[str]:
         lines += ["", f"{room['name']}  {kind_word(room['kind'])}  {room['source']}"]
         lines += [f"  {padded(name, 12)} {text}" for name, text in _facts(room)]
         lines += _left_out(room)
+    return [*lines, "", _total(told)]
+
+
+def _total(told: Mapping[str, Any]) -> str:
+    """The last line: what is trained and how much is not; what is left out may be files, folders of frames, and lines of lists."""
     total = told["total"]
-    held = total["held_out"]
-    out = (
-        say(f" Held out for validation: {counted(held, 'file')}.", f" 検証用に除外: {held} ファイル。") if held else ""
+    held, left = total["held_out"], total["skipped"]
+    will_en, will_ja = ("Would be trained", "学習される予定") if told["errors"] else ("Trained", "学習される")
+    line = say(
+        f"{will_en}: {counted(total['items'], 'item')} per epoch from {counted(total['files'], 'file')} ({size_word(total['bytes'])}).",
+        f"{will_ja}: {total['files']} ファイル ({size_word(total['bytes'])}) から 1 エポック {total['items']} 件。",
     )
-    lines += [
-        "",
-        say(
-            f"Trained: {counted(total['items'], 'item')} per epoch from {counted(total['files'], 'file')} ({size_word(total['bytes'])}). "
-            f"Not trained: {counted(total['skipped'], 'file')}.{out}",
-            f"学習される: {total['files']} ファイル ({size_word(total['bytes'])}) から 1 エポック {total['items']} 件。"
-            f"学習されない: {total['skipped']} 件。{out}",
-        ),
-    ]
-    return lines
+    line += say(f" Not trained: {left}.", f"学習されない: {left} 件。")
+    if held:
+        line += say(f" Held out for validation: {counted(held, 'file')}.", f" 検証用に除外: {held} ファイル。")
+    return line
+
+
+def hanging(line: str) -> int:
+    """Where a line of the survey goes on when it is too long: below its text, behind label, number or arrow."""
+    before = _BEFORE_TEXT.match(line)
+    if before is None:
+        return 0
+    blanks = cells(before[0])
+    return blanks if before["mark"] else blanks + 2 if blanks >= _NAME_CELLS else _LABEL_CELLS
 
 
 def _facts(room: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -89,7 +103,7 @@ def _caption_fact(captions: Mapping[str, Any]) -> str:
 
 
 def _video_facts(videos: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rates = ", ".join(f"{rate} fps ({count})" for rate, count in videos["fps"].items())
+    rates = ", ".join([*(f"{rate} fps ({count})" for rate, count in videos["fps"].items()), *_without_rate(videos)])
     frames, seconds = videos["frames"], videos["seconds"]
     same = frames["shortest"] == frames["longest"]
     length = say(
@@ -104,6 +118,23 @@ def _video_facts(videos: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"、{from_ja}{seconds['longest']:g} 秒、合計 {seconds['total']:g} 秒",
         )
     return [(say("rates", "レート"), rates), (say("lengths", "長さ"), length)]  # fmt: skip
+
+
+def _without_rate(videos: Mapping[str, Any]) -> list[str]:
+    """What is taken for the rate of folders of frames, and of files that do not say theirs."""
+    count, stated = videos["without_fps"], videos["stated_fps"]
+    if not count:
+        return []
+    if stated:
+        taken_en, taken_ja = f"counted as {stated:g} fps (source_fps)", f"source_fps の {stated:g} fps とみなす"
+    else:
+        taken_en, taken_ja = "every frame is used", "全フレームを使用"
+    return [
+        say(
+            f"no rate of {'its' if count == 1 else 'their'} own ({count}), as folders of frames: {taken_en}",
+            f"レート情報なし ({count}、フレームのフォルダなど): {taken_ja}",
+        )
+    ]
 
 
 def _left_out(room: Mapping[str, Any]) -> list[str]:

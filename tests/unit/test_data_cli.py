@@ -156,8 +156,69 @@ def test_a_messy_folder_is_told_in_plain_words(dataset: Path, capsys: pytest.Cap
     assert "also there   .md 1, 1 subfolder\n" in out
     assert "16 fps (1), 30 fps (1)" in out
     assert "9 to 21 frames" in out
-    assert "Not trained: 5 files." in out
+    assert re.search(r"\nTrained: .* Not trained: 5\.", out)
     assert "\x1b" not in out
+
+
+def test_folders_of_frames_have_no_rate_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clips" / "walk").mkdir(parents=True)
+    for number in range(9):
+        picture(tmp_path / "clips" / "walk" / f"{number}.png", caption=None)
+    (tmp_path / "clips" / "walk.txt").write_text("walk")
+    video(tmp_path / "clips" / "fast.mp4", 21, fps=30)
+    video(tmp_path / "clips" / "film.mp4", 21, fps=24)
+    file = tmp_path / "d.toml"
+    text = '[[datasets]]\nvideo_directory = "clips"\nresolution = [64, 64]\ncaption_extension = ".txt"\ntarget_frames = [5]\n'
+    file.write_text(text)
+
+    def told() -> tuple[str, str]:
+        run(["data", "scan", str(file), "--family", "wan"])
+        captured = capsys.readouterr()
+        return captured.out, captured.err
+
+    out, err = told()
+    assert (
+        "rates        24 fps (1), 30 fps (1), no rate of its own (1), as folders of frames: every frame is used" in out
+    )
+    assert "Write fps_from_file = true and no source_fps" in err  # no single source_fps fits both
+    file.write_text(text + "source_fps = 24\n")
+    assert "no rate of its own (1), as folders of frames: counted as 24 fps (source_fps)" in told()[0]
+    assert run(["data", "frames", str(tmp_path / "clips" / "walk"), "--target-frames", "5"]) == 0
+    assert "9 frames, no rate of its own: every frame is used" in capsys.readouterr().out
+
+
+def test_what_would_stop_the_training_is_not_called_trained(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (dataset.parent / "clips" / "torn.mp4").write_bytes(b"half a video" * 99)
+    (dataset.parent / "clips" / "torn.txt").write_text("torn")
+    assert run(["data", "scan", str(dataset), "--family", "wan"]) == 2
+    out = capsys.readouterr().out
+    assert "torn.mp4: it is cut off, damaged, or not what its name says." in out
+    assert "\nWould be trained: " in out
+    assert run(["data", "frames", str(dataset), "torn", "--family", "wan"]) == 0
+    assert "torn.mp4 is not trained: it is cut off" in capsys.readouterr().err
+
+
+def test_lines_flow_within_a_narrow_terminal(
+    dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(dataset.parent / "pics" / ("long " * 30 + ".png"))
+    (dataset.parent / "pics" / ("long " * 30 + ".png")).write_bytes(b"torn")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    for command in ("scan", "frames"):
+        run(["data", command, str(dataset), "--family", "wan"])
+        lines = [
+            line
+            for line in capsys.readouterr().out.splitlines()
+            if not line.startswith(("pics", "clips", str(dataset)))
+        ]
+        assert max(map(cells, lines)) <= 60
+    run(["data", "scan", str(dataset), "--family", "wan"])
+    assert re.search(
+        r"\n          -> write a text file of the same name, or leave\n             caption_extension out",
+        capsys.readouterr().out,
+    )
 
 
 def test_scan_json_counts_files_before_and_items_after_repeats(
