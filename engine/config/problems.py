@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from engine.config.spelling import spelled, spelled_path
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -28,6 +30,7 @@ class Problem:
         """The fields as ``presets check --json`` prints them (without the severity, which is the list it stands in)."""
         fields = asdict(self)
         del fields["severity"]
+        fields |= {"file": spelled_path(self.file), "message": spelled(self.message), "fix": spelled(self.fix)}
         return fields
 
     def location(self) -> str:

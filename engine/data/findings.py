@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.config.spelling import named
+from engine.config.spelling import named, spelled
 from engine.data.items import Skipped
 from engine.data.summary import printable
 from engine.data.tokens import ESTIMATE, TokenCounter
@@ -31,7 +31,7 @@ class Entry:
 
     def as_json(self) -> dict[str, Any]:
         """As ``data doctor --json`` prints it."""
-        told: dict[str, Any] = {"path": printable(self.path), "detail": self.detail}
+        told: dict[str, Any] = {"path": printable(self.path), "detail": spelled(self.detail)}
         told |= {"list": printable(self.source or ""), "line": self.line} if self.line else {}
         return {**told, "group": self.group, "keep": self.keep} if self.group else told
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.config.spelling import spelled
+from engine.config.spelling import spelled, spelled_path
 from engine.data.dataset_spec import DatasetConfig, DatasetSpec
 from engine.data.extras import extras_of
 from engine.data.items import Bucket, Item, Scan, Skipped, path_text
@@ -67,13 +67,13 @@ def _dataset(dataset: DatasetSpec, items: Sequence[Item], scan: Scan) -> dict[st
 
 def skipped_entry(skipped: Skipped) -> dict[str, Any]:
     """One file that is left out, as every ``--json`` of ``data`` says it; ``list`` and ``line`` where a list names it."""
-    told: dict[str, Any] = {"path": printable(skipped.path), "code": skipped.code, "reason": skipped.reason}
+    told: dict[str, Any] = {"path": printable(skipped.path), "code": skipped.code, "reason": spelled(skipped.reason)}
     return told | ({"list": printable(skipped.source or ""), "line": skipped.line} if skipped.line else {})
 
 
 def printable(path: Path | str) -> str:
-    """The path as text; bytes that are no valid UTF-8 are shown escaped, as JSON cannot hold them."""
-    return spelled(str(path))
+    """The path as text; JSON cannot hold bytes that are no UTF-8: such names are spelled as a shell takes them, ``$'caf\\xe9.png'``."""
+    return spelled_path(str(path))
 
 
 def _mean_percent(items: Sequence[Item]) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -230,3 +232,24 @@ def test_captions_of_one_file_on_several_lines_are_joined(tmp_path: Path) -> Non
         ["c0", "c3", "c6"], ["c1", "c4", "c7"], ["c2", "c5", "c8"],
     ]  # fmt: skip
     assert [item.line for item in found.items] == [1, 2, 3]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS refuses file names that are not UTF-8")
+def test_a_name_that_is_no_utf8_is_spelled_the_same_everywhere_and_a_shell_takes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xe9p\xf4t")
+    folder.mkdir()
+    picture(folder / "a.png", caption=None)
+    picture(tmp_path / "plain.png").rename(tmp_path / os.fsdecode(b"caf\xe9 1.png"))
+    dataset = tmp_path / "dataset.toml"
+    dataset.write_text('[[datasets]]\nimage_directory = "."\nrecursive = true\ncaption_extension = ".txt"\n')
+    for command in ("scan", "buckets", "doctor"):
+        assert "$'caf\\xe9 1.png': its name" in told(capsys, command, dataset).replace("'  its", "': its")
+    entry = next(one for one in document(capsys, "scan", dataset)["datasets"][0]["skipped"] if "caf" in one["path"])
+    assert entry["path"] == f"{tmp_path}/$'caf\\xe9 1.png'"
+    listed = subprocess.run(["bash", "-c", f"ls {entry['path']}"], capture_output=True, check=True)
+    assert listed.stdout == os.fsencode(tmp_path) + b"/caf\xe9 1.png\n"
+    errors = document(capsys, "scan", dataset)["errors"]
+    assert f"{tmp_path}/$'caf\\xe9 1.png'" in [error["file"] for error in errors]
+    assert f"{tmp_path}/$'d\\xe9p\\xf4t'/a.png" in [error["file"] for error in errors]
