@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 
 from engine.config import Config
-from engine.config.language import counted, say
+from engine.config.language import say
 from engine.config.problems import ConfigError, MissingRequirement
 from engine.data import BatchPlan, DatasetConfig, Item, Scan, read_dataset_config, scan
 from engine.data.fingerprints import caption_hash
 from engine.data.index import INDEX_FOLDER, ScanIndex
-from engine.data.reasons import look_command
+from engine.data.reasons import look_command, told_together
 from engine.data.task_needs import unmet_needs
 from engine.data.variants import with_variants
 from engine.dtypes import DTYPES
@@ -104,15 +104,12 @@ class Workplace:
         for warning in (*self.dataset.warnings, *found.warnings):
             self.job.warn(warning.code, _sentence(warning.location(), warning.message), warning.fix)
         if found.skipped:
-            shown = "; ".join(f"{skipped.named}: {skipped.reason.rstrip('.。')}" for skipped in found.skipped[:3])
             look = look_command(self.dataset.file)
-            more = f" … ({len(found.skipped)})" if len(found.skipped) > 3 else ""
             self.job.warn(
                 "items_skipped",
-                say(f"{counted(len(found.skipped), 'file')} will not be trained: {shown}{more}",
-                    f"{len(found.skipped)} 個のファイルは学習されません: {shown}{more}"),
+                told_together(self.dataset.datasets, found.skipped),
                 say(f"`{look}` tells all of them, and what to do.", f"`{look}` で全件と対処を確認できます。"),
-            )  # fmt: skip
+            )
         if not self.job.helps:
             self._write_items(found)
         return found

@@ -5,12 +5,15 @@ Codes are those of ``Skipped``. A code without a row is told by its name and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.config.language import say
 from engine.config.spelling import shell_word
+from engine.data.dataset_spec import DatasetSpec
+from engine.data.items import Skipped
 
 
 @dataclass(frozen=True)
@@ -178,4 +181,50 @@ _OF_CLIPS = {
         _REASONS["unsupported_type"].title,
         say("pictures go into image_directory", "画像は image_directory へ"),
     ),
+}  # fmt: skip
+
+
+def told_together(datasets: Sequence[DatasetSpec], skipped: Sequence[Skipped]) -> str:
+    """What is not trained, in one sentence: a few by name with their reasons, of more the reasons, the most frequent first."""
+    if len(skipped) <= _MOST_NAMED:
+        told = "; ".join(f"{one.named}: {one.reason.rstrip('.。')}" for one in skipped)
+    else:
+        rooms = {dataset.index: {"kind": dataset.kind, "list": dataset.jsonl} for dataset in datasets}
+        titles = Counter(reason_of(one.code, rooms.get(one.dataset)).title for one in skipped)
+        told = ", ".join(f"{title} ({count})" for title, count in titles.most_common())
+    return say(
+        f"{len(skipped)} {'is' if len(skipped) == 1 else 'are'} not trained: {told}.",
+        f"学習されないものが {len(skipped)} 件あります: {told}。",
+    )
+
+
+def mend_one(code: str, *, listed: bool, of_line: bool) -> str:
+    """What to do about one broken file: ``listed``, if a list names it; or about a line of a list itself (``of_line``)."""
+    if of_line:
+        en, ja = "Correct or remove this line", "この行を直すか取り除くか"
+    else:
+        en, ja = _MENDS.get(code, ("Repair it", "直すか"))
+        en += ", or remove this line" if listed else ", or remove it"
+        ja += "、この行を取り除くか" if listed else "取り除くか"
+    return say(
+        f'{en}, or set on_bad_item = "skip" in the dataset.',
+        f'{ja}、データセットに on_bad_item = "skip" を書いてください。',
+    )
+
+
+_MOST_NAMED = 3
+_MENDS = {
+    "no_such_file": ("Correct the path", "パスを直すか"),
+    "broken_link": ("Bring back what it leads to", "リンク先を戻すか"),
+    "unsupported_type": ("Name it in a list of its own kind", "種類に合うリストに移すか"),
+    "caption_not_utf8": ("Save its caption as UTF-8 text, or name its encoding (caption_encoding)", "キャプションを UTF-8 で保存するか、caption_encoding に文字コードを書くか"),
+    "unreadable_caption": ("Put a text file in the place of its caption", "キャプションとしてテキストファイルを置くか"),
+    "name_not_utf8": ("Rename it", "名前を変えるか"),
+    "name_too_long": ("Rename it", "名前を変えるか"),
+    "unreadable_folder": ("Let it be read (permissions)", "読めるように権限を変えるか"),
+    "unreadable_list": ("Let it be read (permissions)", "読めるように権限を変えるか"),
+    "missing_control": ("Add its control pictures", "制御画像を追加するか"),
+    "unreadable_control": ("Repair its control picture or video", "制御画像・動画を直すか"),
+    "mask_size": ("Give its mask the shape of the picture", "マスクを画像と同じ縦横比にするか"),
+    "unreadable_mask": ("Repair its mask", "マスクを直すか"),
 }  # fmt: skip

@@ -16,7 +16,7 @@ from engine.data.dataset_spec import DatasetSpec
 from engine.data.document import positions_of
 from engine.data.frames import rate_trouble
 from engine.data.items import Item, Skipped
-from engine.data.reasons import look_command, reason_of
+from engine.data.reasons import look_command, mend_one, reason_of
 from engine.families.family import FamilySpec
 
 Rates = Mapping[tuple[float, float | None], int]  # (rate of the file, rate that frames are dropped from) -> videos
@@ -24,17 +24,10 @@ Rates = Mapping[tuple[float, float | None], int]  # (rate of the file, rate that
 
 def stops(dataset: DatasetSpec, skipped: Skipped) -> Problem:
     """A broken file, or line of a list, as the error that ends the scan."""
-    if not skipped.line:
-        fix = say(
-            'Repair or remove it, or set on_bad_item = "skip" in the dataset.',
-            '直すか取り除くか、データセットに on_bad_item = "skip" を書いてください。',
-        )
-        return Problem(skipped.code, skipped.reason, fix, file=str(skipped.path))
     of_line = skipped.path == dataset.jsonl
-    fix = say(
-        f'{"Correct or remove this line" if of_line else "Repair the file, or remove this line"}, or set on_bad_item = "skip" in the dataset.',
-        f'{"この行を直すか取り除くか" if of_line else "ファイルを直すか、この行を取り除くか"}、データセットに on_bad_item = "skip" を書いてください。',
-    )
+    fix = mend_one(skipped.code, listed=bool(skipped.line), of_line=of_line and bool(skipped.line))
+    if not skipped.line:
+        return Problem(skipped.code, skipped.reason, fix, file=str(skipped.path))
     message = skipped.reason if of_line else f"{skipped.path}: {skipped.reason}"
     return Problem(skipped.code, message, fix, file=str(dataset.jsonl), line=skipped.line)
 

@@ -1,4 +1,4 @@
-"""Open what a person points at: a dataset file with a family, or a preset that names or holds a dataset."""
+"""Open what a person points at: a dataset file with a family, a preset that names or holds a dataset, or the run.toml of a run."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class OpenedDataset:
 def open_dataset(file: Path, family: str | None = None) -> OpenedDataset:
     """Read the file. Raises ``UserError`` with everything that is wrong in it."""
     document = read_document(file)
+    if _is_run(document.content):
+        return _open_run(file, family)
     if holds_preset(document.content):
         return _open_preset(file, family)
     spec = None if family is None else require_known(family)
@@ -102,7 +104,33 @@ def _open_preset(file: Path, family: str | None) -> OpenedDataset:
     from engine.data.preset_dataset import read_preset_dataset
 
     loaded = load_config(file)
-    name = str(loaded.config.get("family"))
+    spec = _family_of(file, loaded.config, family)
+    return _opened(file, loaded.config, spec, read_preset_dataset(loaded, spec))
+
+
+def _is_run(content: Mapping[str, Any]) -> bool:
+    return "schema_version" in content and "stages" in content
+
+
+def _open_run(file: Path, family: str | None) -> OpenedDataset:
+    """What a run trains, as its engine reads it: warnings of runs name this file."""
+    from engine.config.run_file import read_run_toml
+
+    config = read_run_toml(file).config
+    spec = _family_of(file, config, family)
+    tables = {"general": config.dataset.general, "datasets": config.dataset.datasets}
+    if not config.dataset.datasets:
+        raise UserError.of(
+            "missing_key", say("this run has no dataset.", "この run にデータセットはありません。"), file=file
+        )
+    dataset = read_dataset_config(
+        tables, base_dir=file.absolute().parent, spec=spec, file=str(file), numerics=config.run.numerics
+    )
+    return _opened(file, config, spec, dataset)
+
+
+def _family_of(file: Path, config: Config, family: str | None) -> FamilySpec:
+    name = str(config.get("family"))
     if family is not None and require_known(family).name != name:
         raise UserError.of(
             "conflicting_keys",
@@ -113,17 +141,20 @@ def _open_preset(file: Path, family: str | None) -> OpenedDataset:
             say("Leave --family out.", "--family を外してください。"),
             file=file,
         )
-    spec = get_family(name)
-    tokenizer = loaded.config.get("tokenizer")
+    return get_family(name)
+
+
+def _opened(file: Path, config: Config, spec: FamilySpec, dataset: DatasetConfig) -> OpenedDataset:
+    tokenizer = config.get("tokenizer")
     return OpenedDataset(
         file,
-        read_preset_dataset(loaded, spec),
+        dataset,
         spec,
-        spec.task(loaded.config.get("task")),
+        spec.task(config.get("task")),
         is_preset=True,
         tokenizer=None if not tokenizer else Path(tokenizer),
-        accumulation=int(loaded.config.get("gradient_accumulation_steps") or 1),
-        options=loaded.config,
+        accumulation=int(config.get("gradient_accumulation_steps") or 1),
+        options=config,
     )
 
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.config import load_config
 from musubi_tui.cli.root import run
+from musubi_tui.runs.creating import create_run
+from musubi_tui.runs.home import find_home
 from musubi_tui.terminal_width import cells
 from tests.unit.test_data_scan import picture, video
 
@@ -122,6 +125,18 @@ def test_wrong_input_is_a_paragraph_and_exit_code_2(
 def test_a_preset_is_taken_as_well(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "buckets", str(preset_beside(dataset)), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["total"]["items"] == 10
+
+
+def test_the_file_of_a_run_is_taken_as_well_since_its_warnings_name_it(
+    dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = create_run(load_config(preset_beside(dataset)), kind="cache", home=find_home(dataset.parent / "home"))
+    monkeypatch.chdir("/")
+    assert run(["data", "buckets", str(created.run_toml)]) == 0
+    assert "Total: 10 items from 5 files, 5 batches per epoch" in capsys.readouterr().out
+    assert run(["data", "show", str(created.run_toml), "mute"]) == 0
+    assert run(["data", "scan", str(created.run_toml), "--family", "qwen_image"]) == 2
+    assert "is for wan" in capsys.readouterr().err
 
 
 def test_a_musubi_dataset_counts_from_the_working_directory(

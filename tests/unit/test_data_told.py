@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.data import read_dataset_config
 from engine.data.captions import guessed_encoding
 from engine.data.items import Scan
-from engine.data.reasons import reason_of
-from tests.unit.test_data_scan import picture, run
+from engine.data.reasons import reason_of, told_together
+from tests.unit.test_data_scan import WAN, picture, run
 
 # -- lists
 
@@ -42,8 +43,25 @@ def test_what_is_wrong_in_a_list_is_told_with_its_line(tmp_path: Path) -> None:
     stopping = {error.line: error for error in found.errors}
     assert sorted(stopping) == [2, 4, 7]
     assert all(error.file == str(tmp_path / "list.jsonl") for error in found.errors)
-    assert "this line" in stopping[4].fix
+    assert stopping[2].fix.startswith("Correct the path, or remove this line, or set on_bad_item")
+    assert stopping[4].fix.startswith("Correct or remove this line, or")
+    assert stopping[7].fix.startswith("Repair it, or remove this line, or")
     assert str(tmp_path / "zero.png") in stopping[7].message
+
+
+def test_a_run_tells_in_one_sentence_what_it_does_not_train(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", caption=None)
+    lines = ['{"image_path": "a.png", "caption": "one"}', '{"image_path": "gone.png", "caption": "x"}']
+    found = listed(tmp_path, *lines)
+    tables = {"datasets": [{"image_jsonl_file": "list.jsonl", "cache_directory": "cache"}]}
+    rooms = read_dataset_config(tables, base_dir=tmp_path, spec=WAN).datasets
+    assert told_together(rooms, found.skipped) == (
+        f"1 is not trained: gone.png (list.jsonl:2): there is no {tmp_path / 'gone.png'}."
+    )
+    found = listed(tmp_path, *lines, *lines[1:] * 3, '{"image_path": "a.png"}')
+    assert (
+        told_together(rooms, found.skipped) == "5 are not trained: listed twice (3), no such file (1), no caption (1)."
+    )
 
 
 def test_captions_that_contradict_are_told_with_both_lines(tmp_path: Path) -> None:
