@@ -13,6 +13,7 @@ from engine.config.language import say
 from engine.data.dataset_spec import DatasetConfig
 from engine.data.findings import Entry, Finding, Questions, told_at
 from engine.data.items import Item, Scan
+from engine.data.reasons import reason_of
 from engine.families.family import FamilySpec
 
 _COMMON = 12  # words told
@@ -42,6 +43,7 @@ class CaptionChecks:
         """Each kind of trouble, also where there is none of it."""
         yield self._empty()
         yield self._missing()
+        yield self._in_another_case()
         yield self._unused()
         yield self._without_trigger()
         yield self._long()
@@ -54,12 +56,20 @@ class CaptionChecks:
     def _way_out(self, datasets: set[int]) -> str:
         """What the fix does with captions that are not there."""
         words = {self._word(dataset) for dataset in datasets}
+        lists = {self.config.datasets[dataset].jsonl is not None for dataset in datasets}
         if "" not in words and all(self.config.datasets[dataset].has_captions for dataset in datasets):
             word = ", ".join(sorted(words))
             return say(f"Write them; the fix writes {word!r} into them.", f"書いてください。修正では {word!r} を書き込みます。")  # fmt: skip
+        if lists == {True}:
+            return say(
+                'Write "caption" into these lines. The fix takes the lines out of the list, or with --trigger WORD writes the word into them.',
+                'これらの行に "caption" を書いてください。修正ではリストから行を取り除きます。--trigger WORD を付けるとその語を書き込みます。',
+            )
+        what_en = "sets the files aside" + (" (takes lines out of lists)" if True in lists else "")
+        what_ja = "ファイルをよけます" + (" (リストでは行を取り除きます)" if True in lists else "")
         return say(
-            "Write them. The fix sets the files aside, or with --trigger WORD writes the word into them.",
-            "書いてください。修正ではファイルをよけます。--trigger WORD を付けるとその語を書き込みます。",
+            f"Write them. The fix {what_en}, or with --trigger WORD writes the word into them.",
+            f"書いてください。修正では{what_ja}。--trigger WORD を付けるとその語を書き込みます。",
         )
 
     def _empty(self) -> Finding:
@@ -83,6 +93,16 @@ class CaptionChecks:
             self._way_out({skipped.dataset for skipped in missing}),
             tuple(told_at(skipped) for skipped in missing),
             "missing_caption",
+        )  # fmt: skip
+
+    def _in_another_case(self) -> Finding:
+        found = [skipped for skipped in self.scan.skipped if skipped.code == "caption_case"]
+        return Finding(
+            "caption_case",
+            "warning",
+            say(f"captions whose ending is written otherwise, their files not trained: {len(found)}", f"拡張子の大文字・小文字が違うキャプションのため学習されないファイルが {len(found)} 件"),
+            reason_of("caption_case").advice,
+            tuple(told_at(skipped) for skipped in found),
         )  # fmt: skip
 
     def _unused(self) -> Finding:

@@ -35,6 +35,7 @@ _BY_HAND = (
     "no_such_file",
     "unreadable_folder",
     "unreadable_list",
+    "not_a_list",
     "bad_line",
     "list_not_utf8",
 )  # nothing there could be set aside

@@ -17,8 +17,14 @@ def why_unreadable(dataset: DatasetSpec, path: Path, whose: str = "") -> tuple[s
     ``whose`` names what the file is to its item, if it is not the item itself: ``"its mask "``.
     """
     if not _is_there(path):
+        hint = ""
+        if any(char < " " for char in str(path)):  # C:\new: JSON reads \n as the end of a line
+            hint = say(
+                r"; in JSON a backslash is written twice: \\", r" (JSON ではバックスラッシュを2つ重ねて書きます: \\)"
+            )
         return "no_such_file", say(
-            f"{whose}{path} is not there." if whose else f"there is no {path}.", f"{whose}{path} がありません。"
+            f"{whose}{path} is not there{hint}." if whose else f"there is no {path}{hint}.",
+            f"{whose}{path} がありません{hint}。",
         )
     if path.is_symlink() and not path.exists():
         target = os.readlink(path)

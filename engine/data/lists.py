@@ -19,6 +19,7 @@ from engine.config.problems import Problem
 from engine.config.spelling import shortened
 from engine.data.captions import captions_of, lacks_text
 from engine.data.dataset_spec import DatasetSpec
+from engine.data.list_faults import not_json, one_document
 from engine.data.list_text import list_text
 from engine.data.listing import Listing, Source
 from engine.data.media import is_folder
@@ -44,7 +45,7 @@ def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
     try:
         if not path.is_dir() and not path.is_file() and path.exists():  # it would be waited for
             reason = say("it is a pipe or a device, not a list.", "リストではなくパイプまたはデバイスです。")
-            listing.skip(dataset, path, "unreadable_list", reason, broken=True)
+            listing.skip(dataset, path, "not_a_list", reason, broken=True)
             return
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
@@ -57,6 +58,9 @@ def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
     seen: dict[str, int] = {}  # file -> where it stands among the sources
     text = list_text(data, dataset.caption_encoding)
     listing.warnings += text.notices(path, listing.file)
+    if reason := one_document(text):
+        listing.skip(dataset, path, "not_a_list", reason, broken=True)
+        return
     keys = _KnownKeys(dataset, path)
     for number, line in enumerate(text.lines, start=1):
         if text.is_blank(line):
@@ -156,8 +160,8 @@ def _record(line: bytes, encoding: str) -> dict[str, Any]:
         name = encoding.upper()
         raise _WrongRecord("list_not_utf8", f"it is not {name}.", f"{name}ではありません。") from None
     except (ValueError, RecursionError) as error:
-        text = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise _WrongRecord("bad_line", f"it is not JSON ({text}).", f"JSONではありません ({text})。") from error
+        en, ja = not_json(error)
+        raise _WrongRecord("bad_line", f"it is not JSON ({en}).", f"JSONではありません ({ja})。") from error
     if not isinstance(record, dict):
         raise _WrongRecord("bad_line", "it is not an object in braces.", "{ } で囲んだオブジェクトではありません。")
     return record

@@ -30,7 +30,13 @@ from engine.data.variants import with_variants
 from engine.families.family import FamilySpec, TaskSpec
 
 Contents = Literal["latents", "text"]
-_UNLISTED = ("unreadable_folder", "unreadable_list", "bad_line", "list_not_utf8")  # what lies there is not known
+_UNLISTED = (
+    "unreadable_folder",
+    "unreadable_list",
+    "not_a_list",
+    "bad_line",
+    "list_not_utf8",
+)  # what lies there is not known
 _SIZE_FOLDER = re.compile(r"\d+x\d+")  # where the latents of one of several resolutions lie
 _VARIANT = re.compile(r"(\.x\d{4}y\d{4})?(\.flip)?(?=\.safetensors$)")
 
@@ -115,7 +121,7 @@ def plan_pruning(
     found = scan(config, spec, task, strict=False, index=index)
     missing = [error for error in found.errors if error.code == "missing_file"]
     missing += [
-        Problem(skipped.code, skipped.reason, file=str(skipped.path))
+        Problem(skipped.code, skipped.reason, file=str(skipped.path), line=skipped.line)
         for skipped in found.skipped
         if skipped.code in _UNLISTED
     ]

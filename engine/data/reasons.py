@@ -133,6 +133,7 @@ _REASONS = {
         broken=True,
     ),
     "unreadable_folder": Reason(say("folder cannot be read", "フォルダを読めない"), say("check permissions", "権限を確認してください")),
+    "not_a_list": Reason(say("a file that is no list", "リストではないファイル"), say("write one object in each line: JSON Lines", "1行に1オブジェクトの JSON Lines にしてください")),
     "unreadable_list": Reason(say("list cannot be read", "リストを読めない"), say("check permissions", "権限を確認してください")),
     "not_built_yet": Reason(say("not built yet", "未実装")),
 }  # fmt: skip

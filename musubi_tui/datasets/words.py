@@ -174,7 +174,8 @@ def _left_out(room: Mapping[str, Any]) -> list[str]:
 
 def place_of(entry: Mapping[str, Any], room: Mapping[str, Any], *, whole: bool = False) -> str:
     """What is left out, by its name (or ``whole`` path), with its line where a list names it: ``list.jsonl:7``, ``cat.png (list.jsonl:3)``."""
-    return named(str(entry["path"]), str(room["list"]), entry.get("line", 0), whole=whole)
+    line = entry.get("line", 0)
+    return named(str(entry["path"]), str(room["list"]), line, whole=whole and not line)
 
 
 def size_word(size: int) -> str:

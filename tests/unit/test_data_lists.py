@@ -253,3 +253,60 @@ def test_a_name_that_is_no_utf8_is_spelled_the_same_everywhere_and_a_shell_takes
     errors = document(capsys, "scan", dataset)["errors"]
     assert f"{tmp_path}/$'caf\\xe9 1.png'" in [error["file"] for error in errors]
     assert f"{tmp_path}/$'d\\xe9p\\xf4t'/a.png" in [error["file"] for error in errors]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{broken", "column 2: a key in double quotes is missing"),
+        ('{"image_path": "C:\\data\\a.png"}', "a backslash must be written twice"),
+        ('{"image_path": "a.png" "caption": "x"}', "column 24: a comma or the closing bracket is missing"),
+        ('{"image_path": "a.png", "caption": "x}', "a text has no closing quote"),
+        ('{"image_path": "a.png", "caption": }', "a value is missing"),
+        ('{"image_path": "a.png", "caption": "a\tb"}', "a text holds a tab or another control character"),
+        ('{"image_path": "a.png", "caption": "x"}, {"image_path": "b.png"}', "something follows the closing brace"),
+    ],
+)
+def test_what_keeps_a_line_from_being_json_is_told_in_plain_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, reason: str
+) -> None:
+    (entry,) = document(capsys, "scan", write_list(tmp_path, line))["datasets"][0]["skipped"]
+    assert (entry["code"], entry["line"]) == ("bad_line", 1)
+    assert reason in entry["reason"]
+
+
+def test_a_backslash_that_json_took_for_a_line_end_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [r'{"image_path": "C:\\new.png", "caption": "x"}', r'{"image_path": "C:\new.png", "caption": "x"}']
+    dataset = write_list(tmp_path, *lines)
+    first, second = document(capsys, "scan", dataset)["datasets"][0]["skipped"]
+    assert "twice" not in first["reason"]
+    assert "a backslash is written twice" in second["reason"]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_document_is_told_once_and_not_line_by_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], indent: int | None
+) -> None:
+    lines = [{"image_path": f"{number}.png", "caption": "x"} for number in range(9)]
+    found = document(capsys, "scan", write_list(tmp_path, json.dumps(lines, indent=indent)))
+    (entry,) = found["datasets"][0]["skipped"]
+    assert entry["code"] == "not_a_list"
+    assert "one object in each line" in entry["reason"]
+    assert [error["code"] for error in found["errors"]] == ["not_a_list"]
+
+
+def test_the_doctor_says_how_captions_of_a_list_are_written_and_names_those_in_another_case(
+    messy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 'Write "caption" into these lines. The fix takes the lines out of the list' in told(capsys, "doctor", messy)
+    folder = tmp_path / "pics"
+    folder.mkdir()
+    picture(folder / "a.png")
+    picture(folder / "UPPER.png", caption=None)
+    (folder / "UPPER.TXT").write_text("x")
+    messy.write_text('[[datasets]]\nimage_directory = "pics"\ncaption_extension = ".txt"\n')
+    out = told(capsys, "doctor", messy)
+    assert "UPPER.png  its caption should be UPPER.txt, and UPPER.TXT is there." in out
+    assert "Nothing wrong" not in out
