@@ -13,7 +13,6 @@ from engine.config.language import say
 from engine.data.dataset_spec import DatasetConfig
 from engine.data.findings import Entry, Finding, Questions, told_at
 from engine.data.items import Item, Scan
-from engine.data.reasons import reason_of
 from engine.families.family import FamilySpec
 
 _COMMON = 12  # words told
@@ -101,7 +100,7 @@ class CaptionChecks:
             "caption_case",
             "warning",
             say(f"captions whose ending is written otherwise, their files not trained: {len(found)}", f"拡張子の大文字・小文字が違うキャプションのため学習されないファイルが {len(found)} 件"),
-            reason_of("caption_case").advice,
+            say("Rename the captions, or write caption_extension as their names have it.", "キャプションの名前を変えるか、caption_extension を実際の表記に合わせてください。"),
             tuple(told_at(skipped) for skipped in found),
         )  # fmt: skip
 

@@ -224,6 +224,7 @@ _MENDS = {
     "name_too_long": ("Rename it", "名前を変えるか"),
     "unreadable_folder": ("Let it be read (permissions)", "読めるように権限を変えるか"),
     "unreadable_list": ("Let it be read (permissions)", "読めるように権限を変えるか"),
+    "not_a_list": ("Write one object in each line", "1行に1オブジェクトで書くか"),
     "missing_control": ("Add its control pictures", "制御画像を追加するか"),
     "unreadable_control": ("Repair its control picture or video", "制御画像・動画を直すか"),
     "mask_size": ("Give its mask the shape of the picture", "マスクを画像と同じ縦横比にするか"),

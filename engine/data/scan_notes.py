@@ -28,7 +28,8 @@ def stops(dataset: DatasetSpec, skipped: Skipped) -> Problem:
     fix = mend_one(skipped.code, listed=bool(skipped.line), of_line=of_line and bool(skipped.line))
     if not skipped.line:
         return Problem(skipped.code, skipped.reason, fix, file=str(skipped.path))
-    message = skipped.reason if of_line else f"{skipped.path}: {skipped.reason}"
+    told = of_line or f"{skipped.path}." in skipped.reason or skipped.reason.startswith(str(skipped.path))
+    message = skipped.reason if told else f"{skipped.path}: {skipped.reason}"
     return Problem(skipped.code, message, fix, file=str(dataset.jsonl), line=skipped.line)
 
 

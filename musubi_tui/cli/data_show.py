@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 HELP = say(
     "Show one item of a dataset: the picture with the frame of its crop, the caption, the bucket, the cache files.\n\n"
-    "ITEM is a file name, its stem, a path, or an item's id.\n\n"
+    "ITEM is a file name, its stem, a path, an item's id, or its line of a list (list.jsonl:12).\n\n"
     "  musubi-tui data show dataset.toml cat.jpg --family wan",
     "データセットの 1 項目を表示します。切り抜き枠つきの画像、キャプション、バケット、キャッシュ。\n\n"
-    "ITEM はファイル名、拡張子なしの名前、パス、または項目の id です。\n\n"
+    "ITEM はファイル名、拡張子なしの名前、パス、項目の id、またはリストの行 (list.jsonl:12) です。\n\n"
     "  musubi-tui data show dataset.toml cat.jpg --family wan",
 )
 
@@ -38,7 +38,7 @@ def show(
     file: FileArgument,
     item: Annotated[
         str,
-        typer.Argument(metavar="ITEM", help=say("File name, stem, path or id.", "ファイル名、名前、パス、id。"), show_default=False),
+        typer.Argument(metavar="ITEM", help=say("File name, stem, path, id or line of a list.", "ファイル名、名前、パス、id、リストの行。"), show_default=False),
     ],
     family: FamilyOption = None,
     width: Annotated[
@@ -53,7 +53,12 @@ def show(
     opened = opened_dataset(file, family)
     with scan_index() as index:
         found = scan_opened(opened, index=index)
-    mine = [one for one in found.cached if is_called(one.path, item) or one.id == item]
+    lists = [dataset.jsonl for dataset in opened.config.datasets]
+    mine = [
+        one
+        for one in found.cached
+        if is_called(one.path, item) or one.id == item or stands_at(lists[one.dataset], one.line, item)
+    ]
     if not mine:
         return _left_out(opened, found, item, as_json)
     facts = item_facts(opened, mine, held_out=found.held_out)
@@ -73,11 +78,18 @@ def is_called(path: Path, word: str) -> bool:
     return word in (path.name, path.stem, str(path)) or Path(word).absolute() == path
 
 
+def stands_at(source: Path | None, line: int, word: str) -> bool:
+    """Whether the word is the place of that line of a list as it is told: ``list.jsonl:12``."""
+    return source is not None and line > 0 and word in (f"{source.name}:{line}", f"{source}:{line}")
+
+
 def _left_out(opened: OpenedDataset, found: Scan, word: str, as_json: bool) -> int:
     """A file that is not trained is told with its reason; one that is not there raises ``UserError``."""
     from engine.data.summary import skipped_entry
 
-    skipped: list[Skipped] = [entry for entry in found.skipped if is_called(entry.path, word)]
+    skipped: list[Skipped] = [
+        entry for entry in found.skipped if is_called(entry.path, word) or stands_at(entry.source, entry.line, word)
+    ]
     if not skipped:
         raise _unknown(opened.file, word, found)
     entry = skipped[0]

@@ -91,7 +91,7 @@ def _first(problems: Sequence[Problem], config: DatasetConfig) -> Iterator[Probl
     for problem in problems:
         told[problem.code] += 1
         if told[problem.code] <= _SHOWN_SKIPS:
-            yield replace(problem, message=readable(problem.message))
+            yield problem
     for code, count in told.items():
         if count > _SHOWN_SKIPS:
             first = next(problem for problem in problems if problem.code == code)

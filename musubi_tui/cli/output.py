@@ -11,12 +11,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import IO, Any, Final, TypeVar
 
 from engine.config.language import say
 from engine.config.problems import Problem
-from engine.config.spelling import spelled
+from engine.config.spelling import readable, spelled
 from musubi_tui.terminal_width import cells
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -83,7 +84,7 @@ def print_problems(problems: Iterable[Problem]) -> None:
         word = say("error:", "エラー:") if problem.severity == "error" else say("warning:", "警告:")
         if colour:
             word = f"{_BOLD}{_RED if problem.severity == 'error' else _YELLOW}{word}{_RESET}"
-        narrate(f"{word} {harmless(str(problem))}")
+        narrate(f"{word} {harmless(str(replace(problem, message=readable(problem.message))))}")
 
 
 def harmless(text: str) -> str:

@@ -70,6 +70,13 @@ def test_json_tells_list_and_line_in_their_order(messy: Path, capsys: pytest.Cap
         assert {entry["list"] for entry in entries} == {str(messy.with_name("list.jsonl"))}
 
 
+def test_a_path_that_is_not_there_is_told_once_in_what_stops_training(
+    messy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = document(capsys, "scan", messy)["errors"][0]["message"]
+    assert message == f"there is no {messy.with_name('gone.png')}."
+
+
 def test_json_of_a_scan_holds_what_stops_training_and_what_is_doubtful(
     messy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,7 +90,10 @@ def test_every_command_names_each_line(messy: Path, capsys: pytest.CaptureFixtur
         out = told(capsys, command, messy)
         for place in ("gone.png (list.jsonl:2)", "b.png (list.jsonl:3)", "list.jsonl:5", "other.png (list.jsonl:6)"):
             assert place in out, (command, place)
-    assert "b.png (list.jsonl:3) is not trained: it has no caption." in told(capsys, "show", messy, "b.png")
+    for word in ("b.png", "list.jsonl:3", str(messy.with_name("list.jsonl:3"))):
+        assert "b.png (list.jsonl:3) is not trained: it has no caption." in told(capsys, "show", messy, word)
+    assert "caption   ay" in told(capsys, "show", messy, "list.jsonl:1")
+    assert "no item" in told(capsys, "show", messy, "list.jsonl:0")
 
 
 def test_what_is_found_about_trained_items_of_a_list_has_their_line(
