@@ -19,6 +19,7 @@ from PIL import Image
 from engine.config.problems import UserError
 from engine.data import media, read_dataset_config, read_pixels, scan
 from engine.data.items import Scan
+from engine.data.pictures import read_image
 from engine.families import get_family
 from tests.unit.without_rights import open_folder as open_folder
 from tests.unit.without_rights import permissions_hold
@@ -346,6 +347,23 @@ def test_a_variable_frame_rate_is_told(tmp_path: Path) -> None:
     assert warning.message.startswith("1 video has a variable frame rate")
     assert "phone.mp4" in warning.message
     assert "fps_from_file" in warning.fix
+
+
+def test_jpeg_xl_is_read_turned_upright_and_complained_of_when_damaged(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_jxl", reason="needs pillow-jxl-plugin (musubi-tui[jxl])")
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    upright, sideways = Image.Exif(), Image.Exif()
+    sideways[0x0112] = 6  # a quarter turn
+    for name, exif in (("a", upright), ("turned", sideways)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.jxl", lossless=True, exif=exif.tobytes())
+        (tmp_path / f"{name}.txt").write_text("x")
+    (tmp_path / "cut.jxl").write_bytes((tmp_path / "a.jxl").read_bytes()[:900])
+    (tmp_path / "cut.txt").write_text("x")
+    found = run(tmp_path, {"image_directory": "."}, strict=False)
+    assert [(item.name, item.width, item.height) for item in found.items] == [("a", 128, 96), ("turned", 96, 128)]
+    assert codes(found) == {"cut.jxl": "unreadable_image"}
+    assert (read_image(tmp_path / "a.jxl") == pixels).all()
+    assert (read_image(tmp_path / "turned.jxl") == np.rot90(pixels, -1)).all()
 
 
 def test_jpeg_xl_says_which_plug_in_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
