@@ -175,6 +175,10 @@ def leftovers(dataset: DatasetSpec, latent_files: Iterable[str], cache_id: str) 
                     f"such as {min(unused)}.",
                     f"{folder} の潜在ファイル {len(unused)} 件はどの項目にも属さず、学習されません ({min(unused)} など)。",
                 ),
+                say(
+                    "`musubi-tui cache PRESET --prune` shows what can be removed.",
+                    "`musubi-tui cache PRESET --prune` で削除できるものを確認できます。",
+                ),
             )
 
 

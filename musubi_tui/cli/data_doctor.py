@@ -199,7 +199,7 @@ def _print_tables(diagnosis: Diagnosis) -> None:
 def _print_videos(videos: Sequence[dict[str, Any]]) -> None:
     headers = (say("video", "動画"), say("size", "寸法"), "fps", say("frames", "フレーム"), say("seconds", "秒"))
     rows = [
-        (Path(v["path"]).name, f"{v['width']}x{v['height']}", f"{v['fps']:g}", v["frames"], "" if v["seconds"] is None else v["seconds"])
+        (Path(v["path"]).name, f"{v['width']}x{v['height']}", f"{v['fps']:g}" if v["fps"] else "", v["frames"], "" if v["seconds"] is None else v["seconds"])
         for v in videos[:_PREVIEWED]
     ]  # fmt: skip
     print_table(headers, rows, right=(1, 2, 3, 4))

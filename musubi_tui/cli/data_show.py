@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.config.language import say
+from engine.config.language import counted, say
 from engine.config.problems import UserError
 from musubi_tui.cli.arguments import JsonOption
 from musubi_tui.cli.data_words import FamilyOption, FileArgument, opened_dataset
@@ -103,7 +103,8 @@ def _left_out(opened: OpenedDataset, found: Scan, word: str, as_json: bool) -> i
 def _unknown(file: Path, word: str, found: Scan) -> UserError:
     from difflib import get_close_matches
 
-    near = get_close_matches(word, sorted({item.path.name for item in found.items}), n=1)
+    names = {item.path.name for item in found.items} | {entry.path.name for entry in found.skipped}
+    near = get_close_matches(word, sorted(names), n=1)
     return UserError.of(
         "no_such_item",
         say(f"there is no item {word!r} in it.", f"{word!r} という項目はありません。"),
@@ -116,15 +117,17 @@ def told(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """What ``item_facts`` says, in words."""
     lines = [(say("file", "ファイル"), facts["path"])]
     texts = facts["texts"]
+    several = len({part["dataset"] for part in facts["parts"]}) > 1
     for parts in _by_item(facts["parts"]):
         part = parts[0]
         bucket = part["bucket"]
-        frames = say(f" x {bucket['frames']} frames", f" x {bucket['frames']} フレーム") if bucket["frames"] > 1 else ""
-        start = say(f" from frame {part['start']}", f" フレーム {part['start']} から") if bucket["frames"] > 1 else ""
+        size = f"{facts['width']}x{facts['height']} -> {bucket['width']}x{bucket['height']}"
+        if bucket["frames"] > 1:
+            size += say(f" x {bucket['frames']} frames from frame {part['start']}",
+                        f"、{bucket['frames']} フレーム ({part['start']} から)")  # fmt: skip
         tokens = say(f", {part['tokens']} tokens", f"、{part['tokens']} トークン") if part["tokens"] else ""
-        lines.append(
-            (say("trained", "学習"), f"{facts['width']}x{facts['height']} -> {bucket['width']}x{bucket['height']}{frames}{start}{tokens}")
-        )  # fmt: skip
+        owner = f"{part['dataset']}: " if several else ""
+        lines.append((say("trained", "学習"), f"{owner}{size}{tokens}"))
         alone = latents_word(part) if len(parts) == 1 else ""
         told = [alone] if alone else []
         told += [text_word(texts[0])] if len(texts) == 1 else []
@@ -151,7 +154,8 @@ def told(facts: dict[str, Any]) -> list[tuple[str, str]]:
     count = facts["caption_tokens"]
     about = "" if facts["caption_tokens_exact"] else say("about ", "約 ")
     caption = " ".join(facts["caption"].split()) or say("(none)", "(なし)")
-    lines.append((say("caption", "キャプション"), f"{caption}  ({about}{count} tokens{_of_several(texts, 0)})"))
+    tokens = say(f"{about}{counted(count, 'token')}", f"{about}{count} トークン")
+    lines.append((say("caption", "キャプション"), f"{caption}  ({tokens}{_of_several(texts, 0)})"))
     return [*lines, *_more(facts)]
 
 

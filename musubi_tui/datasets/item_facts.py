@@ -85,6 +85,7 @@ def _part(opened: OpenedDataset, item: Item, judge: Judge) -> dict[str, Any]:
     state, reason = judge(item)
     return {
         "id": item.id,
+        "dataset": opened.config.datasets[item.dataset].name,
         "start": item.start,
         "bucket": {"width": item.bucket.width, "height": item.bucket.height, "frames": item.bucket.frames},
         "tokens": 0 if opened.spec is None else opened.spec.tokens(*item.bucket),

@@ -157,3 +157,20 @@ def test_rows_of_the_app_have_every_cut_and_caption(dataset: Path) -> None:
     item.texts[1].cache.unlink()
     rows = make_rows(opened, scan_opened(opened))
     assert (rows.latents[0], rows.texts[0]) == (MISSING, MISSING)
+
+
+def test_an_item_of_two_datasets_is_told_of_each_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pics").mkdir()
+    picture(tmp_path / "pics" / "a.png", 90, 60)
+    (tmp_path / "list.jsonl").write_text(json.dumps({"image_path": str(tmp_path / "pics" / "a.png"), "caption": "one"}))
+    file = tmp_path / "set.toml"
+    file.write_text(
+        '[general]\ncaption_extension = ".txt"\n[[datasets]]\nimage_directory = "pics"\nresolution = [96, 64]\n'
+        '[[datasets]]\nimage_jsonl_file = "list.jsonl"\ncache_directory = "c"\nresolution = [64, 64]\n'
+    )
+    assert run(["data", "show", str(file), "a", "--family", "wan", "--width", "8"]) == 0
+    out = capsys.readouterr().out
+    assert "trained   pics: 90x60 -> 96x64, 24 tokens" in out
+    assert "trained   list.jsonl: 90x60 -> 64x64, 16 tokens" in out
+    assert run(["data", "show", str(file), "b.png", "--family", "wan"]) == 2
+    assert "Did you mean a.png?" in capsys.readouterr().err
