@@ -57,7 +57,7 @@ def list_cached(
         count = counted(len(listing.items), "old item", "old items")
         message = say(
             f"{missing.message} {count} from the cache files in {folder} would be trained.",
-            f"{missing.message}。{folder} の古いキャッシュ {len(listing.items)} 件で学習することになります。",
+            f"{missing.message} {folder} の古いキャッシュ {len(listing.items)} 件で学習することになります。",
         )
         listing.warnings.append(replace(missing, code="from_caches", message=message, severity="warning"))
     elif listing.items:

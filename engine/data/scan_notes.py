@@ -42,9 +42,9 @@ def missing_source(dataset: DatasetSpec, file: str) -> Problem:
     line, column = places.get(("datasets", dataset.index, key), (0, 0))
     return Problem(
         "missing_file",
-        say(f"the dataset's {en} is a file: {source}.", f"データセットの{ja}がファイルです: {source}")
+        say(f"the dataset's {en} is a file: {source}.", f"データセットの{ja} {source} がファイルです。")
         if os.path.isfile(source)
-        else say(f"the dataset's {en} does not exist: {source}.", f"データセットの{ja}がありません: {source}"),
+        else say(f"the dataset's {en} does not exist: {source}.", f"データセットの{ja} {source} がありません。"),
         "" if os.path.isfile(source) else similar_path(source) or say("Check the path.", "パスを確認してください。"),
         file=file,
         line=line,
@@ -223,7 +223,7 @@ def _rate_notes(dataset: DatasetSpec, spec: FamilySpec, rates: Rates) -> Iterato
             dataset,
             "frame_rate",
             say(
-                f"source_fps is {stated:g}, but some videos have {listed['wrong']}.",
+                f"source_fps is {stated:g}, but {'some' if len(rates) > len(found['wrong']) else 'the'} videos have {listed['wrong']}.",
                 f"source_fps は {stated:g} ですが、{listed['wrong']} の動画があります。",
             ),
             _rate_fix(found["wrong"], len(rates)),
@@ -400,6 +400,6 @@ def nothing_to_train(file: str, left: Sequence[tuple[DatasetSpec, Sequence[Skipp
         )
     return Problem(
         "nothing_to_train",
-        say(f"there is nothing to train. {'; '.join(parts)}.", f"学習できるものがありません。{'; '.join(parts)}"),
+        say(f"there is nothing to train. {'; '.join(parts)}.", f"学習できるものがありません。{'、'.join(parts)}。"),
         fix,
     )

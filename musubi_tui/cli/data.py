@@ -56,7 +56,7 @@ def scan(file: FileArgument, family: FamilyOption = None, as_json: JsonOption = 
         print_line(f"{opened.file}: {opened.family_title}")
         tell_sources_gone(found)
         print_survey(told)
-    tell_problems(opened.config, found, sources_too=as_json)
+    tell_problems(opened.config, found, sources_too=as_json, ran="scan")
     return exit_code(found)
 
 

@@ -62,16 +62,18 @@ def tell_sources_gone(found: Scan) -> None:
     print_problems([problem for problem in (*found.errors, *found.warnings) if problem.code in SOURCES_GONE])
 
 
-def tell_problems(config: DatasetConfig, found: Scan, *, sources_too: bool) -> None:
+def tell_problems(config: DatasetConfig, found: Scan, *, sources_too: bool, ran: str = "") -> None:
     """Warnings and what stops training; broken files stand in the table already and are only counted here.
 
-    Without ``sources_too`` what ``tell_sources_gone`` told is not said again.
+    Without ``sources_too`` what ``tell_sources_gone`` told is not said again. ``ran``: the command that is running, which needs no hint.
     """
     from engine.data.items import SOURCES_GONE
+    from engine.data.reasons import look_command
 
     broken = {skipped.code for skipped in found.skipped if skipped.broken}
     fatal = [problem for problem in found.errors if problem.code not in broken]
     told = () if sources_too else SOURCES_GONE
+    fatal = [replace(one, fix="") if ran and look_command(config.file, ran) in one.fix else one for one in fatal]
     print_problems(_first([one for one in (*config.warnings, *found.warnings, *fatal) if one.code not in told], config))
     stopping = len(found.errors) - len(fatal)
     if stopping:

@@ -40,6 +40,10 @@ def _total(told: Mapping[str, Any]) -> str:
     """The last line: what is trained and how much is not; what is left out may be files, folders of frames, and lines of lists."""
     total = told["total"]
     held, left = total["held_out"], total["skipped"]
+    if not total["items"]:
+        return say(
+            f"Nothing would be trained. Not trained: {left}.", f"学習されるものがありません。学習されない: {left} 件。"
+        )
     will_en, will_ja = ("Would be trained", "学習される予定") if told["errors"] else ("Trained", "学習される")
     line = say(
         f"{will_en}: {counted(total['items'], 'item')} per epoch from {counted(total['files'], 'file')} ({size_word(total['bytes'])}).",

@@ -213,6 +213,20 @@ def test_what_would_stop_the_training_is_not_called_trained(dataset: Path, capsy
     assert "torn.mp4 is not trained: it is cut off" in capsys.readouterr().err
 
 
+def test_what_cannot_be_trained_at_all_is_told_without_a_hint_in_circles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(tmp_path / "mute.png", caption=None)
+    file = tmp_path / "my set.toml"
+    file.write_text('[[datasets]]\nimage_directory = "."\nresolution = [64, 64]\ncaption_extension = ".txt"\n')
+    assert run(["data", "scan", str(file), "--family", "wan"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out.endswith("\nNothing would be trained. Not trained: 1.\n")
+    assert captured.err == f"error: there is nothing to train. {tmp_path}: no caption (1).\n"
+    assert run(["data", "buckets", str(file), "--family", "wan"]) == 2
+    assert f"`musubi-tui data scan '{file}'` tells each file" in capsys.readouterr().err
+
+
 def test_lines_flow_within_a_narrow_terminal(
     dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
