@@ -260,6 +260,8 @@ class Job:
         for command in unheard:
             phase = self._phases[-1] if self._phases else say("starting", "開始処理中")
             reason = say(f"Nothing takes {command.command!r} now (phase: {phase}).", f"現在は {command.command!r} を受け付けません（フェーズ: {phase}）。")  # fmt: skip
+            if self._stop is not None:
+                reason = say("The run is being stopped.", "停止処理中です。")
             self.ack(command, "refused", reason)
 
     def _take(self, command: Command, now: float) -> None:

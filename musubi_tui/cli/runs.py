@@ -332,8 +332,8 @@ def _steer(word: str, command: str, arguments: Mapping[str, Any], timeout: float
     elif ack is None:
         narrate(
             say(
-                f"No answer within {timeout:g} s; the engine looks at it after the step it is in.",
-                f"{timeout:g} 秒以内に応答がありません。現在のステップの後に処理されます。",
+                f"No answer within {timeout:g} s; the engine looks at it after the step or the preview it is in.",
+                f"{timeout:g} 秒以内に応答がありません。現在のステップまたはプレビューの後に処理されます。",
             )
         )
     else:

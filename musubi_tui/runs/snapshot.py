@@ -263,11 +263,22 @@ def _reason(run: RunDirectory, status: Status | None, state: str) -> str:
     if status is None:
         return ""
     if state == "orphaned":
-        return say(
-            f"the engine vanished (killed, or the machine went down); `musubi-tui runs resume {run.id}` goes on from the newest state",
-            f"エンジンが消えました（強制終了またはマシン停止）。`musubi-tui runs resume {run.id}` で最新の状態から再開できます",
-        )
+        begin = say(f"the engine vanished (killed, or the machine went down); `musubi-tui runs resume {run.id}` goes on from",
+                    f"エンジンが消えました（強制終了またはマシン停止）。`musubi-tui runs resume {run.id}` で")  # fmt: skip
+        if status.kind == "cache":
+            return begin + say(" what is encoded", "エンコード済みの続きから再開できます")
+        if has_state(run):
+            return begin + say(" the newest state", "最新の状態から再開できます")
+        return begin + say(" the start: no state was saved", "最初から再開します（保存された状態なし）")
     return status.reason
+
+
+def has_state(run: RunDirectory) -> bool:
+    """Whether there is a state to go on from."""
+    try:
+        return any(entry.name[:8].isdigit() for entry in os.scandir(run.state))  # not one that is still being written
+    except OSError:
+        return False
 
 
 def _median(values: list[float]) -> float | None:

@@ -198,7 +198,11 @@ def check_keys(keys: Mapping[str, str]) -> None:
     by_design = {
         one: set(names) for one, names in _clashes(known)
     }  # a screen may give a key of the app another meaning
-    moved = {name: ",".join(spelled(one.strip()) for one in written.split(",")) for name, written in keys.items()}
+    moved = {
+        name: ",".join(spelled(one.strip()) for one in written.split(","))
+        for name, written in keys.items()
+        if name in known
+    }
     for one, names in _clashes({**known, **moved}):
         if set(names) <= by_design.get(one, set()):
             continue

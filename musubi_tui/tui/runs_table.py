@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from musubi_tui.tui.view import View
 
 _WIDE = 120
-_MADE = re.compile(r"-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)\d\d(?:-\d+)?$")  # the end of a run's id
+_MADE = re.compile(r"-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)(?:-\d+)?$")  # the end of a run's id
 SORTS = ("recent", "name", "state", "step", "loss", "s/it", "ETA", "cost")
 MARK, WINNER = "*", "w"
 _RUNNING = frozenset({"starting", "running", "paused", "stopping"})
@@ -41,7 +41,9 @@ class Facts:
     marked: frozenset[str] = frozenset()
     archived: frozenset[str] = frozenset()
     winners: frozenset[str] = frozenset()
-    doubles: frozenset[str] = frozenset()  # names that several runs have
+    doubles: frozenset[str] = (
+        frozenset()
+    )  # names that several runs have, and their ids up to the minute where several began in one
 
 
 NO_FACTS = Facts()
@@ -98,8 +100,14 @@ def columns(width: int, facts: Facts = NO_FACTS) -> tuple[Column, ...]:
 
 
 def names_of_several(runs: Iterable[Snapshot]) -> frozenset[str]:
-    """The names that more than one of the runs has."""
-    return frozenset(name for name, count in Counter(now.name for now in runs).items() if count > 1)
+    """The names that more than one of the runs has, and their ids up to the minute where more than one was made in it."""
+    known = [word for now in runs for word in (now.name, _minute(now))]
+    return frozenset(word for word, count in Counter(known).items() if word and count > 1)
+
+
+def _minute(now: Snapshot) -> str:
+    made = _MADE.search(now.id)
+    return now.id[: made.start(6)] if made else ""
 
 
 def _named(now: Snapshot, facts: Facts, room: int) -> str:
@@ -107,8 +115,11 @@ def _named(now: Snapshot, facts: Facts, room: int) -> str:
     name, made = clean(now.name), _MADE.search(now.id)
     if now.name not in facts.doubles or made is None:
         return name
-    _, month, day, hour, minute = made.groups()
-    for moment in (f" {month}-{day} {hour}:{minute}", f" {hour}:{minute}"):
+    _, month, day, hour, minute, second = made.groups()
+    clock = (
+        f"{hour}{minute}{second}" if _minute(now) in facts.doubles else f"{hour}:{minute}"
+    )  # to the second as in the id
+    for moment in (f" {month}-{day} {clock}", f" {clock}"):
         if cells(name + moment) <= room:
             return name + moment
     return name

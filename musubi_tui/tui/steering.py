@@ -38,8 +38,8 @@ def steer(run_dir: str, command: str, arguments: Mapping[str, Any] | None = None
     ack = wait_for_ack(run, send(run, command, arguments), ANSWER_SECONDS)
     if ack is None:
         return say(
-            f"{command}: no answer within {ANSWER_SECONDS:g} s; the engine looks at it after the step it is in.",
-            f"{command}: {ANSWER_SECONDS:g} 秒以内に応答がありません。現在のステップの後に処理されます。",
+            f"{command}: no answer within {ANSWER_SECONDS:g} s; the engine looks at it after the step or the preview it is in.",
+            f"{command}: {ANSWER_SECONDS:g} 秒以内に応答がありません。現在のステップまたはプレビューの後に処理されます。",
         )
     return told_answer(command, ack.result, ack.message)
 

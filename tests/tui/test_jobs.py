@@ -26,7 +26,7 @@ from musubi_tui.tui.screens.confirm import ConfirmScreen
 from musubi_tui.tui.screens.jobs import JobsScreen
 from musubi_tui.tui.settings import Settings
 from musubi_tui.tui.widgets.run_list import RunList
-from tests.tui.made_runs import STORY, Made, home_with, still_machine
+from tests.tui.made_runs import STORY, Made, home_with, make_run, still_machine
 from tests.tui.screen_text import assert_snapshot, screen_text
 
 
@@ -155,7 +155,8 @@ async def test_the_card_says_the_whole_of_what_needs_doing(tmp_path: Path) -> No
 async def test_runs_of_one_name_are_told_apart_by_when_they_were_made(tmp_path: Path) -> None:
     names = ("tiny-wan", "tiny-wan", "other", "a-name-too-long-for-the-time", "a-name-too-long-for-the-time")
     home = home_with(tmp_path / "home", *(Made(name, "done", f"2026112{n}-08150{n}", step=9) for n, name in enumerate(names)))  # fmt: skip
-    app = MusubiApp(home)
+    make_run(home.path, Made("twice", "queued", "20261120-081501"))
+    make_run(home.path, Made("twice", "queued", "20261120-081502"))  # as when several are put into the queue
     for size, first, second in (((80, 24), "tiny-wan 08:15", "tiny-wan 08:15"), ((100, 30), "tiny-wan 11-20 08:15", "tiny-wan 11-21 08:15")):  # fmt: skip
         app = MusubiApp(home)
         async with app.run_test(size=size) as pilot:
@@ -164,6 +165,22 @@ async def test_runs_of_one_name_are_told_apart_by_when_they_were_made(tmp_path: 
             assert f"  {first} " in text
             assert f"  {second} " in text
             assert "  other  " in text
+            assert " 081501 " in text
+            assert " 081502 " in text
+
+
+async def test_starting_beside_a_run_that_works_is_pointed_out(home: Home) -> None:
+    """Two trainings at once rarely fit into a card; the queue is a key away."""
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await read(pilot)
+        await pilot.press("n")
+        await pilot.pause()
+        words = " ".join(re.sub("[│╭╰╮╯─]", " ", screen_text(app)).split())
+        assert "ink-style is running here: started now, both share the card's memory and time. tab puts this one behind it." in words  # fmt: skip
+        await pilot.press("tab")
+        await pilot.pause()
+        assert "both share" not in screen_text(app)
 
 
 async def test_scroll_bars_are_of_the_chosen_characters(tmp_path: Path) -> None:

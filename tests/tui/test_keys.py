@@ -226,6 +226,10 @@ def test_every_action_that_a_text_names_is_one(home: Home) -> None:
 # Wrong maps
 
 
+def test_an_action_that_is_not_there_clashes_with_nothing() -> None:
+    assert [key for key, _, _ in told('[keys]\n"run.nonsense" = "x"\n')] == ["keys.run.nonsense"]
+
+
 def told(text: str) -> list[tuple[str, int, str]]:
     """(key, line, fix) of everything that is wrong with a config file of this text."""
     config_file().parent.mkdir(parents=True, exist_ok=True)

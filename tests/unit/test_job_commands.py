@@ -157,6 +157,8 @@ def test_what_no_stage_takes_is_refused(run: RunDirectory, job: Job, monkeypatch
         (command,) = job.commands()
         job.ack(command, "done")
     assert answer(run, send(run, "save")).result == "refused"
+    job.request_stop(StopRequest("stopped", "now"))
+    assert answer(run, send(run, "save")).message == "The run is being stopped."  # and no word of a phase that is over
 
 
 def test_damaged_and_late_commands_are_refused(run: RunDirectory) -> None:

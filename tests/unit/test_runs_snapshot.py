@@ -91,6 +91,9 @@ def test_a_running_run_has_an_eta_and_a_lost_one_says_how_to_go_on(run: RunDirec
     replace(status, state="running", process=lost, heartbeat="2026-05-28T21:00:00.000Z").write(run)
     now = snapshot(run)
     assert (now.state, now.ended, now.eta_seconds) == ("orphaned", "2026-05-28T21:00:00.000Z", None)
+    assert now.reason.endswith("goes on from the start: no state was saved")
+    (run.state / "00000002-1").mkdir(parents=True)
+    assert snapshot(run).reason.endswith("goes on from the newest state")
     assert "runs resume" in now.reason
 
 

@@ -125,16 +125,16 @@ class JobsLooking(JobsActions):
         if chosen.state not in ("failed", "orphaned", "preempted", "stopped"):
             self.musubi.tell(say(f"{chosen.name} did not fail.", f"{chosen.name} は失敗していません。"))
             return
-        found: list[tuple[str, str, list[Remedy]]] = []
+        found: list[tuple[str, str, list[Remedy], bool]] = []
 
         def read() -> str:
             from engine.events.rundir import RunDirectory
             from musubi_tui.runs.remedies import causes_of, remedies_of
-            from musubi_tui.runs.snapshot import snapshot
+            from musubi_tui.runs.snapshot import has_state, snapshot
 
             run = RunDirectory(Path(chosen.run_dir))
             now = snapshot(run)
-            found.append((*causes_of(now), remedies_of(run, now)))
+            found.append((*causes_of(now), remedies_of(run, now), has_state(run)))
             return ""
 
         def done() -> None:
@@ -142,16 +142,19 @@ class JobsLooking(JobsActions):
 
         self.musubi.in_background(read, done)
 
-    def _offer(self, chosen: Snapshot, cause: str, advice: str, remedies: list[Remedy]) -> None:
+    def _offer(self, chosen: Snapshot, cause: str, advice: str, remedies: list[Remedy], saved: bool) -> None:
         from musubi_tui.tui.screens.preset.ask import Answer, ListScreen
 
         where = say("in the dataset's file", "データセットのファイルで")
+        resume = say("go on from the last state", "最後の状態から再開")
+        if not saved:
+            resume = say("go on, from the start", "最初から再開")
         answers = [
             Answer(f"change {place}", clean(one.title), clean(one.cost + ("" if one.values else f"  ({where})")))
             for place, one in enumerate(remedies)
         ]
         answers += [
-            Answer("resume", say("go on from the last state", "最後の状態から再開"), twin_of("jobs.resume", chosen.id)),
+            Answer("resume", resume, twin_of("jobs.resume", chosen.id)),
             Answer("log", say("read its log", "ログを読む"), twin_of("jobs.log", chosen.id)),
             Answer("edit", say("edit its preset", "プリセットを編集"), ""),
         ]

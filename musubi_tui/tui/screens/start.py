@@ -21,11 +21,13 @@ from textual.widgets import Input
 
 from engine.config.language import say
 from engine.config.problems import UserError
+from engine.events.process import host_name
 from engine.events.rundir import RunDirectory
 from musubi_tui.presets.completing import candidates, working_folder
 from musubi_tui.presets.library import list_presets, presets_near
 from musubi_tui.runs.home import Home, survives
 from musubi_tui.runs.origin import preset_of
+from musubi_tui.runs.plain_text import clean
 from musubi_tui.tui.acting import enqueue
 from musubi_tui.tui.keymap import hinted, key, shown_key
 from musubi_tui.tui.screens.allowing import Hooks, with_hooks_asked
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from musubi_tui.tui.app import MusubiApp
 
 _LOOKED_AT = 50  # runs
+_WORKING = ("starting", "running", "paused", "stopping")
 
 
 class PresetSuggester(Suggester):
@@ -130,6 +133,7 @@ class StartScreen(Dialog[None]):
                 id="path",
             )
             yield When(self._when(), id="when")
+            yield Plain(id="beside", classes="text")
             yield Plain(hinted(self.app, self._where()), classes="text")
             yield VerticalScroll(Plain(id="told"), can_focus=False)
 
@@ -145,6 +149,27 @@ class StartScreen(Dialog[None]):
             "\nenter で実行、{start.close} で閉じ、{dialog.copy_twin} でコマンドをコピーします。",
         )
 
+    def _beside(self) -> str:
+        """That another run works here, where this one would start beside it."""
+        here, runs = host_name(), cast("MusubiApp", self.app).view.runs
+        busy = next((now.name for now in runs if now.state in _WORKING and now.host == here), "")
+        if self._queued or not busy:
+            return ""
+        text = say(
+            "{name} is running here: started now, both share the card's memory and time. {start.when} puts this one behind it.",
+            "{name} が実行中です。今すぐ開始すると GPU のメモリと時間を分け合います。{start.when} でその後に回せます。",
+        )
+        return hinted(self.app, text).replace("{name}", clean(busy))
+
+    def _show_beside(self) -> None:
+        beside, text = self.query_one("#beside", Plain), self._beside()
+        beside.update(text)
+        beside.display = bool(text)
+
+    def on_mount(self) -> None:
+        """No empty line where nothing works."""
+        self._show_beside()
+
     def _when(self) -> str:
         mark = cast("MusubiApp", self.app).glyphs.cursor
         now, queue = say("start now", "今すぐ開始"), say("put into the queue", "キューに入れる")
@@ -154,6 +179,7 @@ class StartScreen(Dialog[None]):
         """Now, or in turn."""
         self._queued = not self._queued
         self.query_one("#when", Plain).update(self._when())
+        self._show_beside()
 
     def action_recall(self, by: int) -> None:
         """The preset of a run before or after; what was typed is the last of them."""
