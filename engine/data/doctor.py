@@ -214,7 +214,10 @@ class Examination:
                 f"folders and lists that cannot be read: {len(folders)}",
                 f"読めないフォルダやリストが {len(folders)} 件",
             ),
-            say("Check their permissions.", "権限を確認してください。"),
+            say(
+                "Put right what is said of each; where reading is denied, check the permissions.",
+                "それぞれの理由に従って直してください。読み取りを拒否されたものは権限を確認してください。",
+            ),
             tuple(folders),
         )
 

@@ -40,17 +40,18 @@ def missing_source(dataset: DatasetSpec, file: str) -> Problem:
     en, ja = ("folder", "フォルダ") if dataset.jsonl is None else ("list", "リスト")
     places = positions_of(Path(file)) if file else {}
     line, column = places.get(("datasets", dataset.index, key), (0, 0))
-    return Problem(
-        "missing_file",
-        say(f"the dataset's {en} is a file: {source}.", f"データセットの{ja} {source} がファイルです。")
-        if os.path.isfile(source)
-        else say(f"the dataset's {en} does not exist: {source}.", f"データセットの{ja} {source} がありません。"),
-        "" if os.path.isfile(source) else similar_path(source) or say("Check the path.", "パスを確認してください。"),
-        file=file,
-        line=line,
-        column=column,
-        key=key,
-    )
+    if os.path.exists(source):
+        of, other = ("_directory", "_jsonl_file") if dataset.jsonl is None else ("_jsonl_file", "_directory")
+        other_en, other_ja = ("file", "ファイル") if dataset.jsonl is None else ("folder", "フォルダ")
+        message = say(
+            f"the dataset's {en} is a {other_en}: {source}.", f"データセットの{ja} {source} が{other_ja}です。"
+        )
+        instead = key.replace(of, other)
+        fix = say(f"If it is meant, write {instead} instead.", f"それでよければ、代わりに {instead} と書いてください。")
+    else:
+        message = say(f"the dataset's {en} does not exist: {source}.", f"データセットの{ja} {source} がありません。")
+        fix = similar_path(source) or say("Check the path.", "パスを確認してください。")
+    return Problem("missing_file", message, fix, file=file, line=line, column=column, key=key)
 
 
 def unreadable_folders(dataset: DatasetSpec, reasons: Mapping[str, str], file: str) -> Iterator[Problem]:

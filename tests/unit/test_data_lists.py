@@ -320,3 +320,27 @@ def test_the_doctor_says_how_captions_of_a_list_are_written_and_names_those_in_a
     out = told(capsys, "doctor", messy)
     assert "UPPER.png  its caption should be UPPER.txt, and UPPER.TXT is there." in out
     assert "Nothing wrong" not in out
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "told_as"),
+    [
+        (
+            "image_jsonl_file",
+            "pics",
+            "the dataset's list is a folder: {}. If it is meant, write image_directory instead.",
+        ),
+        (
+            "video_directory",
+            "list.jsonl",
+            "the dataset's folder is a file: {}. If it is meant, write video_jsonl_file instead.",
+        ),
+    ],
+)
+def test_a_list_in_the_place_of_a_folder_is_told_with_the_key_that_is_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, name: str, told_as: str
+) -> None:
+    dataset = write_list(tmp_path)
+    (tmp_path / "pics").mkdir()
+    dataset.write_text(f'[[datasets]]\n{key} = "{name}"\ncache_directory = "cache"\n')
+    assert told_as.format(tmp_path / name) in told(capsys, "scan", dataset)
