@@ -20,7 +20,7 @@ from engine.data.dataset_spec import DEFAULT_FRAME_STRIDE, DEFAULT_STEP, Dataset
 from engine.data.frames import count_kept, cut_clips, frames_by_time
 from engine.data.held_out import hold_out
 from engine.data.index import ScanIndex
-from engine.data.items import Bucket, Control, Item, Skipped
+from engine.data.items import Bucket, Control, Item, Skipped, path_text
 from engine.data.left_out import too_short, why_unreadable
 from engine.data.listing import Listing, Source
 from engine.data.masks import fits, has_alpha
@@ -125,10 +125,14 @@ class DatasetScan:
             self.errors += [stops(self.dataset, skipped) for skipped in self.skipped if skipped.broken]
         self.warnings += clip_notes(self.dataset, self.spec, self.short, self.rates)
         self.warnings += damage_notes(self.dataset, self.cut_off, self.unsteady, self.by_time)
-        self.warnings += dark_masks(self.dataset, self.dark)
+        self.warnings += dark_masks(self.dataset, self.dark, self.listing.file)
         self._tell_counts()
         self.items, self.held_out = hold_out(self.items, self.dataset)
         self.warnings += split_notes(self.dataset, self.items, self.held_out)
+
+    def trains_nothing(self) -> bool:
+        """Whether the mask of every file that is trained is empty."""
+        return bool(self.dark) and len(self.dark) >= len({path_text(item, "path") for item in self.items})
 
     def cache_folders(self) -> set[str]:
         """Every folder that cache files of this dataset go into."""

@@ -52,6 +52,16 @@ def scan(
                 config.file, [(room.dataset, room.skipped, len(room.listing.subfolders)) for room in rooms]
             )
         )
+    trained = [room for room in rooms if room.items]
+    if not errors and trained and all(room.trains_nothing() for room in trained):
+        errors.append(
+            Problem(
+                "nothing_to_train",
+                say("every mask is empty: nothing would count in the loss.", "マスクがすべて空のため、損失に数えられる部分がありません。"),
+                say("Make white what shall be learned, or leave the masks out.", "学習する部分を白くするか、マスクの指定を外してください。"),
+                file=config.file,
+            )
+        )  # fmt: skip
     result = Scan(
         tuple(chain.from_iterable(room.items for room in rooms)),
         tuple(skipped for room in rooms for skipped in room.skipped),

@@ -306,8 +306,8 @@ def damage_notes(
         )
 
 
-def dark_masks(dataset: DatasetSpec, names: Sequence[str]) -> Iterator[Problem]:
-    """Items that train nothing, because no part of them counts in the loss."""
+def dark_masks(dataset: DatasetSpec, names: Sequence[str], file: str) -> Iterator[Problem]:
+    """Items that train nothing, because no part of them counts in the loss; ``file``: the dataset's own."""
     if names:
         what_en, what_ja = ("alpha channel", "アルファチャンネル") if dataset.alpha_mask else ("mask", "マスク")
         empty_en, empty_ja = ("transparent", "透明") if dataset.alpha_mask else ("black", "黒")
@@ -319,8 +319,8 @@ def dark_masks(dataset: DatasetSpec, names: Sequence[str]) -> Iterator[Problem]:
                 f"{what_ja}がすべて{empty_ja}のため何も学習しないものが {len(names)} 件あります: {_few(names)}",
             ),
             say(
-                "Make white what shall be learned, or take them out; data doctor lists them.",
-                "学習する部分を白くするか、取り除いてください。data doctor で一覧できます。",
+                f"Make white what shall be learned, or take them out; `{look_command(file, 'doctor')}` lists them.",
+                f"学習する部分を白くするか、取り除いてください。`{look_command(file, 'doctor')}` で一覧できます。",
             ),
         )
 

@@ -809,6 +809,10 @@ def test_masks_in_which_nothing_counts_are_told(tmp_path: Path, capsys: pytest.C
     assert [one["detail"] for one in details] == ["its mask dark.png is all black", "all transparent"]
     opened = open_dataset(file, "wan")
     warned = [one.message for one in scan(opened.config, opened.spec, opened.task).warnings if one.code == "empty_mask"]
+    (pics / "grey.png").unlink()
+    (clear / "grey.png").unlink()
+    with pytest.raises(UserError, match="every mask is empty"):
+        scan(opened.config, opened.spec, opened.task)
     assert warned == [
         "1 item trains nothing: the mask is all black: dark.png.",
         "1 item trains nothing: the alpha channel is all transparent: dark.png.",
