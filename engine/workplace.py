@@ -104,7 +104,7 @@ class Workplace:
         for warning in (*self.dataset.warnings, *found.warnings):
             self.job.warn(warning.code, _sentence(warning.location(), warning.message), warning.fix)
         if found.skipped:
-            look = look_command(self.dataset.file)
+            look = look_command(self.dataset.typed)
             self.job.warn(
                 "items_skipped",
                 told_together(self.dataset.datasets, found.skipped),

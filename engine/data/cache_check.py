@@ -50,7 +50,7 @@ def _shapes(path: Path, problems: list[Problem]) -> Shapes | None:
         header: CacheHeader = read_header(path)
     except FileNotFoundError:
         message = say("this cache file is missing.", "キャッシュファイルがありません。")
-        fix = say("Run musubi-tui cache again.", "musubi-tui cache を実行してください。")
+        fix = say("Run `musubi-tui cache PRESET` again.", "`musubi-tui cache PRESET` を実行し直してください。")
         problems.append(Problem("missing_cache", message, fix, str(path)))
         return None
     except (DamagedCache, OSError) as error:
@@ -70,8 +70,8 @@ def _wrong_size(item: Item, found: tuple[int, ...], spec: FamilySpec) -> Problem
         "wrong_cache_size",
         say(f"this cache file does not fit: {changed}.", f"このキャッシュは合いません: {changed}。"),
         say(
-            "Run musubi-tui cache with the preset again, or set the dataset back to what it was.",
-            "プリセットを指定して musubi-tui cache を実行し直すか、データセットの設定を元に戻してください。",
+            "Run `musubi-tui cache PRESET` again, or set the dataset back to what it was.",
+            "`musubi-tui cache PRESET` を実行し直すか、データセットの設定を元に戻してください。",
         ),
         str(item.latent_cache),
     )
@@ -100,7 +100,10 @@ def _odd_ones(files: Mapping[Path, Shapes], names: Collection[str]) -> list[Prob
 
 
 def _make_again() -> str:
-    return say("Delete it and run musubi-tui cache again.", "削除して musubi-tui cache を実行してください。")
+    return say(
+        "Delete it and run `musubi-tui cache PRESET` again.",
+        "削除して `musubi-tui cache PRESET` を実行し直してください。",
+    )
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -70,7 +70,8 @@ def check_dataset_config(
     )  # a value of [general] is complained of once, not for each dataset
     if any(problem.severity == "error" for problem in problems):
         return None, problems
-    config = DatasetConfig(datasets, reader.general, tuple(reader.tables), document.file, tuple(p for p in problems))
+    family = spec.name if spec is not None and isinstance(source, Path) else ""
+    config = DatasetConfig(datasets, reader.general, tuple(reader.tables), document.file, tuple(problems), family)
     return config, problems
 
 

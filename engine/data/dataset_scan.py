@@ -125,7 +125,7 @@ class DatasetScan:
             self.errors += [stops(self.dataset, skipped) for skipped in self.skipped if skipped.broken]
         self.warnings += clip_notes(self.dataset, self.spec, self.short, self.rates)
         self.warnings += damage_notes(self.dataset, self.cut_off, self.unsteady, self.by_time)
-        self.warnings += dark_masks(self.dataset, self.dark, self.listing.file)
+        self.warnings += dark_masks(self.dataset, self.dark, self.listing.typed)
         self._tell_counts()
         self.items, self.held_out = hold_out(self.items, self.dataset)
         self.warnings += split_notes(self.dataset, self.items, self.held_out)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.config.problems import Problem
+from engine.config.spelling import shell_word
 from engine.data.items import Kind
 
 DEFAULT_STEP = 16  # bucket step of every family so far; used where no family is named
@@ -104,6 +105,12 @@ class DatasetConfig:
     tables: tuple[Mapping[str, Any], ...] = ()
     file: str = ""
     warnings: tuple[Problem, ...] = ()
+    family: str = ""  # it was read for; empty where the file itself names it, as a preset does
+
+    @property
+    def typed(self) -> str:
+        """What a person types behind a command to mean this dataset as it was read: ``'my set.toml' --family wan``."""
+        return shell_word(self.file or "DATASET.toml") + (f" --family {self.family}" if self.family else "")
 
     def document(self) -> dict[str, Any]:
         """``{"general": …, "datasets": […]}`` with absolute paths: what run.toml embeds; reading it gives this config."""

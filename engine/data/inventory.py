@@ -49,7 +49,7 @@ def scan(
     if not errors and not any(room.items for room in rooms):
         errors.append(
             nothing_to_train(
-                config.file, [(room.dataset, room.skipped, len(room.listing.subfolders)) for room in rooms]
+                config.typed, [(room.dataset, room.skipped, len(room.listing.subfolders)) for room in rooms]
             )
         )
     trained = [room for room in rooms if room.items]
@@ -84,7 +84,7 @@ def _scan_datasets(
     strict: bool,
     index: ScanIndex,
 ) -> list[DatasetScan]:
-    listings = [list_sources(dataset, index, config.datasets, config.file) for dataset in config.datasets]
+    listings = [list_sources(dataset, index, config.datasets, config.typed) for dataset in config.datasets]
     total = sum(len(listing.sources) for listing in listings)
     done = 0
 
@@ -121,7 +121,7 @@ def content_problems(
     rest = len(errors) - _MOST_ERRORS
     if rest > 0:
         message = say(f"{counted(rest, 'more file')} cannot be trained.", f"他に {rest} 個のファイルが学習できません。")
-        look = look_command(config.file, "buckets")
+        look = look_command(config.typed, "buckets")
         fix = say(f"`{look} --json` lists all.", f"`{look} --json` で全件を一覧できます。")
         errors = [*errors[:_MOST_ERRORS], Problem("more_problems", message, fix, file=config.file)]
     errors += unmet_needs(config, found.cached, spec, task)

@@ -47,9 +47,9 @@ class ListText:
         """All of it, as the file holds it."""
         return self.mark + "\n".encode(self.encoding).join(self.lines)
 
-    def notices(self, path: Path, file: str) -> Iterator[Problem]:
-        """What is unusual about the list, as warnings; ``file``: the dataset's own."""
-        look = f"{look_command(file, 'show')} NAME"
+    def notices(self, path: Path, typed: str) -> Iterator[Problem]:
+        """What is unusual about the list, as warnings; ``typed``: what a person types for the dataset."""
+        look = f"{look_command(typed, 'show')} NAME"
         if self.mark:
             message = say(
                 f"{path.name} begins with a byte-order mark; it is left out.",

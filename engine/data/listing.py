@@ -58,7 +58,7 @@ class Listing:
     unused_captions: list[Path] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)  # sources whose caption is empty as written
     unreadable: dict[str, str] = field(default_factory=dict)
-    file: str = ""  # the dataset's own
+    typed: str = ""  # what a person types for the dataset
 
     def skip(
         self, dataset: DatasetSpec, path: Path, code: str, reason: str, *, broken: bool = False, line: int = 0
@@ -80,11 +80,11 @@ class CaptionNotices:
             self._files.setdefault(caption.notice, path)
             self._counts[caption.notice] += 1
 
-    def warnings(self, file: str) -> list[Problem]:
-        """One warning for each kind of notice; ``file``: the dataset's own."""
-        return [self._warning(notice, count, file) for notice, count in sorted(self._counts.items())]
+    def warnings(self, typed: str) -> list[Problem]:
+        """One warning for each kind of notice; ``typed``: what a person types for the dataset."""
+        return [self._warning(notice, count, typed) for notice, count in sorted(self._counts.items())]
 
-    def _warning(self, notice: str, count: int, file: str) -> Problem:
+    def _warning(self, notice: str, count: int, typed: str) -> Problem:
         first = self._files[notice]
         if notice == "bom":
             message = say(
@@ -92,7 +92,7 @@ class CaptionNotices:
                 f"BOM付きのキャプションが {count} 件あります。BOMは無視します。",
             )
             return Problem("byte_order_mark", message, file=str(first), severity="warning")
-        look = look_command(file, "show", first.stem)
+        look = look_command(typed, "show", first.stem)
         return Problem(
             "caption_encoding",
             say(

@@ -57,7 +57,7 @@ def list_jsonl(dataset: DatasetSpec, path: Path, listing: Listing) -> None:
         return
     seen: dict[str, int] = {}  # file -> where it stands among the sources
     text = list_text(data, dataset.caption_encoding)
-    listing.warnings += text.notices(path, listing.file)
+    listing.warnings += text.notices(path, listing.typed)
     if reason := one_document(text):
         listing.skip(dataset, path, "not_a_list", reason, broken=True)
         return

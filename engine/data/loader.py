@@ -60,7 +60,7 @@ def load_batch(items: Sequence[Item], names: Collection[str]) -> Tensors:
                 raise UserError.of(
                     "damaged_cache",
                     say(f"the cache file cannot be read: {error}", f"キャッシュファイルを読めません: {error}"),
-                    say("Run musubi-tui cache again.", "musubi-tui cache を実行してください。"),
+                    say("Run `musubi-tui cache PRESET` again.", "`musubi-tui cache PRESET` を実行し直してください。"),
                     file=path,
                 ) from error
             for (key, varies), tensor in stored.items():
@@ -105,7 +105,7 @@ def _mixed(key: str, items: Sequence[Item]) -> UserError:
             f"the cache files of {names} do not fit into one batch: {key} differs.",
             f"{names} のキャッシュをまとめられません ({key} が異なります)。",
         ),
-        say("Run musubi-tui cache again.", "musubi-tui cache を実行してください。"),
+        say("Run `musubi-tui cache PRESET` again.", "`musubi-tui cache PRESET` を実行し直してください。"),
         file=items[0].latent_cache,
     )
 

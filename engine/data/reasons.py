@@ -40,9 +40,10 @@ def _or_without(room: Mapping[str, Any] | None) -> str:
     return say('; on_bad_item = "skip" trains without them', ' (on_bad_item = "skip" で除外して学習)')
 
 
-def look_command(file: str, command: str = "scan", *words: str) -> str:
-    """What a person types to look at the dataset ``file``."""
-    return " ".join(["musubi-tui data", command, *map(shell_word, (file or "DATASET.toml", *words))])
+def look_command(typed: str, command: str = "scan", *words: str) -> str:
+    """What a person types to look at a dataset; ``typed`` is its own property of that name."""
+    dashes = ["--"] if any(word.startswith("-") for word in words) else []
+    return " ".join(["musubi-tui data", command, typed or "DATASET.toml", *dashes, *map(shell_word, words)])
 
 
 _REPAIR = say("repair or remove them", "直すか取り除いてください")

@@ -306,7 +306,7 @@ def damage_notes(
         )
 
 
-def dark_masks(dataset: DatasetSpec, names: Sequence[str], file: str) -> Iterator[Problem]:
+def dark_masks(dataset: DatasetSpec, names: Sequence[str], typed: str) -> Iterator[Problem]:
     """Items that train nothing, because no part of them counts in the loss; ``file``: the dataset's own."""
     if names:
         what_en, what_ja = ("alpha channel", "アルファチャンネル") if dataset.alpha_mask else ("mask", "マスク")
@@ -319,8 +319,8 @@ def dark_masks(dataset: DatasetSpec, names: Sequence[str], file: str) -> Iterato
                 f"{what_ja}がすべて{empty_ja}のため何も学習しないものが {len(names)} 件あります: {_few(names)}",
             ),
             say(
-                f"Make white what shall be learned, or take them out; `{look_command(file, 'doctor')}` lists them.",
-                f"学習する部分を白くするか、取り除いてください。`{look_command(file, 'doctor')}` で一覧できます。",
+                f"Make white what shall be learned, or take them out; `{look_command(typed, 'doctor')}` lists them.",
+                f"学習する部分を白くするか、取り除いてください。`{look_command(typed, 'doctor')}` で一覧できます。",
             ),
         )
 
@@ -367,8 +367,8 @@ def about(dataset: DatasetSpec, code: str, message: str, fix: str = "") -> Probl
     return Problem(code, message, fix, file=str(dataset.directory or dataset.jsonl), severity="warning")
 
 
-def nothing_to_train(file: str, left: Sequence[tuple[DatasetSpec, Sequence[Skipped], int]]) -> Problem:
-    """Of each dataset: what was left out, and how many subfolders were not read. ``file``: the dataset's, for what to type."""
+def nothing_to_train(typed: str, left: Sequence[tuple[DatasetSpec, Sequence[Skipped], int]]) -> Problem:
+    """Of each dataset: what was left out, and how many subfolders were not read. ``typed``: what a person types for the dataset."""
     parts = []
     for dataset, skipped, subfolders in left:
         reasons = Counter(entry.code for entry in skipped)
@@ -382,7 +382,7 @@ def nothing_to_train(file: str, left: Sequence[tuple[DatasetSpec, Sequence[Skipp
                     f"、サブフォルダ {subfolders} 個は読みません (recursive = true で読みます)",
                 )
         parts.append(f"{dataset.directory or dataset.jsonl}: {told}")
-    look = look_command(file)
+    look = look_command(typed)
     if any(skipped for _, skipped, _ in left):
         fix = say(
             f"`{look}` tells each file, why, and what to do.", f"`{look}` で各ファイルの理由と対処を確認できます。"

@@ -39,13 +39,13 @@ _OTHER_PICTURES = (".gif", ".tif", ".tiff", ".heic", ".heif", ".jfif", ".jp2", "
 
 
 def list_sources(
-    dataset: DatasetSpec, index: ScanIndex | None = None, others: Sequence[DatasetSpec] = (), file: str = ""
+    dataset: DatasetSpec, index: ScanIndex | None = None, others: Sequence[DatasetSpec] = (), typed: str = ""
 ) -> Listing:
     """Everything the dataset's source holds, sorted by name. ``index`` spares reading captions that did not change.
 
-    Subfolders that ``others`` read are none that were forgotten. ``file``: the dataset's own, for what a person may type.
+    Subfolders that ``others`` read are none that were forgotten. ``typed``: what a person types for the dataset.
     """
-    listing = Listing(file=file)
+    listing = Listing(typed=typed)
     if dataset.jsonl is not None:
         list_jsonl(dataset, dataset.jsonl, listing)
     elif dataset.directory is not None:
@@ -135,7 +135,7 @@ class _Folder:
                 self._add(place, [one for one in members if isinstance(one, _Entry) and one.name not in extras])
         if self.dataset.multiple_target:
             attach_targets(self.dataset, self.listing, extras, {entry.name: Path(entry.path) for entry in found})
-        self.listing.warnings += self.notices.warnings(self.listing.file)
+        self.listing.warnings += self.notices.warnings(self.listing.typed)
         self.listing.warnings += unread_subfolders(self.folder, self.listing.subfolders)
         self.listing.warnings += unused_captions(self.listing.unused_captions)
         if self.dataset.control_directory is not None:

@@ -73,7 +73,7 @@ def tell_problems(config: DatasetConfig, found: Scan, *, sources_too: bool, ran:
     broken = {skipped.code for skipped in found.skipped if skipped.broken}
     fatal = [problem for problem in found.errors if problem.code not in broken]
     told = () if sources_too else SOURCES_GONE
-    fatal = [replace(one, fix="") if ran and look_command(config.file, ran) in one.fix else one for one in fatal]
+    fatal = [replace(one, fix="") if ran and look_command(config.typed, ran) in one.fix else one for one in fatal]
     print_problems(_first([one for one in (*config.warnings, *found.warnings, *fatal) if one.code not in told], config))
     stopping = len(found.errors) - len(fatal)
     if stopping:
@@ -100,7 +100,7 @@ def _first(problems: Sequence[Problem], config: DatasetConfig) -> Iterator[Probl
             message = say(
                 f"{count - _SHOWN_SKIPS} more of these.", f"同様のものがほかに {count - _SHOWN_SKIPS} 件あります。"
             )
-            look = look_command(config.file)
+            look = look_command(config.typed)
             fix = say(f"`{look} --json` lists all.", f"`{look} --json` で全件を一覧できます。")
             yield replace(first, message=message, fix=fix, line=0, column=0, key="")
 

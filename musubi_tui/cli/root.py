@@ -224,7 +224,9 @@ def _usage_text(error: typer.TyperException, arguments: Sequence[str]) -> str:
     text = error.format_message()
     extra = re.fullmatch(r"Got unexpected extra arguments?\(?s?\)? \((.*)\)", text)
     if extra:
-        return say(f"{extra[1]} is one word too many.", f"余分な引数です: {extra[1]}。")
+        told = say(f"{extra[1]} is one word too many.", f"余分な引数です: {extra[1]}。")
+        options = "--" in arguments and extra[1].startswith("-")
+        return told + (say(" Options stand before --.", " オプションは -- の前に書きます。") if options else "")
     nothing = re.match(r"No such command '(.*?)'", text)
     if nothing:
         return say(f"There is no command {nothing[1]!r}.", f"{nothing[1]!r} というコマンドはありません。")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -224,7 +225,10 @@ def test_what_cannot_be_trained_at_all_is_told_without_a_hint_in_circles(
     assert captured.out.endswith("\nNothing would be trained. Not trained: 1.\n")
     assert captured.err == f"error: there is nothing to train. {tmp_path}: no caption (1).\n"
     assert run(["data", "buckets", str(file), "--family", "wan"]) == 2
-    assert f"`musubi-tui data scan '{file}'` tells each file" in capsys.readouterr().err
+    look = f"musubi-tui data scan '{file}' --family wan"
+    assert f"`{look}` tells each file" in capsys.readouterr().err
+    assert run(shlex.split(look)[1:]) == 2
+    assert capsys.readouterr() == captured
 
 
 def test_lines_flow_within_a_narrow_terminal(

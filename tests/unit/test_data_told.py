@@ -9,7 +9,7 @@ import pytest
 from engine.data import read_dataset_config
 from engine.data.captions import guessed_encoding
 from engine.data.items import Scan
-from engine.data.reasons import reason_of, told_together
+from engine.data.reasons import look_command, reason_of, told_together
 from tests.unit.test_data_scan import WAN, picture, run
 
 # -- lists
@@ -62,6 +62,19 @@ def test_a_run_tells_in_one_sentence_what_it_does_not_train(tmp_path: Path) -> N
     assert (
         told_together(rooms, found.skipped) == "5 are not trained: listed twice (3), no such file (1), no caption (1)."
     )
+
+
+def test_a_command_that_is_hinted_at_can_be_typed_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "my set.toml"
+    file.write_text('[[datasets]]\nimage_directory = "."\nresolution = 64\ncaption_extension = ".txt"\n')
+    alone = read_dataset_config(file, base_dir=tmp_path, spec=None)
+    assert look_command(alone.typed) == f"musubi-tui data scan '{file}'"
+    for_wan = read_dataset_config(file, base_dir=tmp_path, spec=WAN)
+    assert look_command(for_wan.typed, "show", "-a b") == f"musubi-tui data show '{file}' --family wan -- '-a b'"
+    in_preset = read_dataset_config(
+        {"datasets": [{"image_directory": "."}]}, base_dir=tmp_path, spec=WAN, file="p.toml"
+    )
+    assert look_command(in_preset.typed) == "musubi-tui data scan p.toml"  # it names its family itself
 
 
 def test_captions_that_contradict_are_told_with_both_lines(tmp_path: Path) -> None:

@@ -125,6 +125,11 @@ def test_closed_streams_are_silence(closed: str) -> None:
     assert ("no-such-command" in told.stderr) is ("2>" not in closed)
 
 
+def test_options_behind_the_dashes_are_told_to_stand_before(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "scan", "--", "-d.toml", "--family", "wan"]) == output.WRONG_INPUT
+    assert "Options stand before --." in capsys.readouterr().err
+
+
 def test_a_missing_argument_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["runs", "show"]) == output.WRONG_INPUT
     assert capsys.readouterr().err == "error: RUN is missing. `musubi-tui runs show --help` explains it.\n"
