@@ -125,7 +125,7 @@ _REASONS = {
     "damaged_cache": Reason(say("damaged cache file", "壊れたキャッシュ")),
     "bad_line": Reason(
         say("a line of the list that cannot be read", "リストの読めない行"),
-        say("correct or remove it", "直すか取り除いてください"),
+        say("correct or remove them", "直すか取り除いてください"),
         broken=True,
     ),
     "list_not_utf8": Reason(
@@ -157,7 +157,11 @@ _OF_LISTS = {
         say("convert pictures to png or jpg; videos go into a list of their own: video_jsonl_file", "画像は png / jpg に変換、動画は別のリスト video_jsonl_file へ"),
         broken=True,
     ),
-    "broken_link": Reason(_REASONS["broken_link"].title, _REPAIR_OR_LINE, broken=True),
+    "broken_link": Reason(
+        _REASONS["broken_link"].title,
+        say("bring back what they lead to, or remove their lines", "リンク先を戻すか、その行を取り除いてください"),
+        broken=True,
+    ),
     "unreadable_image": Reason(_REASONS["unreadable_image"].title, _REPAIR_OR_LINE, broken=True),
     "unreadable_clip": Reason(_REASONS["unreadable_clip"].title, _REPAIR_OR_LINE, broken=True),
     "missing_control": Reason(

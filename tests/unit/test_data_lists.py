@@ -121,10 +121,10 @@ def test_what_is_found_about_trained_items_of_a_list_has_their_line(
 
 def test_advice_knows_what_the_dataset_does_with_broken_files(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = told(capsys, "scan", messy)
-    assert 'correct or remove it; on_bad_item = "skip" trains without them' in out
+    assert 'correct or remove them; on_bad_item = "skip" trains without them' in out
     messy.write_text(messy.read_text() + 'on_bad_item = "skip"\n')
     out = told(capsys, "scan", messy)
-    assert 'correct or remove it; they are left out, as on_bad_item = "skip" asks' in out
+    assert 'correct or remove them; they are left out, as on_bad_item = "skip" asks' in out
     assert "trains without them" not in out
 
 
