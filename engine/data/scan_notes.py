@@ -307,7 +307,7 @@ def damage_notes(
 
 
 def dark_masks(dataset: DatasetSpec, names: Sequence[str], typed: str) -> Iterator[Problem]:
-    """Items that train nothing, because no part of them counts in the loss; ``file``: the dataset's own."""
+    """Items that train nothing, because no part of them counts in the loss; ``typed``: what a person types for the dataset."""
     if names:
         what_en, what_ja = ("alpha channel", "アルファチャンネル") if dataset.alpha_mask else ("mask", "マスク")
         empty_en, empty_ja = ("transparent", "透明") if dataset.alpha_mask else ("black", "黒")
