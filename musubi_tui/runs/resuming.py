@@ -18,7 +18,7 @@ from engine.events.sound_index import sound_index
 from engine.events.status import ALIVE, Lease
 from musubi_tui.runs import archiving
 from musubi_tui.runs.finding import cache_run, is_training
-from musubi_tui.runs.snapshot import brief
+from musubi_tui.runs.snapshot import brief, snapshot
 from musubi_tui.runs.state_words import state_word
 
 
@@ -42,7 +42,10 @@ def prepare_resume(
             file=run.path,
         )
     _check_keys(changes)
-    Lease.clear(run, tell=tell, sleep=sleep)
+    try:
+        Lease.clear(run, tell=tell, sleep=sleep)
+    except UserError as refusal:
+        raise _after_its_end(run) or refusal from None
     now = brief(run)
     if now.state in ALIVE:
         raise UserError.of(
@@ -65,6 +68,25 @@ def prepare_resume(
     if number > 1:
         run.attempts.mkdir(mode=0o700, exist_ok=True)
         write_text_atomically(run.attempts / f"{number}.toml", _attempt_toml(number, changes))
+
+
+def _after_its_end(run: RunDirectory) -> UserError | None:
+    """The refusal while the run has ended and only the command after it holds it: no engine to watch or to stop."""
+    now = snapshot(run)
+    if now.state in ALIVE or now.hook is None or now.hook["state"] not in ("waiting", "started"):
+        return None
+    name = now.hook["name"]
+    if now.hook["state"] == "started":
+        return UserError.of(
+            "hook_runs",
+            say(f"{name} of {run.id} is running, and the run goes on only after it.", f"{run.id} の {name} を実行中です。終わるまで再開できません。"),
+            say("Try again when it is over.", "終わってから、もう一度実行してください。"),
+        )  # fmt: skip
+    return UserError.of(
+        "hook_waits",
+        say(f"{name} of {run.id} is about to run, and the run goes on only after it.", f"{run.id} の {name} がまもなく実行されます。その後でないと再開できません。"),
+        say(f"Cancel it first: `musubi-tui runs cancel-hooks {run.id}`, or ctrl+g in the app.", f"先に取り消してください: `musubi-tui runs cancel-hooks {run.id}`、アプリでは ctrl+g。"),
+    )  # fmt: skip
 
 
 def next_attempt(run: RunDirectory) -> int:

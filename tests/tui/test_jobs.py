@@ -152,6 +152,19 @@ async def test_the_card_says_the_whole_of_what_needs_doing(tmp_path: Path) -> No
         assert "! note (last of 2): 16 of 16" in card  # there was room left
 
 
+async def test_why_a_run_ends_is_not_cut_off(tmp_path: Path) -> None:
+    reason = "the budget is spent: 20.30 of 20.00 (max_cost), as it was set"
+    home = home_with(tmp_path / "home", Made("rich", "stopped", "20261122-080000", step=769, steps=2, reason=reason))
+    app = MusubiApp(home)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await read(pilot)
+        for _ in range(60):
+            await pilot.pause(0.05)
+            if "769/10000" in screen_text(app):
+                break
+        assert f"│ {reason} " in screen_text(app)
+
+
 async def test_runs_of_one_name_are_told_apart_by_when_they_were_made(tmp_path: Path) -> None:
     names = ("tiny-wan", "tiny-wan", "other", "a-name-too-long-for-the-time", "a-name-too-long-for-the-time")
     home = home_with(tmp_path / "home", *(Made(name, "done", f"2026112{n}-08150{n}", step=9) for n, name in enumerate(names)))  # fmt: skip

@@ -23,6 +23,8 @@ from engine.config import Config, check_config, load_config, read_run_toml, writ
 from engine.config.problems import ConfigError, UserError
 from engine.events import Lease, RunDirectory, RunStart, Status, Step, true_state
 from engine.events.lines import iso_time
+from engine.events.sink import EventSink
+from engine.events.types import Hook
 from engine.job import Job
 from musubi_tui.cli.root import run as musubi
 from musubi_tui.runs import launching
@@ -241,6 +243,20 @@ def test_a_run_that_ended_early_may_go_on(state: str) -> None:
     assert note["attempt"] == 2
     assert note["set"] == {"learning_rate_factor": 0.5, "sample_prompts": 'say "hi"\n'}
     assert stat.S_IMODE((run.attempts / "2.toml").stat().st_mode) == 0o600
+
+
+def test_a_run_whose_hook_waits_says_how_to_cancel_it() -> None:
+    """Its watchman holds the lease: "watch it or stop it" helps nobody whose run has failed."""
+    run = ended("failed", 12)
+    lease = Lease.acquire(run)
+    for state, advice in (("waiting", f"runs cancel-hooks {run.id}"), ("started", "when it is over")):
+        sink = EventSink(run.events, run.steps_idx, attempt=1)
+        sink.emit(Hook("on_error", state, 40.0))
+        sink.close()
+        with pytest.raises(UserError, match=advice):
+            prepare_resume(run, {})
+    lease.release(run)
+    prepare_resume(run, {})
 
 
 def test_what_a_restart_cut_short_goes_on_after_one_watch_that_is_said() -> None:

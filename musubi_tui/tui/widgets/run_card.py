@@ -90,6 +90,10 @@ def card_lines(
     folder = f"{say('folder', 'フォルダー')} {_home_short(now.run_dir)}"
     besides = [line for line in (_set_up(detail), _memory(detail, glyphs, width)) if line]
     notes = [line for line in (_version(detail), *_attention(detail, view, hint)) if line]
+    without = _state(now, view, glyphs, waiting, reason=False)
+    if lines[2] != without and cells(lines[2]) > width:  # why it ends or ended is not to be cut off
+        lines[2] = without
+        notes.insert(0, clean(now.reason))
     fetch = [hint(_fetching())] if detail.fetch else []
     if height >= _TALL:
         notes = [part for line in (*notes, *fetch) for part in wrapped(line, width)]
@@ -305,7 +309,7 @@ def _learning(detail: Detail, glyphs: Glyphs, *, curve: bool) -> str:
     return "   ".join(parts)
 
 
-def _state(now: Snapshot, view: View, glyphs: Glyphs, waiting: str) -> str:
+def _state(now: Snapshot, view: View, glyphs: Glyphs, waiting: str, *, reason: bool = True) -> str:
     parts = [f"{glyphs.state(now.state)} {state_word(now.state)}"]
     if waiting:
         parts.append(say(f"{waiting}: waiting for the engine", f"{waiting}: エンジンの応答待ち"))
@@ -320,7 +324,7 @@ def _state(now: Snapshot, view: View, glyphs: Glyphs, waiting: str) -> str:
     if now.attempt > 1:
         parts.append(say(f"attempt {now.attempt}", f"試行 {now.attempt}"))
     parts += filter(None, [_money(now, view)])
-    if now.reason and not now.errors and now.state != "orphaned":
+    if reason and now.reason and not now.errors and now.state != "orphaned":
         parts.append(now.reason)
     return clean("   ".join(parts))
 
