@@ -25,13 +25,11 @@ from engine.data.left_out import too_short, why_unreadable
 from engine.data.listing import Listing, Source
 from engine.data.masks import fits, has_alpha
 from engine.data.media import ClipInfo, UnreadableMedia, clip_info, is_folder
+from engine.data.notes import about
 from engine.data.picture_rows import PictureRows, holds_plain_pictures
 from engine.data.read_ahead import read_each
 from engine.data.scan_notes import (
-    about,
-    clip_notes,
     collisions,
-    damage_notes,
     dark_masks,
     keys_without_sources,
     leftovers,
@@ -41,6 +39,7 @@ from engine.data.scan_notes import (
     unreadable_folders,
 )
 from engine.data.variants import add_variants, too_long_name
+from engine.data.video_notes import clip_notes, damage_notes
 from engine.families.family import FamilySpec, TaskSpec
 
 
