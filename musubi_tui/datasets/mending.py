@@ -21,19 +21,11 @@ from engine.data.tokens import TokenCounter
 from musubi_tui.datasets.belongings import belongings
 from musubi_tui.datasets.captions import caption_place, caption_places
 from musubi_tui.datasets.dataset_text import read_dataset_text, with_dataset_key, write_dataset_text
+from musubi_tui.datasets.leaving import FILLS, MOVES, Leaving, goes, word_of
 from musubi_tui.datasets.list_lines import lines_of, put_back, removal, settled, take_out
 from musubi_tui.datasets.opening import OpenedDataset
 from musubi_tui.datasets.record import Change, aside_folder, last_batch, tidy, write_down, write_undone
 
-MOVES = frozenset(
-    {
-        "corrupt", "unusable", "duplicates", "blank", "low_resolution", "slow_video", "too_short", "unused_caption", "damaged_cache",
-        "nan_cache", "cut_off", "empty_mask", "cache_name_collision", "list_line",
-    }
-)  # fmt: skip
-FILLS = frozenset(
-    {"empty_caption", "missing_caption"}
-)  # with a trigger word they are written, else their files are set aside
 FIXES = MOVES | FILLS | {"trigger_word", "long_caption", "frame_rate"}
 _LEFT_FREE = 8  # of a limit that tokens are only estimated against, an eighth
 
@@ -59,7 +51,7 @@ def plan(
     for code in codes:
         _demand_possible(code, diagnosis, trigger)
     changes: list[Change] = []
-    out = _Leaving(opened)
+    out = Leaving(opened)
     idle = [code for code in codes if code != "all" and code not in proposed]
     left = dict.fromkeys(say(f"nothing to do for {code}.", f"{code} で直すものはありません。") for code in idle)
     moved: set[Path] = set()
@@ -108,75 +100,19 @@ def _demand_possible(code: str, diagnosis: Diagnosis, trigger: str) -> None:
 
 
 def _makers(
-    opened: OpenedDataset, finding: Finding, trigger: str, counter: TokenCounter, written: Written, out: _Leaving
+    opened: OpenedDataset, finding: Finding, trigger: str, counter: TokenCounter, written: Written, out: Leaving
 ) -> Iterator[Callable[[], list[Change]]]:
     """One function per independent part of a fix. What stands in a list loses its line instead of being moved."""
     if finding.fix == "frame_rate":
         yield lambda: _source_fps(opened, (*finding.entries, *finding.beside))
         return
     for entry in finding.entries:
-        if _goes(opened, finding, entry, trigger):
+        if goes(opened, finding, entry, trigger):
             if not out.has_line(entry):
                 yield partial(set_aside, opened, entry.path, entry.dataset, finding.fix, out.going)
         elif not entry.keep and entry.path not in out.going:
-            word = _word(opened, entry, trigger)
+            word = word_of(opened, entry, trigger)
             yield partial(_captions, opened, entry, finding.fix, word, counter, written)
-
-
-def _word(opened: OpenedDataset, entry: Entry, trigger: str) -> str:
-    spec = opened.config.datasets[entry.dataset]
-    return "" if spec.is_reg else trigger or (spec.trigger_word or "").strip()
-
-
-def _goes(opened: OpenedDataset, finding: Finding, entry: Entry, trigger: str) -> bool:
-    """Whether the fix takes this file out of the dataset."""
-    fills = _word(opened, entry, trigger) and opened.config.datasets[entry.dataset].has_captions
-    return not entry.keep and (finding.fix in MOVES or (finding.fix in FILLS and not fills))
-
-
-class _Leaving:
-    """What the fixes of a plan take out of the dataset: files, and lines of lists."""
-
-    def __init__(self, opened: OpenedDataset) -> None:
-        self._opened = opened
-        self._of_lists: dict[int, dict[str, list[int]]] = {}  # dataset -> its lines by the file that they name
-        self._lines: dict[int, dict[int, str]] = {}  # dataset -> line -> the first fix that takes it out
-        self.going: set[Path] = set()
-
-    def note(self, finding: Finding, trigger: str) -> None:
-        """Remember what a fix takes out."""
-        for entry in finding.entries:
-            if not _goes(self._opened, finding, entry, trigger):
-                continue
-            lines = self._lines_of(entry)
-            for number in lines:
-                self._lines.setdefault(entry.dataset, {}).setdefault(number, finding.fix)
-            if not lines or entry.path != self._opened.config.datasets[entry.dataset].jsonl:
-                self.going.add(entry.path)
-
-    def has_line(self, entry: Entry) -> bool:
-        """Whether it goes by its line in a list."""
-        return bool(self._lines_of(entry))
-
-    def removals(self) -> Iterator[Change]:
-        """One change for each list."""
-        for dataset, lines in self._lines.items():
-            spec = self._opened.config.datasets[dataset]
-            if spec.jsonl is not None:
-                code = next(iter(lines.values()))
-                yield removal(spec.jsonl, dataset, code, spec.caption_encoding, lines)
-
-    def _lines_of(self, entry: Entry) -> list[int]:
-        spec = self._opened.config.datasets[entry.dataset]
-        if spec.jsonl is None:
-            return []
-        if entry.line:
-            return [entry.line]
-        if entry.path == spec.jsonl or entry.path.parent == spec.cache_directory:
-            return []
-        if entry.dataset not in self._of_lists:
-            self._of_lists[entry.dataset] = lines_of(spec)
-        return self._of_lists[entry.dataset].get(str(entry.path), [])
 
 
 def without_item(opened: OpenedDataset, path: Path, dataset: int, code: str) -> list[Change]:
