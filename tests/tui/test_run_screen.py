@@ -275,6 +275,19 @@ async def test_a_run_without_swap_says_so(tmp_path):
         assert re.search(r"ram .*2\.0 of 8\.0/32\.0G +no GPU", text)
 
 
+async def test_a_run_that_waits_in_the_queue_promises_nothing(tmp_path):
+    run = RunDirectory.create(tmp_path, "ink")
+    Status("queued", name="ink").write(run)
+    app = Shown(RunSource.live(run.path))
+    async with app.run_test(size=(160, 48)) as pilot:
+        await app.until(pilot, lambda screen: screen.view.state == "queued")
+        text = screen_text(app)
+        assert "it waits in the queue" in text
+        assert "no memory plan yet" in text
+        assert " no samples " in text
+        assert "makes one now" not in text
+
+
 async def test_words_from_outside_cannot_steer_the_terminal(tmp_path):
     evil = "\x1b]52;c;AAAA\x07\x1b[2J [red]not markup[/red] [@click=app.quit]x[/]"
     events = tmp_path / "events.jsonl"

@@ -107,7 +107,7 @@ def summary_lines(answers: Answers, around: Around) -> Iterator[str]:
     )
     line = offer.plan.line("step")
     if line is not None and line.low is not None and line.high is not None:
-        low, high = duration(line.low * steps), duration(line.high * steps)
+        low, high = duration(round(line.low * steps) or 1), duration(round(line.high * steps) or 1)
         time = low if low == high else f"{low} – {high}"
         price = float(answers.get("price") or 0)
         cost = money_range(line.low * steps / 3600 * price, line.high * steps / 3600 * price)

@@ -314,6 +314,8 @@ class LossChart(Lines):
             return say("reading the run …", "run を読み込み中 …")
         if self.view.alive:
             return say("no step yet", "まだステップがありません") + (f": {self.view.phase}" if self.view.phase else "")
+        if self.view.state == "queued":
+            return say("it waits in the queue", "キューで待機中")
         return say("no steps", "ステップはありません")
 
     def _average(self, places: Column) -> Column:

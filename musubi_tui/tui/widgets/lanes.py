@@ -72,7 +72,7 @@ def summary(view: RunView) -> str:
     """The lanes in words."""
     resident, streamed = counts(view)
     if not streamed:
-        if view.plan is None and not len(view.steps) and view.alive:
+        if view.plan is None and not len(view.steps) and (view.alive or view.state == "queued"):
             return say("no memory plan yet", "メモリ計画はまだありません")
         blocks = f" ({resident})" if resident else ""
         return say(f"all blocks resident{blocks}, no swap", f"全ブロック常駐{blocks}、スワップなし")

@@ -264,6 +264,8 @@ class RunScreen(HeadedScreen):
     def _samples(self, view: RunView, size: tuple[int, int]) -> list[Line]:
         chart = self.query_one(LossChart)
         chosen, cell = self.strip.choose(view, chart.cursor_step, size)
+        if not chosen and not view.alive:  # no engine that could make one
+            return [[(say(" no samples", " サンプルはありません"), "muted")]]
         kind = kind_now(self.app)
         if kind != "off" and self.strip.missing(chosen, cell, kind != "ascii"):
             self._draw_pictures()
