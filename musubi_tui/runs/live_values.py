@@ -68,12 +68,13 @@ def written_value(key: str, text: str) -> Any:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else say("it is not UTF-8", "UTF-8 ではありません")
+        if isinstance(error, FileNotFoundError):
+            why = say("there is no such file", "ファイルがありません")
         raise UserError.of(
             "unreadable_prompts",
             say(f"{path} cannot be read: {why}.", f"{path} を読み込めません: {why}。"),
             say("Give a .txt with a prompt on each line, or the prompt itself.",
                 "1 行に 1 つのプロンプトを書いた .txt、またはプロンプト自体を指定してください。"),
-            file=path,
             key=key,
         ) from None  # fmt: skip
     return "\n".join(line.strip() for line in lines if line.strip() and not line.strip().startswith("#"))

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 from musubi_tui.terminal_width import cells
 
+_NEVER_FIRST = frozenset("、。，．・：；！？）」』】〉》ー…")  # of a line
+
 
 def duration(seconds: float | None) -> str:
     """``<1m``, ``12m``, ``1h56``, ``3d04h``; empty for nothing."""
@@ -75,17 +77,36 @@ def fit(text: str, width: int, *, right: bool = False, ellipsis: str = "…") ->
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """``text`` in lines of at most ``width`` cells, broken at blanks, inside a word only where one is longer than a line."""
+    """``text`` in lines of at most ``width`` cells, broken at blanks, inside a word only where one is longer than a line.
+
+    Text without blanks, as Japanese is, fills its lines; none begins with a closing mark, and no Latin word in it is torn apart.
+    """
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines[-1] else word
         if cells(longer) <= width:
             lines[-1] = longer
             continue
-        if lines[-1]:
+        wide = cells(word) > len(word)
+        if lines[-1] and wide and cells(lines[-1]) + 1 < width:
+            lines[-1] += " "
+        elif lines[-1]:
             lines.append("")
         for char in word:
             if cells(lines[-1] + char) > width:
-                lines.append("")
+                carried = _carried(lines[-1], char) if wide else 0
+                kept = len(lines[-1]) - carried
+                lines[-1:] = [lines[-1][:kept].rstrip(), lines[-1][kept:]]
             lines[-1] += char
     return lines
+
+
+def _carried(line: str, char: str) -> int:
+    """How many characters at the end of a full line go to the next one with ``char``."""
+    if char in _NEVER_FIRST:
+        return 1 if len(line) > 1 else 0
+    latin = 0
+    if char.isascii() and char.isalnum():
+        while latin < len(line) and line[-1 - latin].isascii() and line[-1 - latin].isalnum():
+            latin += 1
+    return latin if latin < len(line) else 0

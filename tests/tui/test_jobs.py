@@ -20,7 +20,9 @@ from engine.events.sink import EventSink
 from engine.events.status import Status
 from engine.events.types import Checkpoint, Progress, Warned
 from musubi_tui.runs.home import Home
+from musubi_tui.terminal_width import cells
 from musubi_tui.tui.app import MusubiApp
+from musubi_tui.tui.numbers import wrapped
 from musubi_tui.tui.runs_table import arranged, keeps
 from musubi_tui.tui.screens.confirm import ConfirmScreen
 from musubi_tui.tui.screens.jobs import JobsScreen
@@ -150,6 +152,18 @@ async def test_the_card_says_the_whole_of_what_needs_doing(tmp_path: Path) -> No
         card = " ".join(line.strip("│ ") for line in screen_text(app).splitlines()[12:])
         assert "vanished at step 769. r goes on from the start: no state was saved." in card
         assert "! note (last of 2): 16 of 16" in card  # there was room left
+
+
+@pytest.mark.parametrize("width", [11, 12, 13, 20, 40, 76])
+def test_japanese_fills_its_lines(width: int) -> None:
+    text = "ステップ 62 でプロセスが消えました。r で最初から再開します（LoRA の状態なし）。"
+    lines = wrapped(text, width)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(cells(line) <= width for line in lines)
+    assert all(cells(line) >= width - 5 for line in lines[:-1])  # a Latin word or a closing mark may move on
+    assert not any(line[0] in "、。）" for line in lines)
+    assert sum("LoRA" in line for line in lines) == 1
+    assert wrapped("no Latin word is torn", 8) == ["no Latin", "word is", "torn"]
 
 
 async def test_why_a_run_ends_is_not_cut_off(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_prompts_may_come_from_a_file(tmp_path: Path) -> None:
     file.write_text("\ufeff# what to look at\na heron --w 512\n\n  墨絵\n", encoding="utf-8")
     assert written_value("sample_prompts", str(file)) == "a heron --w 512\n墨絵"
     assert written_value("sample_prompts", "a heron, 7.5") == "a heron, 7.5"
-    with pytest.raises(UserError, match=r"nowhere\.txt cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"nowhere\.txt cannot be read: there is no such file"):
         written_value("sample_prompts", "nowhere.txt")
     file.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match="it is not UTF-8"):
