@@ -19,6 +19,8 @@ class Tmux:
         self._name = f"musubi-test-{uuid.uuid4().hex[:12]}"
         self._environment = {name: value for name, value in environment.items() if not name.startswith("TMUX")}
         self._folder, self._size = folder, size
+        # Else the server ends with its last window, and the next window may meet it while it does.
+        self._tmux("start-server", ";", "set-option", "-s", "exit-empty", "off")
 
     def _tmux(self, *words: str, check: bool = True) -> str:
         command = ["tmux", "-L", self._name, "-f", "/dev/null", *words]

@@ -339,7 +339,7 @@ def test_the_first_screen_loads_neither_the_schema_nor_torch() -> None:
         "    async with app.run_test(size=(80, 24)) as pilot:\n"
         "        while not app.has_read:\n            await pilot.pause(0.02)\n"
         "asyncio.run(main())\n"
-        "print([m for m in sys.modules if m.startswith(('engine.config.s', 'engine.config.load', 'pydantic', 'torch', 'numpy'))])"
+        "print([m for m in sys.modules if m.startswith(('engine.config.schema', 'engine.config.sections', 'engine.config.load', 'pydantic', 'torch', 'numpy'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

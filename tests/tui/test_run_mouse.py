@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -401,3 +403,25 @@ async def test_what_the_run_screen_asks_and_what_it_says_without_a_run(tmp_path:
         assert (command.command, command.arguments) == ("sample", {"prompts": ["a heron in ink, 墨 --w 512"]})
         assert app.cli_twin().endswith(" --prompt 'a heron in ink, 墨 --w 512'")
     assert_text("\n".join(drawn), f"run-asks-{look}")
+
+
+def test_leaving_does_not_wait_for_the_engines_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be in the middle of a long preview; Textual would wait for a worker's thread when it ends."""
+    still_machine(monkeypatch)
+    home = home_with(tmp_path / "home", STORY[0])
+    app = MusubiApp(home)
+
+    async def ask_and_leave() -> None:
+        async with app.run_test(size=SMALL) as pilot:
+            await opened(pilot, lambda screen: "ink-style" in screen.query_one("#head", Lines).plain())
+            await pilot.press("c")
+            for _ in range(100):
+                if unanswered(run_named(home, "ink-style")):
+                    return
+                await pilot.pause(0.02)
+            raise AssertionError("nothing was asked for")
+
+    monkeypatch.setattr("musubi_tui.tui.steering.ANSWER_SECONDS", 60.0)
+    began = time.monotonic()
+    asyncio.run(ask_and_leave())
+    assert time.monotonic() - began < 30

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -202,9 +204,9 @@ class SteeringScreen(Screen[None]):
         self._locked.add(command)
         self.tell(f"{command} …")
         self._done = _twin(command, arguments, self._run_word())
-        self._send(command, arguments)
+        # No worker: Textual waits for those when it ends, and the engine may be in the middle of a long preview.
+        threading.Thread(target=self._send, args=(command, arguments), name="steer", daemon=True).start()
 
-    @work(thread=True, group="control")
     def _send(self, command: str, arguments: dict[str, object]) -> None:
         assert self.source.run is not None
         try:
@@ -213,7 +215,8 @@ class SteeringScreen(Screen[None]):
             text = str(error)
         except OSError as error:
             text = f"{command}: {error}"
-        self.post_message(self.Answered(command, text))
+        with contextlib.suppress(RuntimeError):  # the app has ended meanwhile
+            self.post_message(self.Answered(command, text))
 
     def on_steering_screen_answered(self, message: Answered) -> None:
         """Unlock, and show the answer or the reason."""
