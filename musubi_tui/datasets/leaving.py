@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.config.language import say
+from engine.config.problems import UserError
 from engine.data.findings import Entry, Finding
 from musubi_tui.datasets.list_lines import lines_of, removal
 from musubi_tui.datasets.opening import OpenedDataset
@@ -57,6 +59,20 @@ class Leaving:
         """Whether it goes by its line in a list."""
         return bool(self._lines_of(entry))
 
+    def demand_unused(self, entry: Entry) -> None:
+        """Raises ``UserError`` where a list of another dataset names the file and keeps its line: it would lead to nothing."""
+        for spec in self._opened.config.datasets:
+            if spec.jsonl is None or spec.index == entry.dataset:
+                continue
+            lines = set(self._lines_in(spec.index).get(str(entry.path), ())) - self._lines.get(spec.index, {}).keys()
+            if lines:
+                raise UserError.of(
+                    "used_elsewhere",
+                    say(f"{entry.path.name} stands in {spec.jsonl.name}:{min(lines)} too: it stays.", f"{entry.path.name} は {spec.jsonl.name}:{min(lines)} にも載っているため、そのままにします。"),
+                    say("Take that line out first, or mend the file.", "先にその行を取り除くか、ファイルを直してください。"),
+                    file=entry.path,
+                )  # fmt: skip
+
     def removals(self) -> Iterator[Change]:
         """One change for each list."""
         for dataset, lines in self._lines.items():
@@ -73,6 +89,9 @@ class Leaving:
             return [entry.line]
         if entry.path == spec.jsonl or entry.path.parent == spec.cache_directory:
             return []
-        if entry.dataset not in self._of_lists:
-            self._of_lists[entry.dataset] = lines_of(spec)
-        return self._of_lists[entry.dataset].get(str(entry.path), [])
+        return self._lines_in(entry.dataset).get(str(entry.path), [])
+
+    def _lines_in(self, dataset: int) -> dict[str, list[int]]:
+        if dataset not in self._of_lists:
+            self._of_lists[dataset] = lines_of(self._opened.config.datasets[dataset])
+        return self._of_lists[dataset]

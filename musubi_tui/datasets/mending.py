@@ -109,10 +109,15 @@ def _makers(
     for entry in finding.entries:
         if goes(opened, finding, entry, trigger):
             if not out.has_line(entry):
-                yield partial(set_aside, opened, entry.path, entry.dataset, finding.fix, out.going)
+                yield partial(_aside_if_unused, opened, entry, finding.fix, out)
         elif not entry.keep and entry.path not in out.going:
             word = word_of(opened, entry, trigger)
             yield partial(_captions, opened, entry, finding.fix, word, counter, written)
+
+
+def _aside_if_unused(opened: OpenedDataset, entry: Entry, code: str, out: Leaving) -> list[Change]:
+    out.demand_unused(entry)
+    return set_aside(opened, entry.path, entry.dataset, code, out.going)
 
 
 def without_item(opened: OpenedDataset, path: Path, dataset: int, code: str) -> list[Change]:

@@ -852,3 +852,18 @@ def test_many_changes_are_counted_and_every_edit_is_shown(tmp_path: Path, capsys
     assert "+ source_fps = 30" in out
     assert "and 5 more; --json lists all" in out
     assert "In all: 25 captions written (empty_caption 25), the dataset file edited" in out
+
+
+def test_a_file_that_a_list_needs_too_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pics = tmp_path / "pics"
+    pics.mkdir()
+    for number, name in enumerate(("a", "b")):
+        scene(number).save(pics / f"{name}.png")
+    (tmp_path / "list.jsonl").write_text('{"image_path": "pics/a.png", "caption": "one"}\n')
+    file = small(
+        tmp_path, "", 'image_directory = "pics"\ncache_directory = "c1"\n[[datasets]]\nimage_jsonl_file = "list.jsonl"'
+    )
+    told = examine(file, capsys, "--fix", "missing_caption", "--yes")
+    assert [Path(change["path"]).name for change in told["changes"]] == ["b.png"]
+    (left,) = told["left"]
+    assert "a.png stands in list.jsonl:1 too: it stays" in left
