@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.config.problems import Problem
+from engine.config.spelling import named
 from engine.data.cache_files import Presence
 from engine.data.findings import Finding
 from engine.data.items import Bucket, Item, Scan, Skipped, beside, path_text
@@ -186,8 +187,12 @@ def _row(path: str, entry: Item | Skipped, there: Presence | None) -> tuple[Any,
     path = printable(path)
     name = path.rpartition("/")[2]
     if isinstance(entry, Skipped):
+        # The name stands in front of it already; in a list what matters is the line.
+        told = (
+            f"{named(str(entry.source), str(entry.source), entry.line)}: {entry.reason}" if entry.line else entry.reason
+        )
         return (
-            name, path, "", f"{entry.named}: {entry.reason}" if entry.line else entry.reason, "", "", "", SKIPPED, entry.dataset, (0, 0), (0, 0, 0), 0, (0.5, 0.5), (0, 0), 0, 0.0,
+            name, path, "", told, "", "", "", SKIPPED, entry.dataset, (0, 0), (0, 0, 0), 0, (0.5, 0.5), (0, 0), 0, 0.0,
             UNKNOWN, UNKNOWN,
         )  # fmt: skip
     clip = entry.kind == "clip"
