@@ -336,10 +336,12 @@ class DatasetScan:
             frame_stride=DEFAULT_FRAME_STRIDE if self.spec is None else self.spec.frame_stride,
         )
         if not clips:
-            dropped = frames < min(dataset.target_frames) <= facts.frames
+            stated = None if dataset.fps_from_file else dataset.source_fps
+            wrong = stated is not None and (not facts.fps or abs(stated / facts.fps - 1) > 0.02)
+            by_rate = wrong and frames < min(dataset.target_frames) <= facts.frames
             self._skip(
                 source,
-                "too_short_after_fps" if dropped else "too_short",
+                "too_short_after_fps" if by_rate else "too_short",
                 too_short(dataset, self.spec, source.path, facts, frames),
             )
             return

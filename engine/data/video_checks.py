@@ -116,12 +116,15 @@ def _cut_off(videos: Videos) -> Finding:
 
 
 def _too_short(scan: Scan) -> Finding:
-    entries = [told_at(s) for s in scan.skipped if s.code == "too_short"]
+    entries = [told_at(s) for s in scan.skipped if s.code in ("too_short", "too_short_after_fps")]
+    by_rate = any(s.code == "too_short_after_fps" for s in scan.skipped)
+    rate_en = "Correct source_fps where it is not their rate, add" if by_rate else "Add"
+    rate_ja = "source_fps が実際のレートと違うなら直すか、" if by_rate else ""
     return Finding(
         "too_short",
         "warning",
         say(f"videos shorter than every clip length: {len(entries)}", f"どのクリップ長にも足りない動画が {len(entries)} 本"),
-        say("Add a smaller number to target_frames, or set them aside.", "target_frames に小さい数を加えるか、よけてください。"),
+        say(f"{rate_en} a smaller number to target_frames, or set them aside.", f"{rate_ja}target_frames に小さい数を加えるか、よけてください。"),
         tuple(entries),
         "too_short",
     )  # fmt: skip

@@ -867,3 +867,11 @@ def test_a_file_that_a_list_needs_too_stays(tmp_path: Path, capsys: pytest.Captu
     assert [Path(change["path"]).name for change in told["changes"]] == ["b.png"]
     (left,) = told["left"]
     assert "a.png stands in list.jsonl:1 too: it stays" in left
+
+
+def test_videos_that_a_wrong_rate_makes_too_short_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video(tmp_path / "a.mp4", 30, fps=30)
+    told = examine(small(tmp_path, "", 'video_directory = "."\ntarget_frames = [17]\nsource_fps = 60'), capsys, code=2)
+    (finding,) = [one for one in told["findings"] if one["code"] == "too_short"]
+    assert "Correct source_fps" in finding["advice"]
+    assert "source_fps = 60" in finding["files"][0]["detail"]

@@ -261,7 +261,8 @@ def test_frame_rate_is_converted_or_warned_about(tmp_path: Path) -> None:
     assert not _rates(run(tmp_path, {**entry, "target_frames": [1]}))  # stills do not move
     (tmp_path / "b.mp4").unlink()
     found = run(tmp_path, {**entry, "source_fps": 30}, strict=False)
-    assert codes(found) == {"a.mp4": "too_short_after_fps"}
+    assert codes(found) == {"a.mp4": "too_short"}  # its rate is right: only shorter clips help
+    assert codes(run(tmp_path, {**entry, "source_fps": 60}, strict=False)) == {"a.mp4": "too_short_after_fps"}
     assert found.skipped[0].reason == (
         "of its 30 frames at 30 fps, 16 are left at 16 fps because source_fps = 30 is written, and the shortest clip needs 17."
     )
