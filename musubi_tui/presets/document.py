@@ -65,7 +65,7 @@ def read_document(path: Path) -> Document:
 def write_document(path: Path, text: str, *, marked: bool = False) -> Document:
     """Write a text atomically; an existing file keeps its permissions. Raises ``ConfigError`` and leaves the old file."""
     path = resolved(path)
-    if path.exists() and not os.access(path, os.W_OK):
+    if path.exists() and not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise ConfigError.of(
             "read_only",
             say("the file is read-only; nothing was changed.", "ファイルは読み取り専用です。変更していません。"),

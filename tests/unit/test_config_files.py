@@ -9,6 +9,8 @@ import pytest
 
 from engine.config import check_config, load_config
 from engine.config.problems import ConfigError, Problem
+from tests.unit.without_rights import open_folder as open_folder
+from tests.unit.without_rights import permissions_hold
 
 CONFIGS = Path(__file__).parent.parent / "golden" / "data" / "configs"
 OURS = 'family = "wan"\ndit = "d"\ndataset_config = "x.toml"\n'
@@ -48,11 +50,11 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
         assert one(path).message == "this is a pipe or a device; a file is expected."
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(tmp_path: Path) -> None:
-    path = written(tmp_path, OURS)
+def test_no_permission(open_folder: Path) -> None:
+    path = written(open_folder, OURS)
     path.chmod(0)
-    assert one(path).code == "unreadable_file"
+    with permissions_hold():
+        assert one(path).code == "unreadable_file"
 
 
 def test_not_utf8(tmp_path: Path) -> None:
