@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from engine.config.language import say
 from engine.config.spelling import spelled, spelled_path
 
 
@@ -45,7 +46,11 @@ class Problem:
     def __str__(self) -> str:
         where = self.location()
         text = f"{where}: {self.message}" if where else self.message
-        return f"{text} {self.fix}" if self.fix else text
+        if not self.fix:
+            return text
+        # A Japanese sentence may end with a name or a number, and the next one begins: without a full stop they run together.
+        stop = say("", "。") if text[-1:].isalnum() or text[-1:] in ")]）」" else ""
+        return f"{text}{stop} {self.fix}"
 
 
 class UserError(Exception):
